@@ -1,0 +1,1 @@
+"""EfficientNet in Flax Linen: network, pretrained weights and training in stages."""
