@@ -1,0 +1,166 @@
+"""The layers an EfficientNet is made of, with variables laid out as Flax Linen's own.
+
+Initializers follow the reference code (tensorflow/tpu, models/official/efficientnet/
+efficientnet_model.py, `conv_kernel_initializer` and `dense_kernel_initializer`).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from efficientnet import depthwise
+
+Dtype = Any
+
+
+def conv_kernel_init(key: Array, shape: Sequence[int], dtype: Dtype = jnp.float32) -> Array:
+    """Normal, not truncated, with standard deviation sqrt(2 / fan out); shape [k, k, in, out]."""
+    fan_out = shape[0] * shape[1] * shape[3]
+    return math.sqrt(2 / fan_out) * jax.random.normal(key, tuple(shape), dtype)
+
+
+def depthwise_kernel_init(key: Array, shape: Sequence[int], dtype: Dtype = jnp.float32) -> Array:
+    """The same with a fan out of k * k, for a kernel [k, k, 1, C].
+
+    The reference takes the fan out from TensorFlow's layout [k, k, C, 1], whose last axis is 1.
+    """
+    return math.sqrt(2 / (shape[0] * shape[1])) * jax.random.normal(key, tuple(shape), dtype)
+
+
+def dense_kernel_init(key: Array, shape: Sequence[int], dtype: Dtype = jnp.float32) -> Array:
+    """Uniform in +-1 / sqrt(out), for a kernel [in, out]."""
+    bound = 1 / math.sqrt(shape[1])
+    return jax.random.uniform(key, tuple(shape), dtype, -bound, bound)
+
+
+class Conv(nn.Module):
+    """Dense convolution of [N, H, W, C] to [N, H', W', features], computed in `dtype`.
+
+    Variables: 'kernel' [k, k, C, features] and, with `use_bias`, 'bias' [features], float32.
+    `padding` is 'same' or 'symmetric', see `depthwise.explicit_padding`.
+    """
+
+    features: int
+    kernel_size: int
+    strides: int = 1
+    padding: str = "same"
+    use_bias: bool = False
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Convolves `x`."""
+        k = self.kernel_size
+        kernel = self.param("kernel", conv_kernel_init, (k, k, x.shape[-1], self.features))
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if k == 1 and self.strides == 1:
+            y = jnp.dot(x, kernel[0, 0])
+        else:
+            pads = depthwise.explicit_padding(x.shape[1:3], (k, k), self.strides, self.padding)
+            y = lax.conv_general_dilated(
+                x,
+                kernel,
+                (self.strides, self.strides),
+                pads,
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        if self.use_bias:
+            y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        return y
+
+
+class DepthwiseConv(nn.Module):
+    """Depthwise convolution of [N, H, W, C], computed in `dtype`; 'kernel' [k, k, 1, C]."""
+
+    kernel_size: int
+    strides: int = 1
+    padding: str = "same"
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Convolves every channel of `x`."""
+        k = self.kernel_size
+        kernel = self.param("kernel", depthwise_kernel_init, (k, k, 1, x.shape[-1]))
+        return depthwise.depthwise_conv(
+            x.astype(self.dtype), kernel.astype(self.dtype), self.strides, self.padding
+        )
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization of the last axis (Ioffe & Szegedy, 2015), returned in `dtype`.
+
+    Parameters 'scale' and 'bias' and the running 'mean' and 'var' (collection 'batch_stats') are
+    float32, and so are the sums, whatever the dtype. With `use_running_average` it is one scale
+    and one shift; else it normalizes by the batch and moves the running statistics (the variance
+    is the biased one, as in the reference).
+    """
+
+    use_running_average: bool
+    epsilon: float = 1e-3
+    momentum: float = 0.99
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Normalizes `x` [..., C]."""
+        shape = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+        x = x.astype(jnp.float32)
+        if self.use_running_average:
+            mean, var = running_mean.value, running_var.value
+        else:
+            axes = tuple(range(x.ndim - 1))
+            mean, mean_of_squares = jnp.mean(x, axes), jnp.mean(jnp.square(x), axes)
+            var = jnp.maximum(mean_of_squares - jnp.square(mean), 0)
+            if not self.is_initializing():
+                keep = self.momentum
+                running_mean.value = keep * running_mean.value + (1 - keep) * mean
+                running_var.value = keep * running_var.value + (1 - keep) * var
+        factor = scale * lax.rsqrt(var + self.epsilon)
+        return (x * factor + (bias - mean * factor)).astype(self.dtype)
+
+
+def squeeze_excite(
+    x: Array, filters: int, activation: Callable[[Array], Array], dtype: Dtype, prefix: str
+) -> Array:
+    """Scales every channel of [N, H, W, C] by a gate made from all channel means (Hu et al., 2018).
+
+    Called inside a compact method, it adds the 1x1 convolutions `{prefix}_se_reduce` (to `filters`)
+    and `{prefix}_se_expand` to that module.
+    """
+    gate = jnp.mean(x, axis=(1, 2), keepdims=True)
+    gate = Conv(filters, 1, use_bias=True, dtype=dtype, name=f"{prefix}_se_reduce")(gate)
+    gate = activation(gate)
+    gate = Conv(x.shape[-1], 1, use_bias=True, dtype=dtype, name=f"{prefix}_se_expand")(gate)
+    return x * jax.nn.sigmoid(gate)
+
+
+def stochastic_depth(x: Array, survival: float, rng: Array) -> Array:
+    """Keeps each example of [N, ...] with probability `survival`, scaled by 1 / `survival`.
+
+    A dropped example becomes zero, so that only the shortcut remains (Huang et al., 2016).
+    """
+    keep = jax.random.bernoulli(rng, survival, (x.shape[0],) + (1,) * (x.ndim - 1))
+    return jnp.where(keep, x / survival, 0).astype(x.dtype)
+
+
+def swish(x: Array) -> Array:
+    """x * sigmoid(x) (Ramachandran et al., 2017)."""
+    return x * jax.nn.sigmoid(x)
+
+
+def relu6(x: Array) -> Array:
+    """min(max(x, 0), 6), the activation of the Lite variants."""
+    return jnp.clip(x, 0, 6)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"swish": swish, "relu6": relu6}
