@@ -1,0 +1,58 @@
+"""Block groups: the units in which a network is frozen, and how variables fall into them.
+
+A block's shortcut spans the block, so nothing smaller than a group of whole blocks is ever frozen.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from efficientnet.errors import UserError
+
+# From the input to the output.
+GROUPS = ("stem", *(f"block{number}" for number in range(1, 8)), "top", "predictions")
+
+
+def group_of(layer: str) -> str:
+    """Returns the block group of a layer: `block2` for `block2a_expand_conv`."""
+    prefix = layer.split("_", maxsplit=1)[0]
+    return prefix.rstrip("abcdefghijklmnopqrstuvwxyz") if prefix.startswith("block") else prefix
+
+
+def parse(spec: str) -> tuple[str, ...]:
+    """Returns the block groups that a spec names, from input to output.
+
+    Args:
+      spec: comma-separated parts, each a group (`predictions`), a range with both ends
+        (`block6-block7`), an open range to the output (`block6-`), or `all`.
+
+    Raises:
+      UserError: a part is none of these, or names no group.
+    """
+    chosen: set[str] = set()
+    for part in spec.replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        if part == "all":
+            first, last = GROUPS[0], GROUPS[-1]
+        elif not dash:
+            last = first
+        elif not last:
+            last = GROUPS[-1]
+        if first not in GROUPS or last not in GROUPS or GROUPS.index(first) > GROUPS.index(last):
+            raise UserError(
+                f"{part!r} in {spec!r} names no block group: expected 'all', one of "
+                f"{', '.join(GROUPS)}, or a range such as 'block6-' or 'block6-block7'"
+            )
+        chosen.update(GROUPS[GROUPS.index(first) : GROUPS.index(last) + 1])
+    return tuple(group for group in GROUPS if group in chosen)
+
+
+def split(
+    variables: Mapping[str, Any], groups: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Splits a collection of variables by layer into those of the groups and the rest.
+
+    `{**chosen, **rest}` is the whole again.
+    """
+    chosen = {layer: value for layer, value in variables.items() if group_of(layer) in groups}
+    rest = {layer: value for layer, value in variables.items() if layer not in chosen}
+    return chosen, rest

@@ -1,0 +1,154 @@
+"""EfficientNet as a plain Flax Linen module, with the layer names of Keras Applications."""
+
+from collections.abc import Collection
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from efficientnet import layers
+from efficientnet.block_groups import group_of
+from efficientnet.variants import Block, Variant
+
+
+class EfficientNet(nn.Module):
+    """EfficientNet (Tan and Le 2019, figure 2 and table 1) for images of any size.
+
+    Parameters and BatchNorm statistics are float32 whatever `dtype` is. The activations after the
+    stem, each block and the top are sown into the collection `intermediates` under the names
+    `stem`, `block1a`, ..., `top`, for whoever makes that collection mutable.
+
+    Attributes:
+      variant: the row of `variants.VARIANTS` to build.
+      num_classes: length of the logits.
+      dropout: rate before the classifier; None takes the variant's.
+      drop_connect: stochastic depth's drop rate at the last block, growing linearly from 0.
+      padding: 'same' or 'symmetric'; None takes the variant's.
+      bn_epsilon: added to BatchNorm's variance; None takes the variant's.
+      dtype: of the computation, float32 or bfloat16.
+      features_only: return the pooled features instead of logits, and have no classifier.
+    """
+
+    variant: Variant
+    num_classes: int = 1000
+    dropout: float | None = None
+    drop_connect: float = 0.2
+    padding: str | None = None
+    bn_epsilon: float | None = None
+    dtype: Any = jnp.float32
+    features_only: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        images: jax.Array,
+        training_groups: Collection[str] = (),
+        batch_norm_groups: Collection[str] = (),
+    ) -> jax.Array:
+        """Maps normalized images to logits.
+
+        Args:
+          images: [N, H, W, C] floats, normalized as the weights expect.
+          training_groups: block groups that run dropout and stochastic depth; they draw from the
+            random stream `dropout`. Group `predictions` owns the dropout before the classifier.
+          batch_norm_groups: block groups whose BatchNorm uses, and updates, the statistics of the
+            batch instead of the running ones.
+
+        Returns:
+          Float32 logits [N, num_classes], or features [N, variant.top_filters].
+        """
+        act = layers.ACTIVATIONS[self.variant.activation]
+        x = jnp.asarray(images, self.dtype)
+        x = self.conv("stem_conv", x, self.variant.stem_filters, kernel=3, stride=2)
+        x = act(self.batch_norm("stem_bn", x, batch_norm_groups))
+        self.sow("intermediates", "stem", x)
+
+        blocks = self.variant.blocks()
+        for index, block in enumerate(blocks):
+            survival = 1.0 - self.drop_connect * index / len(blocks)
+            if group_of(block.name) not in training_groups:
+                survival = 1.0
+            x = self.block(x, block, survival, batch_norm_groups)
+            self.sow("intermediates", block.name, x)
+
+        x = self.conv("top_conv", x, self.variant.top_filters)
+        x = act(self.batch_norm("top_bn", x, batch_norm_groups))
+        self.sow("intermediates", "top", x)
+
+        x = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+        if self.features_only:
+            return x
+        rate = self.variant.dropout if self.dropout is None else self.dropout
+        x = nn.Dropout(rate, deterministic="predictions" not in training_groups)(x)
+        return nn.Dense(self.num_classes, kernel_init=layers.dense_kernel_init, name="predictions")(
+            x
+        )
+
+    def block(
+        self, x: jax.Array, block: Block, survival: float, batch_norm_groups: Collection[str]
+    ) -> jax.Array:
+        """Expand, filter each channel, excite, project, and add the shortcut (MBConv)."""
+        name = block.name
+        act = layers.ACTIVATIONS[self.variant.activation]
+        shortcut = x
+        if block.expand_ratio != 1:
+            x = self.conv(f"{name}_expand_conv", x, block.filters_in * block.expand_ratio)
+            x = act(self.batch_norm(f"{name}_expand_bn", x, batch_norm_groups))
+        x = layers.DepthwiseConv(
+            kernel_size=block.kernel,
+            strides=block.stride,
+            padding=self._padding,
+            dtype=self.dtype,
+            name=f"{name}_dwconv",
+        )(x)
+        x = act(self.batch_norm(f"{name}_bn", x, batch_norm_groups))
+        if block.se_filters:
+            x = layers.squeeze_excite(x, block.se_filters, act, self.dtype, prefix=name)
+        x = self.conv(f"{name}_project_conv", x, block.filters_out)
+        x = self.batch_norm(f"{name}_project_bn", x, batch_norm_groups)
+        if block.has_shortcut:
+            if survival < 1.0:
+                x = layers.stochastic_depth(x, survival, self.make_rng("dropout"))
+            x = x + shortcut
+        return x
+
+    def conv(
+        self, name: str, x: jax.Array, filters: int, kernel: int = 1, stride: int = 1
+    ) -> jax.Array:
+        """A dense convolution named as in Keras Applications."""
+        return layers.Conv(
+            features=filters,
+            kernel_size=kernel,
+            strides=stride,
+            padding=self._padding,
+            dtype=self.dtype,
+            name=name,
+        )(x)
+
+    def batch_norm(self, name: str, x: jax.Array, batch_norm_groups: Collection[str]) -> jax.Array:
+        """BatchNorm by the batch's statistics in `batch_norm_groups`, else by the running ones."""
+        epsilon = self.variant.bn_epsilon if self.bn_epsilon is None else self.bn_epsilon
+        return layers.BatchNorm(
+            use_running_average=group_of(name) not in batch_norm_groups,
+            epsilon=epsilon,
+            dtype=self.dtype,
+            name=name,
+        )(x)
+
+    @property
+    def _padding(self) -> str:
+        return self.variant.padding if self.padding is None else self.padding
+
+
+def init_variables(model: EfficientNet, rng: jax.Array, channels: int = 3) -> dict[str, Any]:
+    """Returns freshly initialized `{'params': ..., 'batch_stats': ...}` without running the model.
+
+    Args:
+      model: the network.
+      rng: a PRNG key.
+      channels: of the input images, 3 for color or 1 for gray.
+    """
+    images = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
+    variables = model.lazy_init(rng, images)
+    return {name: variables[name] for name in ("params", "batch_stats")}
