@@ -131,14 +131,30 @@ def _input_gradient(
     return full[:, top : top + shape[1], left : left + shape[2]]
 
 
-def _kernel_gradient(x: Array, grad: Array, shape: Sequence[int], stride: int, pads: Pads) -> Array:
-    padded = _pad(x, pads).astype(jnp.float32)
-    grad = grad.astype(jnp.float32)
-    sums = [
-        jnp.sum(_window(padded, a, b, stride, *grad.shape[1:3]) * grad, axis=(0, 1, 2))
-        for a, b in _taps(shape)
-    ]
-    return jnp.stack(sums).reshape(shape)
+def _kernel_gradient(
+    x: Array, grad: Array, shape: Sequence[int], stride: int, pads: Pads
+) -> Array:
+    """Sums over rows first, elementwise, in one pass over `x` and `grad`.
+
+    Reducing each tap's product at once would copy a shifted slice of the whole image per tap. The
+    accumulators keep the axis of examples, so a batch sharded over devices stays where it is.
+    """
+    k_h, k_w = shape[:2]
+    padded = _pad(x, pads)
+    examples, height, width, channels = grad.shape
+
+    def add_row(row: Array, sums: tuple[Array, ...]) -> tuple[Array, ...]:
+        above = lax.dynamic_slice_in_dim(padded, row * stride, k_h, axis=1)
+        above = jnp.moveaxis(above, 1, 0).astype(jnp.float32)
+        here = lax.dynamic_index_in_dim(grad, row, axis=1, keepdims=False).astype(jnp.float32)
+        return tuple(
+            sums[b] + above[:, :, b : b + (width - 1) * stride + 1 : stride] * here
+            for b in range(k_w)
+        )
+
+    zeros = jnp.zeros((k_h, examples, width, channels), jnp.float32)
+    sums = lax.fori_loop(0, height, add_row, (zeros,) * k_w)
+    return jnp.stack([jnp.sum(s, axis=(1, 2)) for s in sums], axis=1).reshape(shape)
 
 
 def _taps(shape: Sequence[int]) -> list[tuple[int, int]]:
