@@ -1,0 +1,155 @@
+"""Matches every foreign tensor with exactly one of our leaves, or says what is left over."""
+
+import dataclasses
+
+import numpy as np
+
+from efficientnet.errors import UserError
+from efficientnet.variants import VARIANTS, get_variant
+from efficientnet.weights.checkpoint import Checkpoint
+from efficientnet.weights.dialects import Dialect, recognize
+from efficientnet.weights.layout import Layer, layers
+from efficientnet.weights.naming import Entry
+
+SHOWN = 5  # names of each kind in an error; there can be a thousand
+
+Leaves = dict[str, dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """A checkpoint that is one variant, leaf for leaf."""
+
+    checkpoint: Checkpoint
+    dialect: Dialect
+    variant: str
+    num_classes: int
+    entries: dict[str, Entry]
+
+    def read(self) -> tuple[Leaves, Leaves]:
+        """Returns params and batch_stats as {layer: {leaf: array}}.
+
+        The arrays are float32 and, where the file allows it, views into the file.
+
+        Raises:
+          ValueError: a value is not finite or a variance negative, as in no trained network.
+        """
+        params: Leaves = {}
+        batch_stats: Leaves = {}
+        for name, entry in self.entries.items():
+            collection, layer, leaf = entry.leaf
+            values = np.asarray(self.dialect.tensors[name].read())
+            if values.shape != entry.shape:
+                raise ValueError(f"{name} has another shape than announced")
+            values = values.astype(np.float32, copy=False)
+            # Both are NaN when any value is, and neither needs a temporary array.
+            low, high = values.min(), values.max()
+            if not np.isfinite(low) or not np.isfinite(high) or (leaf == "var" and low < 0):
+                raise ValueError(f"{name} has impossible values, from {low} to {high}")
+            leaves = params if collection == "params" else batch_stats
+            leaves.setdefault(layer, {})[leaf] = entry.transform.apply(values)
+        return params, batch_stats
+
+
+def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
+    """Finds out what a checkpoint is, and that nothing is left over on either side.
+
+    Args:
+      checkpoint: as read from a file.
+      variant: the name it must have, or None to find the one that fits.
+      hint: words about the file, to tell apart variants of the same shapes.
+
+    Raises:
+      UserError: unknown names; or the list of what is left over.
+    """
+    dialect = recognize(checkpoint)
+    name = f"{checkpoint.path} ({dialect.family.title}, {checkpoint.format})"
+    if variant is not None:
+        get_variant(variant)
+        leftovers = _leftovers(dialect, variant)
+        if leftovers:
+            fitting = " or ".join(_fitting(dialect))
+            advice = f"; it is {fitting}" if fitting else ""
+            raise UserError(f"{name} is not {variant}: {'; '.join(leftovers)}{advice}")
+    else:
+        fitting_variants = _fitting(dialect)
+        if not fitting_variants:
+            closest = min(VARIANTS, key=lambda key: _distance(dialect, key))
+            raise UserError(
+                f"{name} is no variant known here; against {closest}, the closest: "
+                f"{'; '.join(_leftovers(dialect, closest))}"
+            )
+        variant = _choose(fitting_variants, checkpoint.metadata.get("variant"), hint)
+        if variant is None:
+            raise UserError(
+                f"{name} can be {' or '.join(fitting_variants)}, which have the same shapes: say "
+                "which with --variant"
+            )
+    return Match(checkpoint, dialect, variant, _num_classes(dialect), _entries(dialect, variant))
+
+
+def _choose(fitting: list[str], recorded: str | None, hint: str) -> str | None:
+    if len(fitting) == 1:
+        return fitting[0]
+    if recorded in fitting:
+        return recorded
+    # L2 is one network at two resolutions.
+    if "l2" in hint:
+        return "l2_475" if "475" in hint else "l2"
+    return None
+
+
+def _fitting(dialect: Dialect) -> list[str]:
+    return [name for name in VARIANTS if not _leftovers(dialect, name)]
+
+
+def _num_classes(dialect: Dialect) -> int:
+    layer = Layer("predictions", "predictions", (1, 1), 1, has_bias=True)
+    for name, entry in dialect.family.entries([layer]).items():
+        if entry.leaf[-1] == "bias" and name in dialect.tensors:
+            shape = dialect.tensors[name].shape
+            return shape[0] if len(shape) == 1 else 0
+    return 1000
+
+
+def _channels(dialect: Dialect) -> int:
+    """Of the network's input: 1 if the stem's kernel says so, else 3."""
+    layer = Layer("stem_conv", "stem_conv", (3, 3, 1, 1), 1)
+    ((name, entry),) = dialect.family.entries([layer]).items()
+    if name in dialect.tensors and len(dialect.tensors[name].shape) == 4:
+        axis = entry.transform.axes[2] if entry.transform.axes else 2
+        return 1 if dialect.tensors[name].shape[axis] == 1 else 3
+    return 3
+
+
+def _entries(dialect: Dialect, variant: str) -> dict[str, Entry]:
+    return dialect.family.entries(
+        layers(VARIANTS[variant], _num_classes(dialect), _channels(dialect))
+    )
+
+
+def _differences(dialect: Dialect, variant: str) -> tuple[list[str], list[str], list[str]]:
+    entries = _entries(dialect, variant)
+    missing = ["/".join(e.leaf) for name, e in entries.items() if name not in dialect.tensors]
+    unused = [name for name in dialect.tensors if name not in entries]
+    misshapen = [
+        f"{name} {list(dialect.tensors[name].shape)} instead of {list(entry.shape)}"
+        for name, entry in entries.items()
+        if name in dialect.tensors and dialect.tensors[name].shape != entry.shape
+    ]
+    return missing, unused, misshapen
+
+
+def _distance(dialect: Dialect, variant: str) -> int:
+    return sum(len(names) for names in _differences(dialect, variant))
+
+
+def _leftovers(dialect: Dialect, variant: str) -> list[str]:
+    """One phrase for each kind of leftover; nothing when the match is exact."""
+    titles = ("not in the file", "not in the network", "of another shape")
+    phrases = []
+    for title, names in zip(titles, _differences(dialect, variant), strict=True):
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            phrases.append(f"{len(names)} {title} ({', '.join(names[:SHOWN])}{more})")
+    return phrases
