@@ -1,0 +1,29 @@
+"""From a folder of photos to uint8 batches: the only user of tf.data.
+
+    source = load_source('stanford_cars', '/data/cars')
+    train, validation = hold_out(source.splits['train'], fraction=0.1, seed=0)
+    for batch in train_batches(train, batch_size=32, resolution=224, num_steps=100):
+        batch['image']  # uint8 [32, 224, 224, 3]
+    for batch in eval_batches(validation, batch_size=32, resolution=224):
+        batch['mask']  # False where the last batch is padded
+
+Every order and every pixel is a function of (seed, epoch, example index): not of the number of
+threads or processes, nor of where a run was restarted. Normalization happens on the device.
+"""
+
+from input_pipeline.batches import Batches, eval_batches, train_batches
+from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
+from input_pipeline.spec import OPS, parse
+
+__all__ = [
+    "OPS",
+    "SOURCES",
+    "Batches",
+    "Source",
+    "Split",
+    "eval_batches",
+    "hold_out",
+    "load_source",
+    "parse",
+    "train_batches",
+]

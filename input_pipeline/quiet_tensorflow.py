@@ -1,0 +1,14 @@
+"""TensorFlow, silent and on the CPU only: everything here imports `tf` from this module."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# oneDNN has nothing to speed up in tf.data, and announces itself on stderr.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import tensorflow as tf
+
+for _kind in ("GPU", "TPU"):
+    tf.config.set_visible_devices([], _kind)
+
+__all__ = ["tf"]

@@ -1,0 +1,123 @@
+"""What a source is: named splits of labeled, encoded photos that can be read in any order."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from efficientnet.errors import UserError
+from input_pipeline.quiet_tensorflow import tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Examples of one split.
+
+    Attributes:
+      labels: int32 [n].
+      names: n names for reports and errors, such as relative file paths.
+      read: int64 [] index -> string [] encoded photo; runs inside tf.data.
+    """
+
+    labels: np.ndarray
+    names: Sequence[str]
+    read: Callable[[tf.Tensor], tf.Tensor]
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.names):
+            raise ValueError(f"{len(self.labels)} labels for {len(self.names)} names")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, indices: np.ndarray) -> "Split":
+        """The examples at `indices`, in that order, numbered anew from 0."""
+        chosen = np.asarray(indices, np.int64)
+        positions = tf.constant(chosen)
+        return Split(
+            labels=self.labels[chosen],
+            names=[self.names[i] for i in chosen],
+            read=lambda index: self.read(tf.gather(positions, index)),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set: class names in label order, and splits by name ('train', 'test', ...)."""
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+
+
+def from_files(directory: pathlib.Path, names: Sequence[str], labels: Sequence[int]) -> Split:
+    """A split of files, named by their paths relative to `directory`.
+
+    Raises:
+      UserError: a file is missing.
+    """
+    paths = [directory / name for name in names]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(paths)} photos are missing from {directory}, the first is "
+            f"{missing[0].relative_to(directory)}: complete the directory"
+        )
+    table = tf.constant([str(path).encode("utf-8", "surrogateescape") for path in paths], tf.string)
+    return Split(
+        labels=np.asarray(labels, np.int32),
+        names=list(names),
+        read=lambda index: tf.io.read_file(tf.gather(table, index)),
+    )
+
+
+def stratify(
+    strata: Sequence[object], names: Sequence[str], fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits examples in two, each stratum in proportion (largest remainders make up the total).
+
+    Which examples go where hangs on a hash of (seed, name), so that neither the order of files
+    nor a library's generator changes it.
+
+    Returns:
+      Indices of the rest and of the round(fraction * n) chosen, each int64 and sorted.
+    """
+    members: dict[object, list[int]] = {}
+    for index, stratum in enumerate(strata):
+        members.setdefault(stratum, []).append(index)
+    keys = sorted(members, key=str)
+    quotas = {key: fraction * len(members[key]) for key in keys}
+    counts = {key: int(quotas[key]) for key in keys}
+    short = round(fraction * len(strata)) - sum(counts.values())
+    by_remainder = sorted(keys, key=lambda key: counts[key] - quotas[key])
+    for key in by_remainder[:short]:
+        counts[key] += 1
+
+    def rank(index: int) -> bytes:
+        return hashlib.sha256(f"{seed}/{names[index]}".encode("utf-8", "surrogateescape")).digest()
+
+    chosen = [i for key in keys for i in sorted(members[key], key=rank)[: counts[key]]]
+    rest = np.setdiff1d(np.arange(len(strata)), chosen)
+    return rest.astype(np.int64), np.sort(np.asarray(chosen, np.int64))
+
+
+def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split]:
+    """Sets part of a split aside for validation, in proportion to the classes.
+
+    Returns:
+      (train, validation); the same for the same seed, whatever the order of the files.
+
+    Raises:
+      UserError: the fraction leaves one side empty.
+    """
+    if not 0 < fraction < 1:
+        raise UserError(f"validation fraction {fraction} is not between 0 and 1: try 0.1")
+    rest, chosen = stratify(list(split.labels), split.names, fraction, seed)
+    if not len(rest) or not len(chosen):
+        raise UserError(
+            f"a validation fraction of {fraction} of {len(split)} examples leaves one side empty: "
+            "choose another fraction"
+        )
+    return split.take(rest), split.take(chosen)
