@@ -1,0 +1,169 @@
+import pathlib
+
+import numpy as np
+import pytest
+
+import input_pipeline
+from efficientnet.errors import UserError
+from input_pipeline.sources.split import from_files
+
+AUGMENT = (
+    "random_resized_crop(scale=(0.5, 1.0))|flip_left_right|affine(25, 0.1, (0.9, 1.1), 8)"
+    "|color_jitter(0.2, 0.2, 0.2)"
+)
+
+
+def gather(batches):
+    batches = list(batches)
+    return {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+
+
+def train(photos, **changes):
+    arguments = {
+        "batch_size": 8,
+        "resolution": 16,
+        "augment": AUGMENT,
+        "seed": 5,
+        "num_steps": 12,
+        **changes,
+    }
+    return input_pipeline.train_batches(photos, **arguments)
+
+
+@pytest.fixture(scope="module")
+def reference(photos):
+    return gather(train(photos))
+
+
+def test_a_training_batch_has_the_promised_types(photos):
+    batch = next(train(photos))
+    assert {key: (value.shape, value.dtype) for key, value in batch.items()} == {
+        "image": ((8, 16, 16, 3), np.uint8),
+        "label": ((8,), np.int32),
+        "index": ((8,), np.int64),
+        "mask": ((8,), np.bool_),
+    }
+    assert (batch["label"] == photos.labels[batch["index"]]).all()
+    assert batch["mask"].all()
+
+
+def test_every_example_comes_once_per_epoch_in_another_order(photos, reference):
+    epochs = reference["index"][: 2 * len(photos)].reshape(2, -1)
+    assert (np.sort(epochs, 1) == np.arange(len(photos))).all()
+    assert (epochs[0] != epochs[1]).any()
+    assert (gather(train(photos, seed=6, augment=""))["index"] != reference["index"]).any()
+
+
+def test_augmentations_differ_between_epochs_and_seeds(photos, reference):
+    first, second = (
+        reference["image"][part][np.argsort(reference["index"][part])].astype(int)
+        for part in (slice(0, len(photos)), slice(len(photos), 2 * len(photos)))
+    )
+    assert (abs(first - second).mean((1, 2, 3)) > 1).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_the_number_of_threads_changes_nothing(photos, reference, threads):
+    other = gather(train(photos, threads=threads))
+    assert all((other[key] == reference[key]).all() for key in reference)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_the_number_of_processes_changes_nothing(photos, reference, count):
+    parts = [gather(train(photos, process_index=i, process_count=count)) for i in range(count)]
+    for key, expected in reference.items():
+        rows = [part[key].reshape(12, 8 // count, *expected.shape[1:]) for part in parts]
+        assert (np.concatenate(rows, 1).reshape(expected.shape) == expected).all()
+
+
+def test_a_restart_goes_on_where_it_stopped(photos, reference):
+    resumed = gather(train(photos, start_step=7, num_steps=5))
+    assert all((resumed[key] == reference[key][7 * 8 :]).all() for key in reference)
+
+
+def test_a_batch_may_be_larger_than_the_split(photos):
+    few = photos.take(np.arange(3))
+    index = gather(train(few, num_steps=2))["index"]
+    assert (np.sort(index[:15].reshape(5, 3), 1) == [0, 1, 2]).all()
+    alone = gather(train(photos.take(np.arange(1)), num_steps=1))["index"]
+    assert (alone == 0).all()
+
+
+def test_orders_of_many_epochs_are_all_different(photos):
+    tiny = gather(train(photos, batch_size=37, num_steps=600, augment="", resolution=1))
+    orders = tiny["index"].reshape(600, 37)
+    assert len({tuple(order) for order in orders}) == 600
+    # Each example is as likely at each place: 600 / 37 = 16.2 times, at most 16.2 + 6 sigma.
+    counts = np.bincount(orders[:, 0], minlength=37)
+    assert counts.min() > 0
+    assert counts.max() < 40
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("batch_size", [4, 36, 40, 80])
+def test_evaluation_counts_every_example_once(photos, batch_size, count):
+    parts = [
+        list(
+            input_pipeline.eval_batches(
+                photos, batch_size=batch_size, resolution=8, process_index=i, process_count=count
+            )
+        )
+        for i in range(count)
+    ]
+    assert {len(part) for part in parts} == {-(-len(photos) // batch_size)}
+    together = [np.concatenate([part[s]["index"] for part in parts]) for s in range(len(parts[0]))]
+    mask = [np.concatenate([part[s]["mask"] for part in parts]) for s in range(len(parts[0]))]
+    assert all(len(index) == batch_size for index in together)
+    index = np.concatenate(together)[np.concatenate(mask)]
+    assert (index == np.arange(len(photos))).all()
+
+
+def test_one_channel_is_the_luma_and_gray_photos_fill_three(photos):
+    color = gather(input_pipeline.eval_batches(photos, batch_size=10, resolution=16))["image"]
+    gray = gather(input_pipeline.eval_batches(photos, batch_size=10, resolution=16, channels=1))
+    assert gray["image"].shape[1:] == (16, 16, 1)
+    luma = color[..., :3] @ np.array([0.299, 0.587, 0.114])
+    assert abs(luma - gray["image"][..., 0]).mean() < 1.5
+    assert (color[0] == color[0][..., :1]).all(), "photo 0 is gray"
+    assert (color[1] != color[1][..., :1]).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"augment": "spin"}, "unknown augmentation 'spin'"),
+        ({"batch_size": 9, "process_count": 2}, "9 can't be shared equally by 2 processes"),
+        ({"channels": 4}, "channels=4"),
+        ({"resolution": 0}, "resolution=0"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(photos, changes, message):
+    with pytest.raises(UserError, match=message):
+        train(photos, **changes)
+
+
+def test_random_evaluation_and_empty_splits_are_refused(photos):
+    with pytest.raises(UserError, match="must not be random"):
+        input_pipeline.eval_batches(
+            photos, batch_size=4, resolution=8, preprocess="flip_left_right"
+        )
+    with pytest.raises(UserError, match="no example to train on"):
+        train(photos.take(np.arange(0)))
+
+
+@pytest.mark.parametrize("content", [b"", b"these are not pixels", b"\xff\xd8\xff\xe0 no more"])
+def test_a_photo_that_is_not_one_is_named(photo_folder, tmp_path: pathlib.Path, content):
+    names = []
+    for number, path in enumerate(sorted(photo_folder.iterdir())[:6]):
+        names.append(f"{number}{path.suffix}")
+        (tmp_path / names[-1]).write_bytes(path.read_bytes())
+    names[3] = "a broken one é.jpg"
+    (tmp_path / names[3]).write_bytes(content)
+    split = from_files(tmp_path, names, [0] * 6)
+    evaluation = input_pipeline.eval_batches(split, batch_size=2, resolution=8)
+    next(evaluation)
+    with pytest.raises(UserError, match=r"a broken one é.jpg is not a readable photo") as error:
+        next(evaluation)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=r"a broken one é.jpg is not a readable photo"):
+        gather(train(split, num_steps=2))
