@@ -1,0 +1,1 @@
+"""One recipe a file; `common.py` declares every field."""

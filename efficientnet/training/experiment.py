@@ -1,0 +1,190 @@
+"""What a config stands for before anything trains: data, network, devices; all checked here."""
+
+import dataclasses
+import logging
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+import input_pipeline
+from efficientnet import weights
+from efficientnet.errors import UserError
+from efficientnet.model import EfficientNet, init_variables
+from efficientnet.training import feed, optimizer, stages
+from efficientnet.variants import Variant, get_variant
+from efficientnet.weights.conventions import MEAN_STD
+
+log = logging.getLogger(__name__)
+
+MONITORS = ("top1", "loss")
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The examples of an experiment."""
+
+    class_names: tuple[str, ...]
+    train: input_pipeline.Split
+    validation: input_pipeline.Split
+    test: input_pipeline.Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything that stays the same over the stages."""
+
+    config: ConfigDict
+    mesh: Mesh
+    data: Data
+    variant: Variant
+    padding: str
+    bn_epsilon: float
+    mean: np.ndarray  # [channels], of the input on the scale 0..255
+    std: np.ndarray
+    variables: dict[str, Any]  # before the first stage
+
+    @property
+    def resolution(self) -> int:
+        """Pixels per side of what the network sees."""
+        return self.config.resolution or self.variant.resolution
+
+    def model(self, stage: ConfigDict) -> EfficientNet:
+        """Returns the network with a stage's regularization."""
+        return EfficientNet(
+            self.variant,
+            num_classes=len(self.data.class_names),
+            dropout=stage.dropout,
+            drop_connect=stage.drop_connect,
+            padding=self.padding,
+            bn_epsilon=self.bn_epsilon,
+            dtype=DTYPES[self.config.dtype],
+        )
+
+    def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, np.ndarray]]:
+        """Yields this process's part of `num_steps` batches; steps count over all stages."""
+        config = self.config
+        return input_pipeline.train_batches(
+            self.data.train,
+            batch_size=config.batch_size,
+            resolution=self.resolution,
+            channels=config.channels,
+            augment=config.augment,
+            seed=config.seed,
+            start_step=start_step,
+            num_steps=num_steps,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
+        """Yields every example of a split once, the last batch padded and masked."""
+        config = self.config
+        devices = self.mesh.size
+        return input_pipeline.eval_batches(
+            split,
+            batch_size=math.ceil(config.batch_size / devices) * devices,
+            resolution=self.resolution,
+            channels=config.channels,
+            preprocess=config.preprocess,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+
+def check(config: ConfigDict) -> None:
+    """Raises a `UserError` for a value that can't be, before anything long starts."""
+    if not config.stages:
+        raise UserError("config.stages is empty: a recipe needs at least one stage")
+    names = [stage.name for stage in config.stages]
+    if len(set(names)) < len(names):
+        raise UserError(f"config.stages has the names {', '.join(names)}: each must differ")
+    if config.dtype not in DTYPES:
+        raise UserError(f"config.dtype is {config.dtype!r}: expected one of {', '.join(DTYPES)}")
+    if config.batch_size < 1 or config.batch_size % jax.device_count():
+        raise UserError(
+            f"config.batch_size is {config.batch_size}: expected a positive multiple of the "
+            f"{jax.device_count()} devices"
+        )
+    for stage in config.stages:
+        if stage.monitor not in MONITORS:
+            raise UserError(
+                f"stage {stage.name!r} has monitor {stage.monitor!r}: "
+                f"expected one of {', '.join(MONITORS)}"
+            )
+        if stage.epochs <= 0:
+            raise UserError(f"stage {stage.name!r} has epochs {stage.epochs}: expected more than 0")
+        stages.plan(stage)
+        optimizer.make_optimizer(stage, optimizer.make_schedule(stage, 1, 1.0))
+    get_variant(config.variant)
+
+
+def load_data(config: ConfigDict) -> Data:
+    """Returns the splits that an experiment trains, validates and tests on."""
+    settings = config.data
+    source = input_pipeline.load_source(settings.source, settings.directory or None)
+    for split in ("train", "test"):
+        if split not in source.splits:
+            raise UserError(
+                f"the data {source.name!r} has no split {split!r}, which training needs"
+            )
+    train = source.splits["train"]
+    if not settings.validation_split:
+        train, validation = input_pipeline.hold_out(
+            train, settings.validation_fraction, config.seed
+        )
+    elif settings.validation_split in source.splits:
+        validation = source.splits[settings.validation_split]
+    else:
+        raise UserError(
+            f"config.data.validation_split is {settings.validation_split!r}: the data "
+            f"{source.name!r} has {', '.join(source.splits)}"
+        )
+    return Data(source.class_names, train, validation, source.splits["test"])
+
+
+def prepare(config: ConfigDict) -> Experiment:
+    """Reads the data's index and the weights, and puts the network on the devices."""
+    check(config)
+    data = load_data(config)
+    log.info(
+        "data: %s, %d classes; %d photos to train on, %d to validate, %d to test",
+        config.data.source,
+        len(data.class_names),
+        len(data.train),
+        len(data.validation),
+        len(data.test),
+    )
+    variant = get_variant(config.variant)
+    if config.weights:
+        pretrained = weights.load_pretrained(config.weights, config.variant)
+        log.info("weights: %s", pretrained.source)
+        pretrained = weights.adapt(
+            pretrained, len(data.class_names), config.channels, seed=config.seed
+        )
+        variables = {"params": pretrained.params, "batch_stats": pretrained.batch_stats}
+        preprocessing = pretrained.preprocessing
+        padding, bn_epsilon = pretrained.padding, pretrained.bn_epsilon
+    else:
+        log.info("weights: none, the network starts from random ones")
+        model = EfficientNet(variant, num_classes=len(data.class_names))
+        variables = init_variables(model, jax.random.key(config.seed), config.channels)
+        preprocessing = MEAN_STD
+        padding, bn_epsilon = variant.padding, variant.bn_epsilon
+    return Experiment(
+        config=config,
+        mesh=feed.data_mesh(),
+        data=data,
+        variant=variant,
+        padding=padding,
+        bn_epsilon=bn_epsilon,
+        mean=np.asarray(preprocessing.mean, np.float32),
+        std=np.asarray(preprocessing.std, np.float32),
+        variables=variables,
+    )

@@ -1,0 +1,46 @@
+"""Which layers a stage trains, and the split of the variables that follows from it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from efficientnet import block_groups
+from efficientnet.errors import UserError
+
+BATCH_NORM_POLICIES = ("frozen", "statistics", "trained")
+
+
+class Plan(NamedTuple):
+    """What a stage trains.
+
+    BatchNorm of the trained groups is `frozen` (inference mode, scale and bias stay), updates only
+    its `statistics`, or is `trained` wholly. BatchNorm of all other groups is always frozen.
+    """
+
+    groups: tuple[str, ...]
+    batch_norm: str
+
+    @property
+    def batch_norm_groups(self) -> tuple[str, ...]:
+        """Block groups whose BatchNorm uses and updates the statistics of the batch."""
+        return () if self.batch_norm == "frozen" else self.groups
+
+
+def plan(stage: ConfigDict) -> Plan:
+    """Returns what a stage of a config trains; a spec that names nothing is a `UserError`."""
+    if stage.batch_norm not in BATCH_NORM_POLICIES:
+        raise UserError(
+            f"stage {stage.name!r} has batch_norm {stage.batch_norm!r}: "
+            f"expected one of {', '.join(BATCH_NORM_POLICIES)}"
+        )
+    return Plan(block_groups.parse(stage.train), stage.batch_norm)
+
+
+def split_params(params: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Splits the parameters into (trainable, frozen); `{**trainable, **frozen}` is the whole."""
+    trainable, frozen = block_groups.split(params, plan.groups)
+    if plan.batch_norm != "trained":
+        for layer in [layer for layer in trainable if layer.endswith("_bn")]:
+            frozen[layer] = trainable.pop(layer)
+    return trainable, frozen
