@@ -165,9 +165,7 @@ def prepare(config: ConfigDict) -> Experiment:
     if config.weights:
         pretrained = weights.load_pretrained(config.weights, config.variant)
         log.info("weights: %s", pretrained.source)
-        pretrained = weights.adapt(
-            pretrained, len(data.class_names), config.channels, seed=config.seed
-        )
+        pretrained = weights.adapt(pretrained, len(data.class_names), config.channels)
         variables = {"params": pretrained.params, "batch_stats": pretrained.batch_stats}
         preprocessing = pretrained.preprocessing
         padding, bn_epsilon = pretrained.padding, pretrained.bn_epsilon

@@ -45,13 +45,11 @@ class Pretrained:
         return self.params["stem_conv"]["kernel"].shape[2]
 
 
-def adapt(
-    pretrained: Pretrained, num_classes: int | None = None, channels: int = 3, seed: int = 0
-) -> Pretrained:
+def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int = 3) -> Pretrained:
     """Returns the weights for another number of classes or of colors.
 
-    With another number of classes the classifier is dropped, which is logged, and a new one drawn:
-    uniform up to 1/sqrt(num_classes), biases zero, as in the TPU reference implementation. For gray
+    With another number of classes the classifier is dropped, which is logged, and the new one
+    begins at zero: the first loss is exactly log(num_classes), whatever the features are. For gray
     images the stem's kernel is summed over the colors, which is what showing the same gray in every
     color does, up to the difference between the colors' means and deviations: these are averaged.
 
@@ -59,7 +57,6 @@ def adapt(
       pretrained: the weights; left as they are.
       num_classes: of the new network; None keeps the classifier.
       channels: 3 for color, 1 for gray images.
-      seed: of the new classifier.
 
     Raises:
       UserError: color images for weights that have seen gray ones, or a number that can't be.
@@ -83,15 +80,13 @@ def adapt(
         raise UserError(f"a network with {num_classes} classes: expected at least 1")
     if num_classes != pretrained.num_classes:
         logging.info(
-            "The classifier of %d classes is dropped; a new one of %d classes is drawn.",
+            "The classifier of %d classes is dropped; a new one of %d begins at zero.",
             pretrained.num_classes,
             num_classes,
         )
         features = params["predictions"]["kernel"].shape[0]
-        limit = num_classes**-0.5
-        drawn = np.random.default_rng(seed).uniform(-limit, limit, (features, num_classes))
         params["predictions"] = {
-            "kernel": drawn.astype(np.float32),
+            "kernel": np.zeros((features, num_classes), np.float32),
             "bias": np.zeros(num_classes, np.float32),
         }
     return dataclasses.replace(
