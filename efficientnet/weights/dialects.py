@@ -18,7 +18,7 @@ IGNORED_ENDINGS = (
     "/Momentum",
     "/Momentum_1",
 )
-KERAS_OTHER_ROOTS = ("optimizer_weights/", "optimizer/", "vars/", "loss_tracker/")
+NORMALIZATION = "normalization"  # the layer of Keras models that does the preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,20 +84,9 @@ def _tf1(tensors: dict[str, Tensor]) -> Dialect | None:
 
 
 def _keras(tensors: dict[str, Tensor]) -> Dialect | None:
-    """Names a Keras variable by its layer and its own name or number, wherever it is nested."""
-    weights: dict[str, Tensor] = {}
-    normalization: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if name.startswith(KERAS_OTHER_ROOTS):
-            continue
-        parts = [part for part in name.split("/") if part != "vars"]
-        layer, variable = parts[-2:] if len(parts) > 1 else ("", name)
-        target = normalization if layer == "normalization" else weights
-        short = f"{layer}/{variable.partition(':')[0]}"
-        if short in target:
-            raise ValueError(f"two variables are called {short}")
-        target[short] = tensor
     for family in (KERAS, KERAS_NUMBERED):
-        if family.marker in weights:
-            return Dialect(family, weights, normalization=normalization)
+        if family.marker in tensors:
+            mine = {key: tensor for key, tensor in tensors.items() if key.startswith(NORMALIZATION)}
+            weights = {key: tensor for key, tensor in tensors.items() if key not in mine}
+            return Dialect(family, weights, normalization=mine)
     return None

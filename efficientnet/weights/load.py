@@ -1,15 +1,19 @@
 """From a word or a path to pretrained weights."""
 
+import dataclasses
 import importlib.resources
 import pathlib
 
 from absl import logging
 
 from efficientnet.errors import UserError
-from efficientnet.weights import torch_pickle
-from efficientnet.weights.checkpoint import Checkpoint, reading
+from efficientnet.weights import integrity, own_format, registry
+from efficientnet.weights.checkpoint import reading
 from efficientnet.weights.conventions import conventions, hint_of
+from efficientnet.weights.download import fetch
+from efficientnet.weights.formats import open_checkpoint
 from efficientnet.weights.matching import match
+from efficientnet.weights.naming import OWN
 from efficientnet.weights.pretrained import Pretrained
 
 LITE_WHEEL = "lite_wheel"
@@ -21,57 +25,62 @@ def load_pretrained(weights: str, variant: str | None = None) -> Pretrained:
     """Loads pretrained weights, whatever format they are in.
 
     Args:
-      weights: a word ('lite_wheel') or the path of a checkpoint.
-      variant: the name of a variant; None finds it out.
+      weights: a word of the registry, which may be downloaded; 'lite_wheel', the Lite0 of an
+        installed package; or the path of a checkpoint.
+      variant: the name of a variant; None finds it out, which a word of the registry doesn't allow.
 
     Raises:
       UserError: no such word or file; a file that is damaged, hostile, of unknown kind, or not that
-        variant, with what is left over on either side.
+        variant, with what is left over on either side; a download that failed.
     """
     if weights == LITE_WHEEL:
-        return read_pretrained(_lite_wheel(), variant or "lite0")
-    path = pathlib.Path(weights)
-    if not path.exists():
-        raise UserError(f"no weights called {weights!r}: expected {LITE_WHEEL} or a path")
-    return read_pretrained(path, variant)
+        return read_pretrained(_lite_wheel(), variant)
+    if weights in registry.FAMILIES:
+        path = fetch(registry.find(weights, variant))
+        return read_pretrained(path, variant, source=f"{weights} ({path.name})")
+    return read_pretrained(pathlib.Path(weights), variant)
 
 
-def read_pretrained(path: pathlib.Path, variant: str | None = None, words: str = "") -> Pretrained:
-    """Reads a checkpoint from a file or folder; `words` may add to what its path says of it."""
+def read_pretrained(
+    path: pathlib.Path, variant: str | None = None, source: str | None = None
+) -> Pretrained:
+    """Reads a checkpoint; `source` is what people are told instead of the path's last name.
+
+    Raises:
+      UserError: as `load_pretrained`.
+    """
     with reading(path):
-        checkpoint = open_checkpoint(path)
-        hint = f"{words}/{hint_of(path)}"
+        verified = path.is_file() and integrity.check(path)
+        checkpoint = dataclasses.replace(open_checkpoint(path), path=path)
+        hint = hint_of(path)
         matched = match(checkpoint, variant, hint)
-        rules = conventions(matched.dialect, matched.variant, hint, path)
         params, batch_stats = matched.read()
-    averaged, total = matched.dialect.averaged, len(matched.entries)
+        pretrained = Pretrained(
+            variant=matched.variant,
+            family=matched.dialect.family.title.lower(),
+            params=params,
+            batch_stats=batch_stats,
+            num_classes=matched.num_classes,
+            source=source or path.name,
+            ema=matched.dialect.averaged == len(matched.entries),
+            **vars(conventions(matched.dialect, matched.variant, hint, path)),
+        )
+        if matched.dialect.family is OWN:
+            pretrained = own_format.restore(pretrained, checkpoint.metadata)
     logging.info(
-        "%s: %s, %s, %s, %d tensors (%s), %d classes.",
+        "%s: %s of %d classes in %s names, %s; %d tensors, %s.%s",
         path,
-        matched.variant,
+        pretrained.variant,
+        pretrained.num_classes,
         matched.dialect.family.title,
         checkpoint.format,
-        total,
-        f"{averaged} of them moving averages" if averaged else "no moving averages",
-        matched.num_classes,
+        len(matched.entries),
+        f"{matched.dialect.averaged} of them moving averages"
+        if matched.dialect.averaged
+        else "none a moving average's twin",
+        "" if verified or checkpoint.checksummed else " No checksum guards them.",
     )
-    return Pretrained(
-        variant=matched.variant,
-        family=matched.dialect.family.title.lower(),
-        params=params,
-        batch_stats=batch_stats,
-        preprocessing=rules.preprocessing,
-        padding=rules.padding,
-        bn_epsilon=rules.bn_epsilon,
-        num_classes=matched.num_classes,
-        source=path.name,
-        ema=averaged == total,
-    )
-
-
-def open_checkpoint(path: pathlib.Path) -> Checkpoint:
-    """Opens a checkpoint with the reader for its format."""
-    return torch_pickle.read(path)
+    return pretrained
 
 
 def _lite_wheel() -> pathlib.Path:

@@ -113,12 +113,18 @@ class Family:
 
     def entries(self, layers: Iterable[Layer]) -> dict[str, Entry]:
         """Every name that a whole checkpoint of these layers has."""
-        entries = {}
+        entries: dict[str, Entry] = {}
         for layer in layers:
-            for path, shape in layer.leaves().items():
-                word, transform = self.words[kind_of(layer, path[-1])]
-                name = self.layer_name(layer) + self.separator + word
-                entries[name] = Entry(path, transform.foreign_shape(shape), transform)
+            entries |= self.entries_of(layer, self.layer_name(layer))
+        return entries
+
+    def entries_of(self, layer: Layer, name: str) -> dict[str, Entry]:
+        """The names of one layer's leaves, when the layer is called `name`."""
+        entries = {}
+        for path, shape in layer.leaves().items():
+            word, transform = self.words[kind_of(layer, path[-1])]
+            entry = Entry(path, transform.foreign_shape(shape), transform)
+            entries[name + self.separator + word] = entry
         return entries
 
 
@@ -201,21 +207,16 @@ TF1 = Family(
 
 
 class NumberedFamily(Family):
-    """Keras 3 `.weights.h5`: layers by class and number in the order of the model, variables by
-    number in the layer."""
+    """Keras 3 where it left out the layers' names: by class, and number in the model's order."""
 
     def entries(self, layers: Iterable[Layer]) -> dict[str, Entry]:
         """Every name that a whole checkpoint of these layers has."""
-        entries = {}
+        entries: dict[str, Entry] = {}
         counts: dict[str, int] = {}
         for layer in layers:
             title = self.layer_name(layer)
             number = counts[title] = counts.get(title, -1) + 1
-            for position, (path, shape) in enumerate(layer.leaves().items()):
-                name = f"{title}_{number}" if number else title
-                transform = self.words[kind_of(layer, path[-1])][1]
-                entry = Entry(path, transform.foreign_shape(shape), transform)
-                entries[f"{name}{self.separator}{position}"] = entry
+            entries |= self.entries_of(layer, f"{title}_{number}" if number else title)
         return entries
 
 
@@ -231,17 +232,19 @@ class OwnFamily(Family):
         }
 
 
+KERAS_WORDS: Words = {**TENSORFLOW_WORDS, "depthwise": ("kernel", CHANNELS_THIRD)}
+
 KERAS = Family(
     title="Keras",
     marker="stem_conv/kernel",
     expanding=dict.fromkeys([*_OUTSIDE, *_EXPANDING], "{name}"),
-    words=TENSORFLOW_WORDS,
+    words=KERAS_WORDS,
     separator="/",
 )
 
 KERAS_NUMBERED = NumberedFamily(
     title="Keras",
-    marker="conv2d/0",
+    marker="conv2d/kernel",
     expanding={
         **_outside("conv2d batch_normalization conv2d batch_normalization dense"),
         **_block(
@@ -251,10 +254,10 @@ KERAS_NUMBERED = NumberedFamily(
             "conv2d batch_normalization",
         ),
     },
-    words=TENSORFLOW_WORDS,
+    words=KERAS_WORDS,
     separator="/",
 )
 
-OWN = OwnFamily(title="this project's own", marker="params/stem_conv/kernel", expanding={})
+OWN = OwnFamily(title="own", marker="params/stem_conv/kernel", expanding={})
 
 FAMILIES = (LUKEMELAS, TIMM, TORCHVISION, TF1, KERAS, KERAS_NUMBERED, OWN)

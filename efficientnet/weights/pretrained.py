@@ -44,6 +44,11 @@ class Pretrained:
         """Colors of the input images."""
         return self.params["stem_conv"]["kernel"].shape[2]
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers `params` holds."""
+        return sum(leaf.size for leaves in self.params.values() for leaf in leaves.values())
+
 
 def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int = 3) -> Pretrained:
     """Returns the weights for another number of classes or of colors.

@@ -1,0 +1,122 @@
+"""Fetches archives into the cache: resumed when broken off, moved into place whole, checked."""
+
+import http.client
+import os
+import pathlib
+import re
+import urllib.error
+import urllib.request
+
+import tqdm
+
+from efficientnet.errors import UserError
+from efficientnet.weights import integrity
+from efficientnet.weights.registry import Download
+
+ATTEMPTS = 3  # each goes on where the one before broke off
+TIMEOUT_SECONDS = 30
+CHUNK_BYTES = 1 << 18
+RANGE_NOT_SATISFIABLE = 416
+
+
+def cache_directory() -> pathlib.Path:
+    """`EFFICIENTNET_CACHE`, or `efficientnet` in the user's cache directory."""
+    chosen = os.environ.get("EFFICIENTNET_CACHE")
+    if chosen:
+        return pathlib.Path(chosen).expanduser()
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (pathlib.Path(caches) if caches else pathlib.Path.home() / ".cache") / "efficientnet"
+
+
+def fetch(download: Download) -> pathlib.Path:
+    """Returns the archive's path in the cache, after downloading it if it isn't there.
+
+    The digest is checked against the known one, or else recorded the first time and checked from
+    then on.
+
+    Raises:
+      UserError: it can't be had, with the URL and where to put the file; or it has another digest.
+    """
+    path = cache_directory() / download.file_name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        _download(download.url, part, path)
+        if download.digest is not None:
+            _check(part, download)
+        part.replace(path)
+    elif download.digest is not None:
+        _check(path, download)
+    if not integrity.check(path):
+        integrity.record(path, integrity.digest_of(path))
+    return path
+
+
+def _check(path: pathlib.Path, download: Download) -> None:
+    digest = integrity.digest_of(path)
+    if digest != download.digest:
+        path.unlink()
+        raise UserError(
+            f"{download.url} gave a file with SHA-256 {digest} where {download.digest} was "
+            "expected: it was removed; try again, and don't use the file if that doesn't help"
+        )
+
+
+def _download(url: str, part: pathlib.Path, path: pathlib.Path) -> None:
+    """Downloads to `part`, going on from what is there."""
+    reason = ""
+    for _ in range(ATTEMPTS):
+        try:
+            if _transfer(url, part):
+                return
+            reason = "the connection broke off"
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == RANGE_NOT_SATISFIABLE and part.exists():
+                part.unlink()  # longer than the file: not from there
+                continue
+            raise UserError(
+                f"{url} answers {error.code} {error.reason}: get the file from elsewhere and put "
+                f"it at {path}"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error)
+    have = f"; {part.stat().st_size} bytes are kept for next time" if part.exists() else ""
+    raise UserError(
+        f"can't download {url} ({reason}){have}: try again, or get it elsewhere and put it at "
+        f"{path}"
+    )
+
+
+def _transfer(url: str, part: pathlib.Path) -> bool:
+    """One request for what is missing. Returns whether the file is complete."""
+    start = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+        total = _total(response, start)
+        if response.status != http.client.PARTIAL_CONTENT:
+            start = 0  # the server sends everything again
+        name = url.rsplit("/", 1)[-1]
+        with (
+            part.open("ab" if start else "wb") as file,
+            tqdm.tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name) as progress,
+        ):
+            while chunk := response.read(CHUNK_BYTES):
+                file.write(chunk)
+                progress.update(len(chunk))
+    size = part.stat().st_size
+    if total is not None and size > total:
+        part.unlink()
+        return False
+    return total is None or size == total
+
+
+def _total(response: http.client.HTTPResponse, start: int) -> int | None:
+    """The whole file's size in bytes, if the server says it."""
+    if response.status == http.client.PARTIAL_CONTENT:
+        place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        if place is None or int(place[1]) != start:
+            raise http.client.HTTPException("the server resumes at another place than asked for")
+        return int(place[2])
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None

@@ -1,0 +1,56 @@
+"""Checks whole files against the digests that travel with them.
+
+Two conventions are followed: a file `NAME.sha256` beside the file, as `sha256sum` writes it, and
+PyTorch's, by which the start of the digest is the end of the name (`b0-355c32eb.pth`).
+"""
+
+import hashlib
+import pathlib
+import re
+
+from efficientnet.errors import UserError
+
+NAMED = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
+DATE = re.compile(r"(19|20)\d{6}")  # also eight hexadecimal digits
+
+
+def digest_of(path: pathlib.Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sidecar_of(path: pathlib.Path) -> pathlib.Path:
+    """The file that holds another one's digest."""
+    return path.with_name(path.name + ".sha256")
+
+
+def record(path: pathlib.Path, digest: str) -> None:
+    """Writes a file's digest beside it, in `sha256sum`'s form."""
+    sidecar_of(path).write_text(f"{digest}  {path.name}\n", "utf-8")
+
+
+def check(path: pathlib.Path) -> bool:
+    """Checks a file against every digest that comes with it.
+
+    Returns:
+      Whether there was one.
+
+    Raises:
+      UserError: the file has another digest.
+    """
+    expected: dict[str, str] = {}
+    if sidecar_of(path).is_file():
+        words = sidecar_of(path).read_text("utf-8", errors="replace").split()
+        expected[f"{sidecar_of(path).name} says"] = words[0].lower() if words else "nothing"
+    named = NAMED.search(path.name)
+    if named and not DATE.fullmatch(named[1]):
+        expected["its name says"] = named[1]
+    digest = digest_of(path) if expected else ""
+    for who, start in expected.items():
+        if len(start) < 8 or not digest.startswith(start):
+            raise UserError(
+                f"{path} is not the file that {who}: its SHA-256 begins with "
+                f"{digest[: max(8, len(start))]}, not {start}; fetch it again"
+            )
+    return bool(expected)

@@ -1,0 +1,202 @@
+"""Reads TensorFlow's V2 checkpoints without TensorFlow, every byte of them checked.
+
+The index is a LevelDB table (blocks of sorted keys, each block with its CRC-32C) from a tensor's
+name to a protocol buffer with its type, shape, place in the data files and CRC-32C
+(tensorflow/core/protobuf/tensor_bundle.proto). TensorFlow's own reader trusts the table's footer,
+and a flipped bit there can make it ask for any amount of memory.
+"""
+
+import dataclasses
+import mmap
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from efficientnet.errors import UserError
+from efficientnet.weights.checkpoint import Checkpoint, Tensor, map_file
+from efficientnet.weights.crc32c import crc32c, masked
+
+FOOTER_BYTES = 48
+TABLE_MAGIC = 0xDB4775248B80FB57
+BLOCK_TRAILER_BYTES = 5  # one byte of compression type, four of CRC
+# Numbers of tensorflow/core/framework/types.proto.
+DTYPES: dict[int, Any] = {
+    1: np.float32,
+    2: np.float64,
+    3: np.int32,
+    9: np.int64,
+    14: ml_dtypes.bfloat16,
+    19: np.float16,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """A tensor's place in the data files."""
+
+    dtype: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    checksum: int
+
+
+def find_prefix(path: pathlib.Path) -> pathlib.Path | None:
+    """Finds the checkpoint that a path means: `PREFIX` stands for `PREFIX.index` and its data.
+
+    Args:
+      path: a prefix, its index or data file, or a folder that has one checkpoint in it or below.
+
+    Returns:
+      The prefix, or None if there is none.
+
+    Raises:
+      UserError: several, and no file `checkpoint` that names one of them.
+    """
+    if path.is_dir():
+        prefixes = sorted(index.with_suffix("") for index in path.rglob("*.index"))
+        if len(prefixes) <= 1:
+            return prefixes[0] if prefixes else None
+        latest = path / "checkpoint"
+        if latest.is_file():
+            first = latest.read_text("utf-8", errors="replace").partition("\n")[0]
+            name = first.partition(":")[2].strip(' "')
+            # The path may be one of the machine that wrote it.
+            named = [prefix for prefix in prefixes if prefix.name == pathlib.PurePath(name).name]
+            if len(named) == 1:
+                return named[0]
+        names = ", ".join(str(prefix.relative_to(path)) for prefix in prefixes)
+        raise UserError(f"{path} has several checkpoints ({names}): name one of them")
+    if path.suffix == ".index" or path.suffix.startswith(".data-"):
+        path = path.with_suffix("")
+    return path if path.with_name(path.name + ".index").is_file() else None
+
+
+def read(prefix: pathlib.Path) -> Checkpoint:
+    """Opens a checkpoint; its tensors stay in the data files until they are read."""
+    table = dict(_table(map_file(prefix.with_name(prefix.name + ".index"))))
+    header = _fields(table.pop(b""))
+    shards = _integer(header, 1)
+    if _integer(header, 2) != 0:
+        raise UserError(f"{prefix} was written on a big-endian machine: save it on another one")
+    if not 0 < shards <= len(table) + 1:
+        raise ValueError(f"{shards} data files for {len(table)} tensors")
+    data = []
+    for shard in range(shards):
+        path = prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}")
+        if not path.is_file():
+            raise UserError(f"{prefix}.index has no data file {path.name} beside it: fetch it too")
+        data.append(map_file(path))
+    entries = {key.decode("utf-8"): _entry(value) for key, value in table.items()}
+    tensors = {name: _tensor(name, entry, data) for name, entry in entries.items()}
+    return Checkpoint(prefix, "TF1 checkpoint", tensors, checksummed=True)
+
+
+def _tensor(name: str, entry: _Entry, data: list[mmap.mmap]) -> Tensor:
+    def read() -> np.ndarray:
+        dtype = np.dtype(DTYPES[entry.dtype])
+        view = memoryview(data[entry.shard])[entry.offset : entry.offset + entry.size]
+        if len(view) != entry.size:
+            raise ValueError(f"{name} is cut off")
+        if masked(crc32c(view)) != entry.checksum:
+            raise ValueError(f"{name} doesn't have its checksum")
+        return np.frombuffer(view, dtype.newbyteorder("<")).reshape(entry.shape)
+
+    return Tensor(entry.shape, read)
+
+
+def _table(data: mmap.mmap) -> Iterator[tuple[bytes, bytes]]:
+    """All keys and values of a LevelDB table."""
+    footer = data[-FOOTER_BYTES:]
+    if len(footer) < FOOTER_BYTES or int.from_bytes(footer[-8:], "little") != TABLE_MAGIC:
+        raise ValueError("the index has no footer")
+    position = 0
+    for _ in range(2):  # skip the handle of the meta index
+        _, position = _varint(footer, position)
+    for _, handle in _block(data, footer[position:]):
+        yield from _block(data, handle)
+
+
+def _block(data: mmap.mmap, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of the block at a handle; a key shares a prefix with the one before it."""
+    offset, position = _varint(handle, 0)
+    size, _ = _varint(handle, position)
+    block = data[offset : offset + size + BLOCK_TRAILER_BYTES]
+    if len(block) != size + BLOCK_TRAILER_BYTES:
+        raise ValueError("a block of the index is cut off")
+    if masked(crc32c(block[:-4])) != int.from_bytes(block[-4:], "little"):
+        raise ValueError("a block of the index doesn't have its checksum")
+    if block[size] != 0:
+        raise ValueError("a block of the index is compressed")
+    restarts = int.from_bytes(block[size - 4 : size], "little")
+    end = size - 4 * (restarts + 1)
+    key, position = b"", 0
+    while position < end:
+        shared, position = _varint(block, position)
+        unshared, position = _varint(block, position)
+        length, position = _varint(block, position)
+        key = key[:shared] + block[position : position + unshared]
+        position += unshared
+        yield key, block[position : position + length]
+        position += length
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """An integer in groups of seven bits, lowest first, and the position behind it."""
+    value = 0
+    for count in range(10):
+        byte = data[position + count]
+        value |= (byte & 0x7F) << (7 * count)
+        if byte < 0x80:
+            return value, position + count + 1
+    raise ValueError("a number of more than ten bytes")
+
+
+def _fields(message: bytes) -> dict[int, list[Any]]:
+    """The fields of a protocol buffer by number: integers, and bytes not looked into."""
+    fields: dict[int, list[Any]] = {}
+    position = 0
+    while position < len(message):
+        tag, position = _varint(message, position)
+        value: int | bytes
+        match tag & 7:
+            case 0:
+                value, position = _varint(message, position)
+            case 1 | 5 as wire:
+                width = 8 if wire == 1 else 4
+                value = int.from_bytes(message[position : position + width], "little")
+                position += width
+            case 2:
+                length, position = _varint(message, position)
+                value = message[position : position + length]
+                position += length
+            case wire:
+                raise ValueError(f"a protocol buffer with wire type {wire}")
+        fields.setdefault(tag >> 3, []).append(value)
+    return fields
+
+
+def _integer(fields: dict[int, list[Any]], number: int) -> int:
+    value = fields.get(number, [0])[-1]
+    if not isinstance(value, int):
+        raise ValueError("a protocol buffer with another type than expected")
+    return value
+
+
+def _entry(message: bytes) -> _Entry:
+    fields = _fields(message)
+    dimensions = _fields(fields.get(2, [b""])[-1]).get(2, [])
+    if 7 in fields:
+        raise ValueError("a tensor in slices")
+    return _Entry(
+        dtype=_integer(fields, 1),
+        shape=tuple(_integer(_fields(dimension), 1) for dimension in dimensions),
+        shard=_integer(fields, 3),
+        offset=_integer(fields, 4),
+        size=_integer(fields, 5),
+        checksum=_integer(fields, 6),
+    )

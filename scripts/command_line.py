@@ -1,0 +1,31 @@
+"""What all command lines share: one sentence for bad input, one JSON line for machines."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from efficientnet.errors import UserError
+
+
+def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status.
+
+    Args:
+      main: takes the arguments without the program's name.
+      arguments: for tests; None takes the process's.
+    """
+    try:
+        main(sys.argv[1:] if arguments is None else arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def print_json(result: Any) -> None:
+    """Prints the one line that `--json` promises."""
+    print(json.dumps(result), flush=True)

@@ -1,0 +1,92 @@
+"""Converts a checkpoint of any known format to this project's own, and shows what can be had.
+
+python scripts/convert_weights.py efficientnet-b0-355c32eb.pth --output=b0.safetensors
+python scripts/convert_weights.py noisy_student --variant=b0 --output=b0.safetensors
+python scripts/convert_weights.py --list
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+import time
+from collections.abc import Sequence
+
+from efficientnet import weights
+from efficientnet.errors import UserError
+from efficientnet.weights import download, registry
+from scripts import command_line
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments and does what they ask for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "source", nargs="?", help=f"a path, or one of {', '.join(registry.FAMILIES)}, lite_wheel"
+    )
+    parser.add_argument("--output", type=pathlib.Path, help="the .safetensors to write")
+    parser.add_argument("--variant", help="such as b0; found out from a path when left away")
+    parser.add_argument("--list", action="store_true", help="show what can be downloaded")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args(arguments)
+    if args.list:
+        show_registry(args.json)
+    elif args.source is None or args.output is None:
+        parser.error("expected SOURCE and --output, or --list")
+    else:
+        convert(args.source, args.variant, args.output, args.json)
+
+
+def show_registry(as_json: bool) -> None:
+    """Prints every official archive, and whether it is in the cache."""
+    rows = []
+    for entry in registry.DOWNLOADS.values():
+        cached = (download.cache_directory() / entry.file_name).exists()
+        rows.append({**dataclasses.asdict(entry), "cached": cached})
+        print(f"{entry.word:14} {entry.variant:8} {'cached' if cached else '':7} {entry.url}")
+    print(f"The cache is {download.cache_directory()}.")
+    if as_json:
+        command_line.print_json(rows)
+
+
+def convert(source: str, variant: str | None, output: pathlib.Path, as_json: bool) -> None:
+    """Reads, writes, reads back, and says what was done."""
+    if output.suffix != ".safetensors" or not output.parent.is_dir():
+        raise UserError(
+            f"can't write {output}: expected a name that ends in .safetensors, in a folder that is "
+            "there"
+        )
+    start = time.perf_counter()
+    pretrained = weights.load_pretrained(source, variant)
+    weights.save(pretrained, output)
+    seconds = time.perf_counter() - start
+    result = {
+        "output": str(output),
+        "bytes": output.stat().st_size,
+        "variant": pretrained.variant,
+        "family": pretrained.family,
+        "source": pretrained.source,
+        "moving_averages": pretrained.ema,
+        "num_classes": pretrained.num_classes,
+        "parameters": pretrained.parameters,
+        "preprocessing": dataclasses.asdict(pretrained.preprocessing),
+        "padding": pretrained.padding,
+        "bn_epsilon": pretrained.bn_epsilon,
+        "seconds": round(seconds, 3),
+    }
+    kind = "moving averages" if pretrained.ema else "no moving averages"
+    print(
+        f"{pretrained.source}: {pretrained.variant}, {pretrained.num_classes} classes, "
+        f"{pretrained.parameters:,} parameters ({kind}), in {pretrained.family} names.\n"
+        f"Normalizes (x - {list(pretrained.preprocessing.mean)}) / "
+        f"{list(pretrained.preprocessing.std)}, pads {pretrained.padding}, "
+        f"BatchNorm epsilon {pretrained.bn_epsilon}.\n"
+        f"Wrote {output} ({output.stat().st_size:,} bytes) and read it back unchanged, "
+        f"in {seconds:.1f} s."
+    )
+    if as_json:
+        command_line.print_json(result)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))
