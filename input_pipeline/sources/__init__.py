@@ -1,43 +1,54 @@
 """Where examples come from: one file per family of sources, and the table of their names."""
 
+import functools
 import inspect
 import pathlib
 from collections.abc import Callable
 
 from efficientnet.errors import UserError
-from input_pipeline.sources import elpv, stanford_cars
+from input_pipeline.sources import elpv, folders, manifest, parquet, stanford_cars, tfds
 from input_pipeline.sources.split import Source, Split, hold_out
 
 SOURCES: dict[str, Callable[..., Source]] = {
     "elpv": elpv.load,
+    "folders": folders.load,
+    "manifest": manifest.load,
+    "parquet": parquet.load,
     "stanford_cars": stanford_cars.load,
 }
+TFDS = "tfds:"
 
 
 def load_source(name: str, directory: str | None = None, seed: int = 0) -> Source:
-    """Opens a data set: lists its examples and labels, and reads no photo.
+    """Opens a data set: lists its examples and labels, and decodes no photo.
 
     Args:
-      name: a key of `SOURCES`.
-      directory: where the files are; sources that come from a wheel take none.
-      seed: of the split, for sources without a published one.
+      name: a key of `SOURCES`, or 'tfds:' and the name of a data set in TensorFlow Datasets.
+      directory: where the files are. ELPV needs none; for TFDS it is the data_dir; a manifest
+        may be named itself.
+      seed: of the test split, for sources without a published one.
 
     Raises:
-      UserError: the name is unknown, or the directory is missing or incomplete.
+      UserError: the name is unknown, or the directory is missing, incomplete or inconsistent.
     """
-    if name not in SOURCES:
-        raise UserError(f"unknown data source {name!r}: expected one of {', '.join(SOURCES)}")
-    load = SOURCES[name]
-    arguments: dict[str, object] = {"seed": seed}
-    if "directory" in inspect.signature(load).parameters:
-        if not directory:
-            raise UserError(f"data source {name!r} needs a directory: say where its files are")
+    if name.startswith(TFDS):
+        load: Callable[..., Source] = functools.partial(tfds.load, name.removeprefix(TFDS))
+    elif name in SOURCES:
+        load = SOURCES[name]
+    else:
+        raise UserError(
+            f"unknown data source {name!r}: expected one of {', '.join(SOURCES)}, or tfds:NAME"
+        )
+    accepted = inspect.signature(load).parameters
+    arguments: dict[str, object] = {"seed": seed} if "seed" in accepted else {}
+    if directory and "directory" in accepted:
         path = pathlib.Path(directory).expanduser()
-        if not path.is_dir():
+        if not path.is_dir() and not (name == "manifest" and path.is_file()):
             raise UserError(f"no directory {path} for data source {name!r}: check the path")
         arguments["directory"] = path
-    accepted = inspect.signature(load).parameters
-    return load(**{key: value for key, value in arguments.items() if key in accepted})
+    elif "directory" in accepted and accepted["directory"].default is inspect.Parameter.empty:
+        raise UserError(f"data source {name!r} needs a directory: say where its files are")
+    return load(**arguments)
 
 
 __all__ = ["SOURCES", "Source", "Split", "hold_out", "load_source"]

@@ -73,6 +73,16 @@ def from_files(directory: pathlib.Path, names: Sequence[str], labels: Sequence[i
     )
 
 
+def from_encoded(encoded: Sequence[bytes], names: Sequence[str], labels: Sequence[int]) -> Split:
+    """A split of encoded photos that are held in memory."""
+    table = tf.constant(list(encoded), tf.string)
+    return Split(
+        labels=np.asarray(labels, np.int32),
+        names=list(names),
+        read=lambda index: tf.gather(table, index),
+    )
+
+
 def stratify(
     strata: Sequence[object], names: Sequence[str], fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:

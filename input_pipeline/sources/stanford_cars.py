@@ -1,31 +1,64 @@
-"""Stanford Cars (Krause et al. 2013) in the layout of its devkit.
+"""Stanford Cars (Krause et al. 2013) in the layouts in which it is passed on.
 
-cars_train/00001.jpg ...              or cars_train/cars_train/...
-cars_test/00001.jpg ...
-devkit/cars_meta.mat                  class_names, in label order
-devkit/cars_train_annos.mat           annotations: class (from 1), fname
-cars_test_annos_withlabels.mat        at the root or in devkit/
+The devkit:
+    cars_train/00001.jpg ...              or cars_train/cars_train/...
+    cars_test/00001.jpg ...
+    devkit/cars_meta.mat                  class_names, in label order
+    devkit/cars_train_annos.mat           annotations: class (from 1), fname
+    cars_test_annos_withlabels.mat        at the root or in devkit/
+One table:
+    cars_annos.mat                        relative_im_path, class, test; class_names
+    car_ims/000001.jpg ...
+Class folders, whose names have '/' replaced, in the label order of the devkit:
+    train/Acura RL Sedan 2012/00670.jpg ...
+    test/...
+Hugging Face's parquet files; see `parquet`.
 """
 
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 import scipy.io
 from absl import logging
 
 from efficientnet.errors import UserError
+from input_pipeline.sources import folders, parquet
 from input_pipeline.sources.split import Source, Split, from_files
+from input_pipeline.sources.stanford_cars_classes import CLASS_NAMES
 
 FULL_SIZES = {"train": 8144, "test": 8041}
-FULL_CLASSES = 196
 
 
-def load(directory: pathlib.Path) -> Source:
+def load(directory: pathlib.Path, seed: int = 0) -> Source:
     """Opens the train and test photos; says so when it is not the full published set.
 
     Raises:
       UserError: a file is missing or can't be read, or annotations have no class.
     """
+    if (directory / "cars_annos.mat").is_file():
+        source = _one_table(directory)
+    elif (directory / "train").is_dir():
+        source = folders.load_as("stanford_cars", directory, CLASS_NAMES, seed, _letters)
+    elif parquet.find(directory, "train"):
+        source = parquet.load(directory)
+    else:
+        source = _devkit(directory)
+    sizes = {split: len(examples) for split, examples in source.splits.items()}
+    if sizes != FULL_SIZES or len(source.class_names) != len(CLASS_NAMES):
+        logging.warning(
+            "%s is not the full Stanford Cars: %d classes and %s photos instead of %d and %s",
+            *(directory, len(source.class_names), sizes, len(CLASS_NAMES), FULL_SIZES),
+        )
+    return Source("stanford_cars", source.class_names, source.splits)
+
+
+def _letters(name: str) -> str:
+    """A class name without what file systems and archives change."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _devkit(directory: pathlib.Path) -> Source:
     meta = _find(directory, "cars_meta.mat")
     class_names = tuple(str(name) for name in _read(meta, "class_names"))
     splits = {}
@@ -33,16 +66,27 @@ def load(directory: pathlib.Path) -> Source:
         ("train", _find(directory, "cars_train_annos.mat")),
         ("test", _find_test_annotations(directory)),
     ):
-        photos = _photo_folder(directory, f"cars_{split}")
-        splits[split] = _split(directory, photos, annotations, len(class_names))
-    sizes = {split: len(examples) for split, examples in splits.items()}
-    if sizes != FULL_SIZES or len(class_names) != FULL_CLASSES:
-        logging.warning(
-            "%s is not the full Stanford Cars: %d classes, %d train and %d test photos instead of "
-            "%d, %d and %d",
-            *(directory, len(class_names), sizes["train"], sizes["test"]),
-            *(FULL_CLASSES, FULL_SIZES["train"], FULL_SIZES["test"]),
-        )
+        rows = _read(annotations, "annotations")
+        if "class" not in (rows.dtype.names or ()):
+            raise UserError(
+                f"{annotations} has no classes: test photos need cars_test_annos_withlabels.mat, "
+                f"put it into {directory}"
+            )
+        photos = _photo_folder(directory, f"cars_{split}").relative_to(directory).as_posix()
+        names = [f"{photos}/{row['fname']}" for row in rows]
+        splits[split] = _split(directory, annotations, names, rows, len(class_names))
+    return Source("stanford_cars", class_names, splits)
+
+
+def _one_table(directory: pathlib.Path) -> Source:
+    table = directory / "cars_annos.mat"
+    rows = _read(table, "annotations")
+    class_names = tuple(str(name) for name in _read(table, "class_names"))
+    splits = {}
+    for split, flag in (("train", 0), ("test", 1)):
+        chosen = [row for row in rows if int(row["test"]) == flag]
+        names = [str(row["relative_im_path"]) for row in chosen]
+        splits[split] = _split(directory, table, names, chosen, len(class_names))
     return Source("stanford_cars", class_names, splits)
 
 
@@ -51,8 +95,8 @@ def _find(directory: pathlib.Path, name: str) -> pathlib.Path:
         if (folder / name).is_file():
             return folder / name
     raise UserError(
-        f"no {name} in {directory} or its devkit folder: Stanford Cars is expected in its devkit "
-        "layout"
+        f"no {name} in {directory} or its devkit folder: expected Stanford Cars as its devkit, "
+        "cars_annos.mat, class folders in train and test, or parquet files"
     )
 
 
@@ -80,16 +124,12 @@ def _read(path: pathlib.Path, variable: str) -> np.ndarray:
 
 
 def _split(
-    directory: pathlib.Path, photos: pathlib.Path, annotations: pathlib.Path, num_classes: int
+    directory: pathlib.Path,
+    annotations: pathlib.Path,
+    names: list[str],
+    rows: Iterable[np.void],
+    num_classes: int,
 ) -> Split:
-    rows = _read(annotations, "annotations")
-    if "class" not in (rows.dtype.names or ()):
-        raise UserError(
-            f"{annotations} has no classes: test photos need cars_test_annos_withlabels.mat, put "
-            f"it into {directory}"
-        )
-    folder = photos.relative_to(directory).as_posix()
-    names = [f"{folder}/{row['fname']}" for row in rows]
     labels = [int(row["class"]) - 1 for row in rows]
     for name, label in zip(names, labels, strict=True):
         if not 0 <= label < num_classes:

@@ -1,0 +1,117 @@
+"""A folder of class folders, with or without train and test above them.
+
+    train/daisy/1.jpg                     or daisy/1.jpg
+    test/daisy/2.jpg                         tulip/2.jpg
+    validation/daisy/3.jpg (or val)
+
+With train and val alone, val is the test split; without any, a fifth of the photos, drawn by the
+seed in proportion to the classes, becomes the test split. Class names are the sorted names of the
+folders.
+"""
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+from absl import logging
+
+from efficientnet.errors import UserError
+from input_pipeline.sources.split import Source, Split, from_files, stratify
+
+EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+TEST_FRACTION = 0.2
+
+
+def load(directory: pathlib.Path, seed: int = 0) -> Source:
+    """Opens class folders.
+
+    Raises:
+      UserError: no class folder, a class folder without photo, or test classes unknown in train.
+    """
+    roots = split_roots(directory)
+    class_names = _folders(roots.get("train", directory))
+    return load_as(directory.name, directory, class_names, seed)
+
+
+def split_roots(directory: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The folders of the splits that are there, by split; without a train folder none."""
+    roots = {
+        split: directory / name
+        for split, names in SPLIT_FOLDERS.items()
+        for name in names
+        if (directory / name).is_dir()
+    }
+    if "train" not in roots:
+        return {}
+    if "test" not in roots and "validation" in roots:
+        roots["test"] = roots.pop("validation")
+    return roots
+
+
+def load_as(
+    name: str,
+    directory: pathlib.Path,
+    class_names: Sequence[str],
+    seed: int,
+    key: Callable[[str], str] = str,
+) -> Source:
+    """Opens class folders whose label order is known.
+
+    Args:
+      name: of the source.
+      directory: the top folder.
+      class_names: in label order.
+      seed: of the test split, where there is no test folder.
+      key: makes folder names and class names comparable.
+    """
+    roots = split_roots(directory)
+    if not roots:
+        everything = _split(directory, directory, class_names, key)
+        train, test = stratify(list(everything.labels), everything.names, TEST_FRACTION, seed)
+        logging.info(
+            "%s has no train and test folders: %d photos train, %d test",
+            directory,
+            *map(len, (train, test)),
+        )
+        splits = {"train": everything.take(train), "test": everything.take(test)}
+    else:
+        splits = {split: _split(directory, root, class_names, key) for split, root in roots.items()}
+    return Source(name, tuple(class_names), splits)
+
+
+def _folders(root: pathlib.Path) -> list[str]:
+    names = sorted(
+        path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+    if not names:
+        raise UserError(f"no class folder in {root}: photos are expected in one folder per class")
+    return names
+
+
+def _split(
+    directory: pathlib.Path,
+    root: pathlib.Path,
+    class_names: Sequence[str],
+    key: Callable[[str], str],
+) -> Split:
+    label_of = {key(name): label for label, name in enumerate(class_names)}
+    names, labels = [], []
+    for folder in _folders(root):
+        if key(folder) not in label_of:
+            raise UserError(
+                f"the class folder {root / folder} is none of the {len(class_names)} classes "
+                f"({class_names[0]}, ...): rename or remove it"
+            )
+        photos = sorted(
+            path.relative_to(directory).as_posix()
+            for path in (root / folder).rglob("*")
+            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        )
+        if not photos:
+            raise UserError(
+                f"no photo in the class folder {root / folder} ({', '.join(sorted(EXTENSIONS))}): "
+                "add photos or remove the folder"
+            )
+        names.extend(photos)
+        labels.extend([label_of[key(folder)]] * len(photos))
+    return from_files(directory, names, labels)

@@ -1,0 +1,102 @@
+"""Parquet files with encoded photos and labels, as Hugging Face data sets are stored.
+
+    train-00000-of-00002.parquet          in the folder itself or in data/
+    test-00000-of-00001.parquet
+
+The split is what stands before the first '-' (or the '.'); only train, test and validation are
+read. `image` is binary or a struct with `bytes`; `label` an integer whose names stand in the
+file's Hugging Face metadata, or text. The encoded photos are held in memory.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+from efficientnet.errors import UserError
+from input_pipeline.sources.split import Source, from_encoded
+
+SPLITS = ("train", "validation", "test")
+IMAGE_COLUMNS = ("image", "img")
+LABEL_COLUMNS = ("label", "labels", "fine_label")
+
+
+def load(directory: pathlib.Path) -> Source:
+    """Opens the parquet files of train, test and validation.
+
+    Raises:
+      UserError: pyarrow or the train files are missing, or the columns are not as expected.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise UserError("parquet files need pyarrow: pip install '.[parquet]'") from None
+    tables: dict[str, Any] = {}
+    for split in SPLITS:
+        files = find(directory, split)
+        if files:
+            try:
+                parts = [pyarrow.parquet.read_table(file) for file in files]
+                tables[split] = pyarrow.concat_tables(parts)
+            except (OSError, pyarrow.ArrowInvalid) as error:
+                raise UserError(
+                    f"the parquet files of {split} in {directory} can't be read: copy them again "
+                    f"({' '.join(str(error).split())})"
+                ) from None
+    if "train" not in tables:
+        raise UserError(f"no train-*.parquet in {directory} or its data folder: check the path")
+    columns = {split: _columns(table, directory) for split, table in tables.items()}
+    class_names = _class_names(tables, columns)
+    splits = {}
+    for split, (image, label) in columns.items():
+        photos = tables[split].column(image).to_pylist()
+        encoded = [photo["bytes"] if isinstance(photo, dict) else photo for photo in photos]
+        values = tables[split].column(label).to_pylist()
+        for row, (photo, value) in enumerate(zip(encoded, values, strict=True)):
+            known = (
+                value in class_names
+                if isinstance(value, str)
+                else (value is not None and 0 <= value < len(class_names))
+            )
+            if not photo or not known:
+                what = f"label {value!r}" if photo else "no encoded photo"
+                raise UserError(
+                    f"row {row} of {split} in {directory} has {what}, expected a photo and one "
+                    f"of {len(class_names)} classes: correct the data set"
+                )
+        labels = [class_names.index(v) if isinstance(v, str) else int(v) for v in values]
+        names = [f"{split}/{row}" for row in range(len(encoded))]
+        splits[split] = from_encoded(encoded, names, labels)
+    return Source(directory.name, tuple(class_names), splits)
+
+
+def find(directory: pathlib.Path, split: str) -> list[pathlib.Path]:
+    """The parquet files of one split, in order."""
+    return sorted(
+        path
+        for folder in (directory, directory / "data")
+        for path in folder.glob("*.parquet")
+        if path.name.replace(".", "-").split("-")[0] == split
+    )
+
+
+def _columns(table: Any, directory: pathlib.Path) -> tuple[str, str]:
+    image = [name for name in IMAGE_COLUMNS if name in table.column_names]
+    label = [name for name in LABEL_COLUMNS if name in table.column_names]
+    if not image or not label:
+        raise UserError(
+            f"the parquet files in {directory} have columns {', '.join(table.column_names)}: "
+            "expected image and label"
+        )
+    return image[0], label[0]
+
+
+def _class_names(tables: dict[str, Any], columns: dict[str, tuple[str, str]]) -> list[str]:
+    table, (_, label) = tables["train"], columns["train"]
+    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+    feature = metadata.get("info", {}).get("features", {}).get(label, {})
+    if feature.get("names"):
+        return [str(name) for name in feature["names"]]
+    values = {value for value in table.column(label).to_pylist() if value is not None}
+    if all(isinstance(value, int) for value in values):
+        return [str(number) for number in range(max(values, default=-1) + 1)]
+    return sorted(str(value) for value in values)

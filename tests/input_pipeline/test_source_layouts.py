@@ -1,0 +1,246 @@
+import importlib
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+import scipy.io
+
+import input_pipeline
+from efficientnet.errors import UserError
+from input_pipeline.sources.stanford_cars_classes import CLASS_NAMES
+
+
+def write(folder, *names):
+    """Files whose content is their name."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+
+
+def contents(split):
+    return {
+        split.read(index).numpy().decode(): int(split.labels[index]) for index in range(len(split))
+    }
+
+
+def test_class_folders_with_train_and_test(tmp_path):
+    write(tmp_path, "train/tulip/1.jpg", "train/daisy/a b/ü.PNG", "train/daisy/notes.txt")
+    write(tmp_path, "test/daisy/3.jpeg", "val/tulip/4.jpg")
+    source = input_pipeline.load_source("folders", str(tmp_path))
+    assert source.class_names == ("daisy", "tulip")
+    assert contents(source.splits["train"]) == {"train/daisy/a b/ü.PNG": 0, "train/tulip/1.jpg": 1}
+    assert contents(source.splits["test"]) == {"test/daisy/3.jpeg": 0}
+    assert contents(source.splits["validation"]) == {"val/tulip/4.jpg": 1}
+
+
+def test_a_lone_validation_folder_is_the_test_split(tmp_path):
+    write(tmp_path, "train/daisy/1.jpg", "val/daisy/2.jpg")
+    source = input_pipeline.load_source("folders", str(tmp_path))
+    assert set(source.splits) == {"train", "test"}
+
+
+def test_class_folders_without_splits_are_divided(tmp_path):
+    write(tmp_path, *(f"{kind}/{number}.jpg" for kind in ("a", "b") for number in range(10)))
+    splits = input_pipeline.load_source("folders", str(tmp_path)).splits
+    assert (len(splits["train"]), len(splits["test"])) == (16, 4)
+    assert list(splits["test"].labels) == [0, 0, 1, 1]
+    assert not set(splits["train"].names) & set(splits["test"].names)
+
+
+def test_class_folders_name_what_is_wrong(tmp_path):
+    with pytest.raises(UserError, match="no class folder in"):
+        input_pipeline.load_source("folders", str(tmp_path))
+    write(tmp_path, "train/daisy/1.jpg", "test/rose/1.jpg", "train/tulip/readme.txt")
+    with pytest.raises(UserError, match=r"no photo in the class folder .*tulip"):
+        input_pipeline.load_source("folders", str(tmp_path))
+    write(tmp_path, "train/tulip/1.jpg")
+    with pytest.raises(UserError, match=r"class folder .*rose is none of the 2 classes"):
+        input_pipeline.load_source("folders", str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_manifest(tmp_path, kind):
+    rows = [
+        {"path": "x/1.jpg", "label": "tulip", "split": "train"},
+        {"path": "x/a, b.jpg", "label": "daisy", "split": "train"},
+        {"path": "x/3.jpg", "label": "tulip", "split": "val"},
+        {"path": "x/4.jpg", "label": "daisy", "split": "test"},
+    ]
+    write(tmp_path, *(row["path"] for row in rows))
+    if kind == "csv":
+        lines = ["path,label,split", *(f'"{r["path"]}",{r["label"]},{r["split"]}' for r in rows)]
+    else:
+        lines = [json.dumps(row) for row in rows]
+    (tmp_path / f"manifest.{kind}").write_text("\n".join(lines) + "\n")
+    source = input_pipeline.load_source("manifest", str(tmp_path))
+    assert source.class_names == ("daisy", "tulip")
+    assert contents(source.splits["train"]) == {"x/1.jpg": 1, "x/a, b.jpg": 0}
+    assert contents(source.splits["validation"]) == {"x/3.jpg": 1}
+    (tmp_path / "class_names.txt").write_text("tulip\nrose\ndaisy\n")
+    source = input_pipeline.load_source("manifest", str(tmp_path / f"manifest.{kind}"))
+    assert source.class_names == ("tulip", "rose", "daisy")
+    assert contents(source.splits["test"]) == {"x/4.jpg": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\n", "lists no photo"),
+        ("path,label\n1.jpg,\n", "line 2, has no path or no label"),
+        ("file,kind\n1.jpg,a\n", "line 2, has no path or no label"),
+        ("path,label\n1.jpg,-1\n", "line 2, has label '-1'"),
+        ("path,label,split\n1.jpg,a,holdout\n", "names split 'holdout'"),
+        ("path,label,split\n1.jpg,a,train\n1.jpg,a,\n", "a split to some photos only"),
+        ("path,label,split\n1.jpg,a,test\n", "no photo in split 'train'"),
+        ("path,label\n2.jpg,a\n", r"1 of 1 photos are missing .* 2\.jpg"),
+    ],
+)
+def test_manifest_names_what_is_wrong(tmp_path, text, message):
+    write(tmp_path, "1.jpg")
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        input_pipeline.load_source("manifest", str(tmp_path))
+
+
+def test_manifest_labels_beyond_the_class_names_are_refused(tmp_path):
+    write(tmp_path, "1.jpg")
+    (tmp_path / "class_names.txt").write_text("a\nb\n")
+    for label in ("2", "c"):
+        (tmp_path / "manifest.csv").write_text(f"path,label\n1.jpg,{label}\n")
+        with pytest.raises(UserError, match=f"label '{label}', which is none of the 2 classes"):
+            input_pipeline.load_source("manifest", str(tmp_path))
+
+
+def test_two_tables_or_none_are_refused(tmp_path):
+    with pytest.raises(UserError, match="0 tables in"):
+        input_pipeline.load_source("manifest", str(tmp_path))
+    write(tmp_path, "manifest.csv", "manifest.jsonl")
+    with pytest.raises(UserError, match="2 tables in"):
+        input_pipeline.load_source("manifest", str(tmp_path))
+
+
+def test_stanford_cars_as_one_table(tmp_path):
+    write(tmp_path, "car_ims/000001.jpg", "car_ims/000002.jpg")
+    rows = np.zeros((1, 2), [("relative_im_path", "O"), ("class", "O"), ("test", "O")])
+    rows[0, 0] = ("car_ims/000001.jpg", 2, 0)
+    rows[0, 1] = ("car_ims/000002.jpg", 1, 1)
+    names = np.array([["Zebra 2012", "Acura RL"]], object)
+    scipy.io.savemat(tmp_path / "cars_annos.mat", {"annotations": rows, "class_names": names})
+    source = input_pipeline.load_source("stanford_cars", str(tmp_path))
+    assert source.class_names == ("Zebra 2012", "Acura RL")
+    assert contents(source.splits["train"]) == {"car_ims/000001.jpg": 1}
+    assert contents(source.splits["test"]) == {"car_ims/000002.jpg": 0}
+
+
+def test_stanford_cars_as_class_folders_keeps_the_order_of_the_devkit(tmp_path):
+    van = "Ram C-V Cargo Van Minivan 2012"
+    write(tmp_path, "train/Acura Integra Type R 2001/1.jpg", f"train/{van}/2.jpg")
+    write(tmp_path, f"test/{van.replace('-', '_')}/3.jpg")
+    source = input_pipeline.load_source("stanford_cars", str(tmp_path))
+    assert source.class_names == CLASS_NAMES
+    assert len(set(CLASS_NAMES)) == 196
+    train = source.splits["train"]
+    assert [CLASS_NAMES[label] for label in train.labels] == [
+        "Acura Integra Type R 2001",
+        "Ram C/V Cargo Van Minivan 2012",
+    ]
+    assert train.labels[0] == 5
+    assert list(source.splits["test"].labels) == [train.labels[1]]
+
+
+def test_the_devkit_has_the_class_names_of_the_table(shared):
+    source = input_pipeline.load_source("stanford_cars", str(shared / "data" / "stanford_cars"))
+    assert source.class_names == CLASS_NAMES
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(UserError, match=r"pip install '\.\[parquet\]'"):
+        input_pipeline.load_source("parquet", str(tmp_path))
+
+
+def parquet(path, photos, labels, names=None):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pip install '.[parquet]'")
+    image = [None if photo is None else {"bytes": photo, "path": None} for photo in photos]
+    table = pyarrow.table({"image": image, "label": labels})
+    if names:
+        info = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(info)})
+    path.parent.mkdir(exist_ok=True)
+    importlib.import_module("pyarrow.parquet").write_table(table, path)
+
+
+def test_parquet_reads_train_and_test_by_name(tmp_path):
+    names = ["AM General", "Acura", "BMW"]
+    parquet(tmp_path / "data/train-00000-of-00002.parquet", [b"one", b"two"], [2, 0], names)
+    parquet(tmp_path / "data/train-00001-of-00002.parquet", [b"three"], [1], names)
+    parquet(tmp_path / "data/test-00000-of-00001.parquet", [b"four"], [1], names)
+    parquet(tmp_path / "data/contrast-00000-of-00001.parquet", [b"five"], [1], names)
+    for source in ("parquet", "stanford_cars"):
+        opened = input_pipeline.load_source(source, str(tmp_path))
+        assert opened.class_names == tuple(names)
+        assert set(opened.splits) == {"train", "test"}
+        assert contents(opened.splits["train"]) == {"one": 2, "two": 0, "three": 1}
+
+
+@pytest.mark.parametrize(
+    ("photos", "labels", "message"),
+    [
+        ([b"one", None], [0, 1], "row 1 of train .* no encoded photo"),
+        ([b"one", b"two"], [0, None], "row 1 of train .* label None"),
+        ([b"one", b"two"], [0, 2], "row 1 of train .* label 2"),
+    ],
+)
+def test_parquet_names_what_is_wrong(tmp_path, photos, labels, message):
+    parquet(tmp_path / "train-0.parquet", photos, labels, ["a", "b"])
+    with pytest.raises(UserError, match=message):
+        input_pipeline.load_source("parquet", str(tmp_path))
+
+
+def test_tfds_without_the_extra_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(UserError, match=r"'cifar100' needs .* pip install '\.\[tfds\]'"):
+        input_pipeline.load_source("tfds:cifar100")
+
+
+def test_tfds_reads_photos_as_they_are_encoded(monkeypatch):
+    class Examples(list):
+        def as_numpy_iterator(self):
+            return iter(self)
+
+    class Builder:
+        info = types.SimpleNamespace(
+            features={"image": None, "label": types.SimpleNamespace(names=["cat", "dog"])},
+            splits={"train": 2, "test": 1},
+        )
+
+        def download_and_prepare(self):
+            pass
+
+        def as_dataset(self, split, decoders, read_config):
+            assert decoders == {"image": "skipped"}
+            return Examples(
+                {"image": f"{split} {row}".encode(), "label": row}
+                for row in range(self.info.splits[split])
+            )
+
+    def builder(name, data_dir):
+        if name != "pets":
+            raise KeyError(f"no {name}\nand much more")
+        return Builder()
+
+    library = types.SimpleNamespace(
+        builder=builder,
+        decode=types.SimpleNamespace(SkipDecoding=lambda: "skipped"),
+        ReadConfig=lambda interleave_cycle_length: None,
+    )
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", library)
+    source = input_pipeline.load_source("tfds:pets")
+    assert source.class_names == ("cat", "dog")
+    assert contents(source.splits["train"]) == {"train 0": 0, "train 1": 1}
+    with pytest.raises(UserError, match=r"can't provide 'unicorns': .*no unicorns") as error:
+        input_pipeline.load_source("tfds:unicorns")
+    assert "\n" not in str(error.value)
