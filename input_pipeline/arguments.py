@@ -24,3 +24,9 @@ def pair(name: str, value: object, low: float, high: float) -> None:
         raise UserError(
             f"{name}={value!r} should be two numbers (from, to) within {low:g} to {high:g}"
         )
+
+
+def one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raises a UserError unless `value` is one of the choices."""
+    if value not in choices:
+        raise UserError(f"{name}={value!r} should be one of {', '.join(map(str, choices))}")

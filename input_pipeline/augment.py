@@ -1,13 +1,14 @@
-"""A specification put to work: encoded photo and seed -> uint8 image of the target size."""
+"""A specification put to work: photo and seed -> uint8 image of the target size."""
 
 import itertools
 
 from efficientnet.errors import UserError
-from input_pipeline import decode, spec
+from input_pipeline import decode, spec, warp
 from input_pipeline.color import Photometric
 from input_pipeline.geometry import Geometric, Resize
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.warp import compose, warp
+
+KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
 
 
 class Augmentation:
@@ -15,6 +16,15 @@ class Augmentation:
 
     Runs of geometric operations become one warp each. Without an operation that brings the photo
     to the target size, it is resized at the end of the first run.
+
+    Without chance in it a specification is followed exactly (whole decoding, antialiased
+    resampling); with chance, as exactly as training needs: see `decode.decode_window` and
+    `warp.stretch_fast`.
+
+    Attributes:
+      resolution: height and width of the result, pixels.
+      channels: 3, or 1 for gray.
+      draws: how many uniform numbers it uses; 0 if two calls never differ.
     """
 
     def __init__(self, text: str, resolution: int, channels: int = 3) -> None:
@@ -38,34 +48,78 @@ class Augmentation:
         if not any(isinstance(o, Geometric) and o.resizes for o in operations):
             first_run = itertools.takewhile(lambda o: isinstance(o, Geometric), operations)
             operations.insert(len(list(first_run)), Resize())
-        self.draws = sum(operation.draws for operation in operations)
-        self._stages: list[list[Geometric] | Photometric] = []
+        stages: list[_Move | Photometric] = []
         for operation in operations:
             if isinstance(operation, Photometric):
-                self._stages.append(operation)
-            elif self._stages and isinstance(self._stages[-1], list):
-                self._stages[-1].append(operation)
+                stages.append(operation)
+            elif stages and isinstance(stages[-1], _Move):
+                stages[-1] = _Move([*stages[-1].operations, operation], resolution)
             else:
-                self._stages.append([operation])
+                stages.append(_Move([operation], resolution))
+        self._stages = stages
+        self.draws = sum(stage.draws for stage in stages)
 
-    def __call__(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Encoded photo and int64 [2] seed -> uint8 [resolution, resolution, channels]."""
+    def __call__(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Augments one photo.
+
+        Args:
+          photo: encoded, string []; or decoded, uint8 [height, width, channels].
+          seed: int64 [2].
+
+        Returns:
+          uint8 [resolution, resolution, channels].
+        """
         draws = tf.random.stateless_uniform([self.draws], seed, alg="philox")
-        image = decode.decode(encoded, self.channels)
+        exact = not self.draws
+        image = photo
         for number, stage in enumerate(self._stages):
-            if isinstance(stage, Photometric):
-                own, draws = draws[: stage.draws], draws[stage.draws :]
+            own, draws = draws[: stage.draws], draws[stage.draws :]
+            if isinstance(stage, _Move):
+                image = stage.apply(image, self.channels, own, exact)
+            else:
+                if image.dtype == tf.string:
+                    image = decode.decode(image, self.channels)
                 # Draws for every pixel come from a stream of the operation's own.
                 stream = tf.constant([0, (number + 1) << 48], tf.int64)
                 own_seed = tf.bitwise.bitwise_xor(seed, stream)
                 image = stage.apply(tf.cast(image, tf.float32), own, own_seed)
-            else:
-                used = sum(operation.draws for operation in stage)
-                own, draws = draws[:used], draws[used:]
-                size = tf.cast(tf.shape(image)[:2], tf.float32)
-                matrix = compose(stage, size, self.resolution, own)
-                skews = any(operation.skews for operation in stage)
-                image = warp(image, matrix, self.resolution, skews)
         if image.dtype != tf.uint8:
             image = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
         return tf.ensure_shape(image, [self.resolution, self.resolution, self.channels])
+
+
+class _Move:
+    """A run of geometric operations."""
+
+    def __init__(self, operations: list[Geometric], target: int) -> None:
+        self.operations = operations
+        self.target = target
+        self.draws = sum(operation.draws for operation in operations)
+        self.skews = any(operation.skews for operation in operations)
+        resizing = [o for o in operations if o.resizes]
+        method = getattr(resizing[-1], "method", "bilinear") if resizing else "bilinear"
+        if self.skews and method != "bilinear":
+            raise UserError(
+                f"method={method!r} does not go with turning, shearing or shifting: use bilinear"
+            )
+        self.kernel = KERNELS[method]
+        self.antialias = getattr(resizing[-1], "antialias", True) if resizing else True
+
+    def apply(self, image: tf.Tensor, channels: int, draws: tf.Tensor, exact: bool) -> tf.Tensor:
+        """Encoded photo or [height, width, channels] -> float32 [target, target, channels]."""
+
+        def plan(size: tf.Tensor) -> tf.Tensor:
+            return warp.compose(self.operations, size, self.target, draws)
+
+        if image.dtype == tf.string and not exact:
+            margin = 1 if self.skews else 0
+            image, matrix = decode.decode_window(image, channels, plan, self.target, margin)
+        else:
+            if image.dtype == tf.string:
+                image = decode.decode(image, channels)
+            matrix = plan(tf.cast(tf.shape(image)[:2], tf.float32))
+        if self.skews:
+            return warp.project(image, matrix, self.target)
+        if exact or self.kernel != "triangle" or not self.antialias:
+            return warp.stretch(image, matrix, self.target, self.kernel, self.antialias)
+        return warp.stretch_fast(image, matrix, self.target)

@@ -4,8 +4,10 @@ import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from absl import logging
 
 from efficientnet.errors import UserError
+from input_pipeline import decode
 from input_pipeline.augment import Augmentation
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
@@ -17,52 +19,86 @@ PREFETCH = 2
 
 
 class Batches(Iterator[Batch]):
-    """An iterator over batches that turns a broken photo into an error with its name.
+    """An iterator over batches that knows broken photos by name.
 
     A batch holds 'image' uint8 [b, resolution, resolution, channels], 'label' int32 [b], 'index'
-    int64 [b] (of the example in the split) and 'mask' bool [b] (False for padding).
+    int64 [b] (of the example in the split) and 'mask' bool [b]: False for padding and for photos
+    that can't be read, whose pixels are then 0.
+
+    Attributes:
+      skipped: names of the photos that could not be read, in the order of their discovery.
     """
 
     def __init__(
-        self, dataset: tf.data.Dataset, split: Split, rows_of: Callable[[int], Row], start: int
+        self,
+        build: Callable[[int, frozenset[int]], tf.data.Dataset],
+        rows_of: Callable[[int], Row],
+        split: Split,
+        start: int,
+        broken_limit: int,
     ) -> None:
-        self._batches = iter(dataset.as_numpy_iterator())
-        self._split = split
-        self._rows_of = rows_of
-        self._step = start
+        """Starts to prepare batches.
+
+        Args:
+          build: gives the batches from a step on, without reading some examples.
+          rows_of: the examples of a step.
+          split: what is read.
+          start: the first step.
+          broken_limit: how many photos may be skipped.
+        """
+        self.skipped: list[str] = []
+        self._build, self._rows_of, self._split = build, rows_of, split
+        self._step, self._limit = start, broken_limit
+        self._broken: frozenset[int] = frozenset()
+        self._batches = build(start, self._broken).as_numpy_iterator()
 
     def __next__(self) -> Batch:
         """The next batch.
 
         Raises:
-          UserError: a photo of it can't be read or decoded.
+          UserError: a photo of it can't be read, and as many as may be are skipped already.
         """
-        try:
-            batch = next(self._batches)
-        except tf.errors.OpError as error:
-            raise self._explain(error) from None
-        self._step += 1
-        return batch
+        while True:
+            try:
+                batch = next(self._batches)
+            except tf.errors.OpError as error:
+                self._skip(error)
+                # Any step is found in constant time, so starting again there costs little.
+                self._batches = self._build(self._step, self._broken).as_numpy_iterator()
+            else:
+                self._step += 1
+                return batch
 
-    def _explain(self, error: tf.errors.OpError) -> Exception:
-        """Finds the photo of the failed batch that can't be read on its own."""
-        for index in self._rows_of(self._step)["index"].numpy():
-            reason = broken(self._split, int(index))
+    def _skip(self, error: tf.errors.OpError) -> None:
+        """Finds out which photos of the failed batch can't be read."""
+        found = {}
+        for index in np.unique(self._rows_of(self._step)["index"].numpy()):
+            reason = "" if index in self._broken else broken(self._split, int(index))
             if reason:
-                return UserError(
-                    f"{self._split.names[index]} is not a readable photo: replace or remove it "
-                    f"({reason})"
+                found[int(index)] = reason
+        if not found:
+            raise error
+        for index, reason in found.items():
+            name = self._split.names[index]
+            if len(self.skipped) == self._limit:
+                beyond = f", and {self._limit} were skipped before" if self._limit else ""
+                raise UserError(
+                    f"{name} is not a readable photo{beyond}: replace or remove it ({reason})"
                 )
-        return error
+            logging.warning("skipping %s, which is not a readable photo (%s)", name, reason)
+            self.skipped.append(name)
+        self._broken |= set(found)
 
 
 def broken(split: Split, index: int) -> str:
     """Why an example can't be read or decoded, or '' when it can."""
     try:
-        encoded = split.read(tf.constant(index, tf.int64))
-        tf.io.decode_image(encoded, expand_animations=False)
+        photo = split.read(tf.constant(index, tf.int64))
+        if photo.dtype == tf.string:
+            decode.decode(photo, 3)
     except tf.errors.OpError as error:
-        return " ".join(error.message.split("[Op:")[0].split()).split("}} ")[-1][:200]
+        message = error.message.replace("}} ", "}}").split("}}")[-1].split("[Op:")[0]
+        return " ".join(message.split())[:200]
     return ""
 
 
@@ -79,6 +115,7 @@ def train_batches(
     process_index: int = 0,
     process_count: int = 1,
     threads: int | None = None,
+    broken_limit: int = 0,
 ) -> Batches:
     """Shuffled and augmented batches for steps start_step to start_step + num_steps - 1.
 
@@ -98,6 +135,7 @@ def train_batches(
       process_index: which part of the global batch.
       process_count: of how many.
       threads: how many examples to prepare at a time, by default as many as there are cores.
+      broken_limit: how many photos that can't be read are skipped (see `Batches`).
 
     Raises:
       UserError: a wrong specification or an empty split, at once; a broken photo, when its batch
@@ -122,9 +160,11 @@ def train_batches(
             "seed": tf.stack([tf.fill([local], _int64(seed)), epochs * 2**32 + index], 1),
         }
 
-    steps = tf.data.Dataset.range(start_step, start_step + num_steps)
-    dataset = _prepare(steps, split, rows_of, augmentation, local, threads)
-    return Batches(dataset, split, rows_of, start_step)
+    def build(start: int, without: frozenset[int]) -> tf.data.Dataset:
+        steps = tf.data.Dataset.range(start, start_step + num_steps)
+        return _prepare(steps, split, rows_of, augmentation, local, threads, without)
+
+    return Batches(build, rows_of, split, start_step, broken_limit)
 
 
 def eval_batches(
@@ -137,6 +177,7 @@ def eval_batches(
     process_index: int = 0,
     process_count: int = 1,
     threads: int | None = None,
+    broken_limit: int = 0,
 ) -> Batches:
     """Every example once and in order; the last batch is padded, with mask False.
 
@@ -152,6 +193,7 @@ def eval_batches(
       process_index: which part of the global batch.
       process_count: of how many.
       threads: how many examples to prepare at a time, by default as many as there are cores.
+      broken_limit: how many photos that can't be read are skipped (see `Batches`).
 
     Raises:
       UserError: a wrong or random specification, at once; a broken photo, when its batch comes.
@@ -174,9 +216,11 @@ def eval_batches(
             "seed": tf.zeros([local, 2], tf.int64),
         }
 
-    steps = tf.data.Dataset.range(-(-total // batch_size))
-    dataset = _prepare(steps, split, rows_of, augmentation, local, threads)
-    return Batches(dataset, split, rows_of, 0)
+    def build(start: int, without: frozenset[int]) -> tf.data.Dataset:
+        steps = tf.data.Dataset.range(start, -(-total // batch_size))
+        return _prepare(steps, split, rows_of, augmentation, local, threads, without)
+
+    return Batches(build, rows_of, split, 0, broken_limit)
 
 
 def shuffled(offsets: tf.Tensor, epochs: tf.Tensor, total: int, seed: int) -> tf.Tensor:
@@ -228,13 +272,27 @@ def _prepare(
     augmentation: Augmentation,
     local: int,
     threads: int | None,
+    without: frozenset[int],
 ) -> tf.data.Dataset:
     threads = threads or os.cpu_count() or 1
+    skip = np.zeros([len(split)], np.bool_)
+    skip[list(without)] = True
+    skipped = tf.constant(skip)
+    shape = [augmentation.resolution, augmentation.resolution, augmentation.channels]
 
     def example(row: Row) -> Row:
-        # Padding repeats the last example's pixels only to keep shapes.
-        image = augmentation(split.read(row["index"]), row["seed"])
-        return {"image": image, **{key: row[key] for key in ("label", "index", "mask")}}
+        def augmented() -> tf.Tensor:
+            # Padding repeats the last example's pixels only to keep shapes.
+            return augmentation(split.read(row["index"]), row["seed"])
+
+        mask = row["mask"]
+        if without:
+            skip = skipped[row["index"]]
+            image = tf.cond(skip, lambda: tf.zeros(shape, tf.uint8), augmented)
+            mask &= ~skip
+        else:
+            image = augmented()
+        return {"image": image, "label": row["label"], "index": row["index"], "mask": mask}
 
     options = tf.data.Options()
     options.deterministic = True

@@ -9,8 +9,10 @@ import dataclasses
 import math
 from typing import ClassVar
 
-from input_pipeline.arguments import between, pair
+from input_pipeline.arguments import between, one_of, pair
 from input_pipeline.quiet_tensorflow import tf
+
+METHODS = ("bilinear", "bicubic")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +67,20 @@ def _symmetric(draw: tf.Tensor, limit: float) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Resize(Geometric):
-    """The whole input squeezed into the target square."""
+    """The whole input squeezed into the target square.
 
+    Attributes:
+      method: 'bilinear' or 'bicubic'.
+      antialias: whether the kernel widens when the photo shrinks.
+    """
+
+    method: str = "bilinear"
+    antialias: bool = True
     resizes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        one_of("method", self.method, METHODS)
+        one_of("antialias", self.antialias, (True, False))
 
     def pull_back(
         self, size: tf.Tensor, target: int, draws: tf.Tensor
@@ -78,12 +91,22 @@ class Resize(Geometric):
 
 @dataclasses.dataclass(frozen=True)
 class CenterCrop(Geometric):
-    """The central square whose side is `fraction` of the shorter side, then resized."""
+    """The central square whose side is `fraction` of the shorter side, then resized.
+
+    Attributes:
+      fraction: of the shorter side, up to 1.
+      method: 'bilinear' or 'bicubic'.
+      antialias: whether the kernel widens when the photo shrinks.
+    """
 
     fraction: float = 0.875
+    method: str = "bilinear"
+    antialias: bool = True
     resizes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        one_of("method", self.method, METHODS)
+        one_of("antialias", self.antialias, (True, False))
         between("fraction", self.fraction, 0.01, 1)
 
     def pull_back(

@@ -10,13 +10,21 @@ Operation = geometry.Geometric | color.Photometric
 
 OPS: dict[str, type[Operation]] = {
     "affine": geometry.Affine,
+    "brightness": color.Brightness,
     "center_crop": geometry.CenterCrop,
     "color_jitter": color.ColorJitter,
+    "contrast": color.Contrast,
+    "down_up_sample": color.DownUpSample,
     "flip_left_right": geometry.FlipLeftRight,
     "flip_up_down": geometry.FlipUpDown,
+    "gaussian_noise": color.GaussianNoise,
+    "grayscale": color.Grayscale,
+    "hue": color.Hue,
+    "random_erasing": color.RandomErasing,
     "random_resized_crop": geometry.RandomResizedCrop,
     "resize": geometry.Resize,
     "rotate": geometry.Rotate,
+    "saturation": color.Saturation,
     "translate": geometry.Translate,
 }
 

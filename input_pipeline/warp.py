@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from input_pipeline.geometry import Geometric
 from input_pipeline.quiet_tensorflow import tf
 
+# More input pixels than this between neighbors of the output would alias with bilinear sampling.
+THIN = 2.0
+
 
 def compose(
     operations: Sequence[Geometric], size: tf.Tensor, target: int, draws: tf.Tensor
@@ -27,64 +30,81 @@ def compose(
     return matrix
 
 
-def warp(image: tf.Tensor, matrix: tf.Tensor, target: int, skews: bool) -> tf.Tensor:
-    """Resamples [height, width, channels] to float32 [target, target, channels].
+def stretch(
+    image: tf.Tensor, matrix: tf.Tensor, target: int, kernel: str, antialias: bool
+) -> tf.Tensor:
+    """Cuts a window and resizes it, then mirrors; exact but slow.
 
     Args:
-      image: uint8 or float32.
-      matrix: float32 [3, 3], target point -> image point.
+      image: uint8 or float32 [height, width, channels].
+      matrix: float32 [3, 3] that only scales, mirrors and shifts, and stays inside the image.
       target: side of the result.
-      skews: False promises a matrix that only scales, mirrors and shifts and stays inside.
+      kernel: 'triangle' (bilinear) or 'keyscubic' (bicubic).
+      antialias: whether the kernel widens when the image shrinks.
+
+    Returns:
+      float32 [target, target, channels].
     """
-    if skews:
-        return _project(*_reduce(image, matrix), target)
-    return _stretch(image, matrix, target)
-
-
-def _stretch(image: tf.Tensor, matrix: tf.Tensor, target: int) -> tf.Tensor:
-    """Cuts a window and resizes it, bilinear and antialiased, then mirrors."""
-    scale = tf.stack([matrix[1, 1], matrix[0, 0]])
-    near = tf.stack([matrix[1, 2], matrix[0, 2]])
-    low = tf.minimum(near, near + scale * target)
-    high = tf.maximum(near, near + scale * target)
-    # Whole pixels, as torchvision cuts before it resizes; the tolerance is for rounding errors.
-    first = tf.cast(tf.maximum(tf.floor(low + 1e-2), 0.0), tf.int32)
-    last = tf.minimum(tf.cast(tf.math.ceil(high - 1e-2), tf.int32), tf.shape(image)[:2])
-    pixels = image[first[0] : last[0], first[1] : last[1]]
+    low, high, first, pixels = _window(image, matrix, target)
     zoom = target / (high - low)
     resized = tf.raw_ops.ScaleAndTranslate(
         images=pixels[None],
         size=[target, target],
         scale=zoom,
-        translation=-(low - tf.cast(first, tf.float32)) * zoom,
-        kernel_type="triangle",
-        antialias=True,
+        translation=(first - low) * zoom,
+        kernel_type=kernel,
+        antialias=antialias,
     )[0]
-    mirrored = scale < 0
-    resized = tf.cond(mirrored[0], lambda: resized[::-1], lambda: resized)
-    return tf.cond(mirrored[1], lambda: resized[:, ::-1], lambda: resized)
+    return _mirror(resized, matrix)
 
 
-def _reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Shrinks an image that a warp samples too thinly, so that nothing aliases."""
-    image = tf.cast(image, tf.float32)
-    # Input pixels between neighbors of the output, along y and x.
-    step = tf.norm(matrix[1::-1, :2], axis=1)
+def stretch_fast(image: tf.Tensor, matrix: tf.Tensor, target: int) -> tf.Tensor:
+    """As `stretch`, but in whole pixels and bilinear without antialiasing where that is enough."""
+    _, _, _, pixels = _window(image, matrix, target)
+    size = tf.cast(tf.shape(pixels)[:2], tf.float32)
+    resized = tf.cond(
+        tf.reduce_max(size) > THIN * target,
+        lambda: tf.image.resize(pixels, [target, target], antialias=True),
+        lambda: tf.raw_ops.ResizeBilinear(
+            images=pixels[None], size=[target, target], half_pixel_centers=True
+        )[0],
+    )
+    return _mirror(resized, matrix)
+
+
+def _window(
+    image: tf.Tensor, matrix: tf.Tensor, target: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Where the warp begins and ends, float32 [2] each, and the whole pixels that it sees."""
+    scale = tf.linalg.diag_part(matrix)[1::-1]
+    near = matrix[1::-1, 2]
+    far = near + scale * target
+    low, high = tf.minimum(near, far), tf.maximum(near, far)
+    # Whole pixels, as torchvision cuts before it resizes; the tolerance is for rounding errors.
     size = tf.cast(tf.shape(image)[:2], tf.float32)
-    reduced = tf.maximum(tf.round(size / tf.maximum(step, 1.0)), 1.0)
-
-    def shrink() -> tf.Tensor:
-        small = tf.image.resize(image, tf.cast(reduced, tf.int32), antialias=True)
-        return tf.ensure_shape(small, image.shape)
-
-    too_thin = tf.reduce_any(step > 1.2)
-    zoom = tf.where(too_thin, reduced / size, 1.0)
-    image = tf.cond(too_thin, shrink, lambda: image)
-    return image, matrix * tf.reshape(tf.stack([zoom[1], zoom[0], 1.0]), [3, 1])
+    first = tf.clip_by_value(tf.floor(low + 1e-2), 0.0, size - 1)
+    last = tf.clip_by_value(tf.math.ceil(high - 1e-2), first + 1, size)
+    begin, end = tf.cast(first, tf.int32), tf.cast(last, tf.int32)
+    return low, high, first, image[begin[0] : end[0], begin[1] : end[1]]
 
 
-def _project(image: tf.Tensor, matrix: tf.Tensor, target: int) -> tf.Tensor:
-    """Bilinear sampling; black outside the image."""
+def _mirror(image: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    dims = tf.stack([matrix[1, 1] < 0, matrix[0, 0] < 0, False])
+    return tf.raw_ops.Reverse(tensor=image, dims=dims)
+
+
+def project(image: tf.Tensor, matrix: tf.Tensor, target: int) -> tf.Tensor:
+    """Samples bilinearly by any affine matrix; black outside the image.
+
+    Args:
+      image: uint8 or float32 [height, width, channels].
+      matrix: float32 [3, 3], target point -> image point.
+      target: side of the result.
+
+    Returns:
+      float32 [target, target, channels].
+    """
+    image, matrix = _reduce(tf.cast(image, tf.float32), matrix)
     # From corners of pixels to their centers, which the operation counts from 0.
     to_center = tf.constant([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
     from_center = tf.constant([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
@@ -96,3 +116,18 @@ def _project(image: tf.Tensor, matrix: tf.Tensor, target: int) -> tf.Tensor:
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )[0]
+
+
+def _reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Shrinks an image that the warp would sample too thinly, so that nothing aliases."""
+    # Input pixels between neighbors of the output, along y and x.
+    step = tf.norm(matrix[1::-1, :2], axis=1)
+
+    def shrink() -> tuple[tf.Tensor, tf.Tensor]:
+        size = tf.cast(tf.shape(image)[:2], tf.float32)
+        reduced = tf.maximum(tf.round(size / tf.maximum(step, 1.0)), 1.0)
+        small = tf.image.resize(image, tf.cast(reduced, tf.int32), antialias=True)
+        zoom = tf.concat([(reduced / size)[::-1], [1.0]], 0)
+        return tf.ensure_shape(small, image.shape), zoom[:, None] * matrix
+
+    return tf.cond(tf.reduce_any(step > THIN), shrink, lambda: (image, matrix))

@@ -1,11 +1,8 @@
-import pathlib
-
 import numpy as np
 import pytest
 
 import input_pipeline
 from efficientnet.errors import UserError
-from input_pipeline.sources.split import from_files
 
 AUGMENT = (
     "random_resized_crop(scale=(0.5, 1.0))|flip_left_right|affine(25, 0.1, (0.9, 1.1), 8)"
@@ -149,21 +146,3 @@ def test_random_evaluation_and_empty_splits_are_refused(photos):
         )
     with pytest.raises(UserError, match="no example to train on"):
         train(photos.take(np.arange(0)))
-
-
-@pytest.mark.parametrize("content", [b"", b"these are not pixels", b"\xff\xd8\xff\xe0 no more"])
-def test_a_photo_that_is_not_one_is_named(photo_folder, tmp_path: pathlib.Path, content):
-    names = []
-    for number, path in enumerate(sorted(photo_folder.iterdir())[:6]):
-        names.append(f"{number}{path.suffix}")
-        (tmp_path / names[-1]).write_bytes(path.read_bytes())
-    names[3] = "a broken one é.jpg"
-    (tmp_path / names[3]).write_bytes(content)
-    split = from_files(tmp_path, names, [0] * 6)
-    evaluation = input_pipeline.eval_batches(split, batch_size=2, resolution=8)
-    next(evaluation)
-    with pytest.raises(UserError, match=r"a broken one é.jpg is not a readable photo") as error:
-        next(evaluation)
-    assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match=r"a broken one é.jpg is not a readable photo"):
-        gather(train(split, num_steps=2))

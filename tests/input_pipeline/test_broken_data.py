@@ -1,0 +1,171 @@
+"""What users have: every row of the table of odd and broken files."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+import input_pipeline
+from efficientnet.errors import UserError
+from input_pipeline import decode
+from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.sources.split import from_files
+
+COLORS = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
+PHOTO = Image.fromarray(COLORS).resize((90, 60), Image.Resampling.BICUBIC)
+
+
+def encoded(image, kind, **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def clear():
+    """A photo with alpha rising from left to right, and what it looks like on white."""
+    photo = PHOTO.copy()
+    photo.putalpha(Image.fromarray(np.tile(np.arange(0, 180, 2, np.uint8), (60, 1))))
+    white = Image.new("RGBA", photo.size, "white")
+    white.alpha_composite(photo)
+    return photo, white
+
+
+PALETTE = PHOTO.convert("P", palette=Image.Palette.ADAPTIVE)
+DEEP = Image.fromarray(np.asarray(PHOTO.convert("L")).astype(np.uint16) * 257)
+SHOWN = {
+    "gray JPEG": (encoded(PHOTO.convert("L"), "JPEG"), None),
+    "CMYK JPEG": (encoded(PHOTO.convert("CMYK"), "JPEG"), None),
+    "16-bit PNG": (encoded(DEEP, "PNG"), PHOTO.convert("L")),
+    "palette PNG": (encoded(PALETTE, "PNG"), PALETTE),
+    "1-bit PNG": (encoded(PHOTO.convert("1"), "PNG"), None),
+    "alpha": (encoded(clear()[0], "PNG"), clear()[1]),
+    "gray with alpha": (encoded(PHOTO.convert("LA"), "PNG"), PHOTO.convert("L")),
+    "animated GIF": (
+        encoded(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(180)]),
+        PALETTE,
+    ),
+    "BMP": (encoded(PHOTO, "BMP"), None),
+    "WebP": (encoded(PHOTO, "WEBP", lossless=True), None),
+    "1x1 JPEG": (encoded(PHOTO.crop((3, 3, 4, 4)), "JPEG"), None),
+    "1x1 PNG": (encoded(PHOTO.crop((3, 3, 4, 4)), "PNG"), None),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_odd_files_are_shown_as_a_viewer_shows_them(name):
+    data, shown = SHOWN[name]
+    shown = shown or Image.open(io.BytesIO(data))
+    color = decode.decode(tf.constant(data), 3).numpy()
+    np.testing.assert_allclose(color, np.asarray(shown.convert("RGB")), atol=1)
+    gray = decode.decode(tf.constant(data), 1).numpy()[..., 0]
+    np.testing.assert_allclose(gray, np.asarray(shown.convert("L")), atol=1)
+
+
+def exif(orientation, order):
+    if order == "little":
+        entry = b"\x12\x01\x03\x00\x01\x00\x00\x00" + bytes([orientation]) + bytes(3)
+        return b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + bytes(4)
+    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00" + bytes([orientation]) + bytes(2)
+    return b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + entry + bytes(4)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_turns_the_photo(orientation, order):
+    data = encoded(PHOTO, "JPEG", exif=exif(orientation, order))
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(decode.decode(tf.constant(data), 3), expected)
+
+
+def split_of(folder, **files):
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return from_files(folder, list(files), [0] * len(files))
+
+
+def test_training_sees_an_exif_rotated_photo_upright(tmp_path):
+    data = encoded(PHOTO, "JPEG", exif=exif(6, "big"))
+    upright = encoded(ImageOps.exif_transpose(Image.open(io.BytesIO(data))), "PNG")
+    split = split_of(tmp_path, a=data, b=upright)
+    # An operation that draws takes training's way of decoding.
+    batches = input_pipeline.train_batches(
+        split, batch_size=2, resolution=20, augment="resize|flip_left_right(0)", num_steps=1
+    )
+    first, second = next(batches)["image"]
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("size", [(20000, 40), (30, 20000)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_very_long_photos(tmp_path, size, kind):
+    split = split_of(tmp_path, **{f"long.{kind}": encoded(PHOTO.resize(size), kind)})
+    for augment in ("resize|flip_left_right", "random_resized_crop|rotate(25)"):
+        batches = input_pipeline.train_batches(
+            split, batch_size=1, resolution=32, augment=augment, num_steps=1
+        )
+        assert next(batches)["image"].std() > 5
+
+
+BROKEN = {
+    "empty.jpg": b"",
+    "text.jpg": b"these are not pixels",
+    "header only.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF",
+    "truncated é.jpg": encoded(PHOTO, "JPEG")[:700],
+    "truncated.png": encoded(PHOTO, "PNG")[:700],
+    "damaged.gif": encoded(PALETTE, "GIF")[:60],
+}
+
+
+@pytest.fixture
+def partly_broken(tmp_path):
+    """Nine photos, three of them broken."""
+    chosen = ("empty.jpg", "truncated é.jpg", "truncated.png")
+    files = {f"{number} fine.jpg": encoded(PHOTO, "JPEG") for number in range(6)}
+    return split_of(tmp_path, **files, **{name: BROKEN[name] for name in chosen})
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_photo_that_is_not_one_is_named(tmp_path, name):
+    fine = encoded(PHOTO, "JPEG")
+    split = split_of(tmp_path, **{"1.jpg": fine, "2.jpg": fine, name: BROKEN[name], "4.jpg": fine})
+    evaluation = input_pipeline.eval_batches(split, batch_size=2, resolution=8)
+    next(evaluation)
+    with pytest.raises(UserError, match=f"^{name} is not a readable photo: replace") as error:
+        next(evaluation)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=f"^{name} is not a readable photo: replace"):
+        list(input_pipeline.train_batches(split, batch_size=2, resolution=8, num_steps=2))
+
+
+def test_a_file_that_vanished_or_cannot_be_read_is_named(tmp_path):
+    split = split_of(tmp_path, **{"a.jpg": encoded(PHOTO, "JPEG"), "b.jpg": b""})
+    (tmp_path / "b.jpg").unlink()
+    with pytest.raises(UserError, match=r"^b\.jpg is not a readable photo"):
+        list(input_pipeline.eval_batches(split, batch_size=2, resolution=8))
+    (tmp_path / "b.jpg").mkdir()
+    with pytest.raises(UserError, match=r"^b\.jpg is not a readable photo"):
+        list(input_pipeline.eval_batches(split, batch_size=2, resolution=8))
+
+
+def test_broken_photos_are_skipped_and_counted_up_to_a_limit(partly_broken):
+    def train(**changes):
+        return input_pipeline.train_batches(
+            partly_broken, batch_size=3, resolution=8, num_steps=6, **changes
+        )
+
+    batches = train(broken_limit=3)
+    rows = [(i, m) for batch in batches for i, m in zip(batch["index"], batch["mask"], strict=True)]
+    assert sorted(batches.skipped) == ["empty.jpg", "truncated é.jpg", "truncated.png"]
+    for epoch in (rows[:9], rows[9:]):
+        assert sorted(epoch) == [(index, index < 6) for index in range(9)]
+    strict = train(broken_limit=2)
+    with pytest.raises(UserError, match="is not a readable photo, and 2 were skipped before"):
+        list(strict)
+
+
+def test_evaluation_masks_what_it_skips(partly_broken):
+    batches = input_pipeline.eval_batches(partly_broken, batch_size=4, resolution=8, broken_limit=3)
+    mask = np.concatenate([batch["mask"] for batch in batches])
+    assert list(mask) == [True] * 6 + [False] * 6
+    assert len(batches.skipped) == 3
