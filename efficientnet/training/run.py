@@ -33,6 +33,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
         log.info("this run is finished: nothing is left to train")
     else:
         prepared = experiment.prepare(config)
+        workdir.write_config(folder, config)
         progress = Trainer(prepared, folder).run()
         reporting.write_report(
             folder / "report", progress.history, progress.finished, prepared.data.class_names

@@ -8,33 +8,43 @@ from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
 
+CONFIG = "config.json"
 # Fields that change what is seen and saved, not what is computed.
 HARMLESS = ("log_every_steps", "checkpoint_every_steps")
 
 
 def open_workdir(path: str, config: ConfigDict) -> epath.Path:
-    """Returns the run's folder, made if need be, that holds this config as `config.json`.
+    """Returns the run's folder, made if need be.
 
     Raises:
-      UserError: the folder can't be written, or holds a run of another config.
+      UserError: the folder can't be made, or holds a run of another config.
     """
     workdir = epath.Path(path)
-    known = workdir / "config.json"
-    ours = json.loads(config.to_json())
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--workdir={path} can't be made ({error.strerror}): take another folder"
+        ) from error
+    known = workdir / CONFIG
     if known.exists():
-        changes = differences(json.loads(known.read_text()), ours)
+        changes = differences(json.loads(known.read_text()), json.loads(config.to_json()))
         if changes:
             raise UserError(
                 f"{workdir} holds a run of another config ({'; '.join(changes)}): "
                 "take another --workdir, or the old values to resume"
             )
-        return workdir
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_json(known, ours)
-    except OSError as error:
-        raise UserError(f"--workdir={path} can't be written: {error.strerror}") from error
     return workdir
+
+
+def write_config(workdir: epath.Path, config: ConfigDict) -> None:
+    """Makes the folder that of this config; done only when training can really begin."""
+    try:
+        write_json(workdir / CONFIG, json.loads(config.to_json()))
+    except OSError as error:
+        raise UserError(
+            f"--workdir={workdir} can't be written ({error.strerror}): take another folder"
+        ) from error
 
 
 def differences(old: Any, new: Any, name: str = "config") -> list[str]:

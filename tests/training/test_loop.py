@@ -1,0 +1,151 @@
+"""Whole runs on tiny data: what they leave, and that they resume exactly."""
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from ml_collections import ConfigDict
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from configs import common
+from efficientnet import training
+from efficientnet.errors import UserError
+from efficientnet.training.loop import Trainer
+
+Recipe = Callable[..., ConfigDict]
+
+
+def two_stages() -> tuple[ConfigDict, ConfigDict]:
+    return (
+        common.stage("head", train="predictions", epochs=1, learning_rate=1e-2),
+        common.stage("late", train="block6-", epochs=2, learning_rate=1e-3, weight_decay=0.1),
+    )
+
+
+def final_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
+    """All arrays of the last checkpoint and of the last stage's best weights."""
+    arrays = {}
+    for folder in ("checkpoints/latest", "checkpoints/best/late"):
+        with ocp.CheckpointManager(workdir / folder) as manager:
+            step = manager.latest_step()
+            item = "state" if folder.endswith("latest") else "default"
+            tree = ocp.StandardCheckpointer().restore(workdir / folder / str(step) / item)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            arrays[folder + jax.tree_util.keystr(path)] = np.asarray(leaf)
+    return arrays
+
+
+def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.Path) -> None:
+    config = tiny(*two_stages())
+    training.run(config, str(tmp_path))
+
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    head, late = summary["stages"]
+    assert (head["name"], late["name"]) == ("head", "late")
+    assert head["parameters"]["trainable"] == 3 * (1280 // 4) + 3
+    assert sum(head["parameters"].values()) == sum(late["parameters"].values())
+    assert late["steps"] == 10  # 2 epochs of 40 photos, 8 a step
+    assert set(late["metrics"]["test"]) == {"top1", "top3", "top5", "loss"}
+    assert late["metrics"]["test"]["top3"] == 1.0
+    # 21 photos: a share that counts each exactly once is a multiple of 1 / 21.
+    assert (late["metrics"]["test"]["top1"] * 21) == pytest.approx(
+        round(late["metrics"]["test"]["top1"] * 21), abs=1e-5
+    )
+    for picture in ("curves.png", "confusion_head.png", "confusion_late.png"):
+        assert (tmp_path / "report" / picture).read_bytes().startswith(b"\x89PNG")
+
+    curves = EventAccumulator(str(tmp_path / "tensorboard" / "train"))
+    curves.Reload()
+    assert {"loss", "top1", "top3", "top5", "learning_rate", "images_per_second"} <= set(
+        curves.Tags()["tensors"]
+    )
+    assert [event.step for event in curves.Tensors("photos")] == [0, 5]
+
+
+def test_a_finished_run_is_not_trained_again(tiny: Recipe, tmp_path: pathlib.Path) -> None:
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    first = training.run(config, str(tmp_path))
+    before = (tmp_path / "summary.json").stat().st_mtime_ns
+    assert training.run(config, str(tmp_path)) == first
+    assert (tmp_path / "summary.json").stat().st_mtime_ns == before
+
+
+class Killed(BaseException):
+    """Ends a run without any cleaning up, as SIGKILL does."""
+
+
+@pytest.mark.parametrize("steps", [3, 7, 11])
+def test_a_killed_run_ends_bit_identical(
+    tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    config = tiny(*two_stages())
+    config.checkpoint_every_steps = 2
+    training.run(config, str(tmp_path / "whole"))
+
+
+    original = Trainer._write
+
+    def write(self: Trainer, split: str, scalars: object) -> None:
+        if self.progress.global_step >= steps:
+            self.checkpoints.close()
+            raise Killed
+        original(self, split, scalars)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_write", write)
+        with pytest.raises(Killed):
+            training.run(config, str(tmp_path / "killed"))
+    training.run(config, str(tmp_path / "killed"))
+
+    whole, killed = final_state(tmp_path / "whole"), final_state(tmp_path / "killed")
+    assert whole.keys() == killed.keys()
+    assert [name for name in whole if not np.array_equal(whole[name], killed[name])] == []
+    results = [
+        json.loads((tmp_path / name / "summary.json").read_text())["stages"]
+        for name in ("whole", "killed")
+    ]
+    assert [s["metrics"] for s in results[0]] == [s["metrics"] for s in results[1]]
+
+
+def test_another_config_is_refused_by_field(tiny: Recipe, tmp_path: pathlib.Path) -> None:
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    training.run(config, str(tmp_path))
+    config.log_every_steps = 7
+    training.run(config, str(tmp_path))
+    config.stages[0].learning_rate = 0.5
+    with pytest.raises(UserError, match=r"config.stages\[0\].learning_rate was 0.001, is 0.5"):
+        training.run(config, str(tmp_path))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tiny: Recipe, tmp_path: pathlib.Path) -> None:
+    stage = common.stage(
+        "all", train="all", epochs=1, learning_rate=1e30, optimizer="sgd", batch_norm="trained"
+    )
+    with pytest.raises(UserError, match="not finite"):
+        training.run(tiny(stage), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 12}, "batch_size is 12: expected a positive multiple of the 8 devices"),
+        ({"variant": "b9"}, "unknown variant 'b9'"),
+        ({"dtype": "float16"}, "config.dtype is 'float16'"),
+        ({"stages": ()}, "config.stages is empty"),
+        ({"augment": "flip"}, "unknown augmentation 'flip'"),
+        ({"weights": "nowhere.pth"}, "nowhere.pth"),
+    ],
+)
+def test_bad_values_are_refused_at_once(
+    tiny: Recipe, tmp_path: pathlib.Path, change: dict[str, object], message: str
+) -> None:
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    config.update(change)
+    with pytest.raises(UserError, match=message):
+        training.run(config, str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
