@@ -8,6 +8,8 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from efficientnet import block_groups
+
 
 def get_config() -> ConfigDict:
     """Returns the defaults; a recipe must still set `data.source` and `stages`."""
@@ -60,9 +62,19 @@ def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
     # Optimization.
     config.optimizer = "adamw"  # a key of efficientnet/training/optimizer.py's OPTIMIZERS
     config.learning_rate = 1e-3  # peak, after the warm-up
-    config.schedule = "cosine"  # after the warm-up: 'cosine' to 0, or 'constant'
-    config.warmup_epochs = 0.0  # epochs of linear warm-up from 0
+    config.head_learning_rate = config_dict.placeholder(float)  # the classifier's; None: the same
+    config.layer_decay = 1.0  # factor on the rate per block from the classifier down; 1 for none
+    config.momentum = 0.9  # of sgd and rmsprop
+    config.nesterov = True  # sgd looks ahead along its momentum
     config.weight_decay = 0.0  # of kernels; never of biases or BatchNorm
+    config.clip_norm = 0.0  # global norm that gradients are scaled down to; 0 for none
+
+    # The learning rate's course: linear from 0 in the warm-up, then 'constant', 'cosine' to 0,
+    # 'exponential', or 'step', which falls at once where 'exponential' falls smoothly.
+    config.schedule = "cosine"
+    config.warmup_epochs = 0.0  # epochs
+    config.decay_rate = 0.97  # factor of 'exponential' and 'step' ...
+    config.decay_epochs = 2.4  # ... over so many epochs, counted from the stage's beginning
 
     # Regularization.
     config.label_smoothing = 0.1  # probability mass spread over all classes
@@ -77,3 +89,24 @@ def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
     config.lock()
     config.update(fields)
     return config
+
+
+def progressive(
+    down_to: str, epochs: float, *, rate_factor: float = 1.0, **fields: Any
+) -> tuple[ConfigDict, ...]:
+    """Returns stages that unfreeze one more block group each, from the classifier down.
+
+    Args:
+      down_to: the last block group to open, such as 'block4' or 'stem'.
+      epochs: of each stage.
+      rate_factor: each stage's learning rate is that of the one before times this.
+      **fields: values of the stages' other fields; `learning_rate` is the first stage's.
+
+    Raises:
+      UserError: there is no such block group.
+    """
+    stages = []
+    for group in reversed(block_groups.parse(f"{down_to}-")):
+        stages.append(stage(group, f"{group}-", epochs, **fields))
+        stages[-1].learning_rate *= rate_factor ** (len(stages) - 1)
+    return tuple(stages)

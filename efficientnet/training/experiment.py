@@ -16,7 +16,7 @@ import input_pipeline
 from efficientnet import weights
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
-from efficientnet.training import feed, optimizer, stages
+from efficientnet.training import feed, optimizer, schedules, stages
 from efficientnet.variants import Variant, get_variant
 from efficientnet.weights.conventions import MEAN_STD
 
@@ -112,6 +112,7 @@ def check(config: ConfigDict) -> None:
             f"config.batch_size is {config.batch_size}: expected a positive multiple of the "
             f"{jax.device_count()} devices"
         )
+    variant = get_variant(config.variant)
     for stage in config.stages:
         if stage.monitor not in MONITORS:
             raise UserError(
@@ -121,8 +122,7 @@ def check(config: ConfigDict) -> None:
         if stage.epochs <= 0:
             raise UserError(f"stage {stage.name!r} has epochs {stage.epochs}: expected more than 0")
         stages.plan(stage)
-        optimizer.make_optimizer(stage, optimizer.make_schedule(stage, 1, 1.0))
-    get_variant(config.variant)
+        optimizer.make_optimizer(stage, schedules.make_schedule(stage, 1, 1.0), variant)
 
 
 def load_data(config: ConfigDict) -> Data:

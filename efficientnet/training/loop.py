@@ -9,15 +9,15 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from clu import metric_writers
 from clu.metrics import Collection
 from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet
-from efficientnet.training import evaluation, feed, metrics, optimizer, stages, steps
+from efficientnet.training import evaluation, feed, metrics, optimizer, schedules, stages, steps
 from efficientnet.training.checkpoints import Checkpoints
+from efficientnet.training.curves import Curves
 from efficientnet.training.experiment import Experiment
 from efficientnet.training.progress import Progress, Stopwatch, progress_line
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 # Steps in flight before the host waits for the oldest: enough to hide the dispatch.
 IN_FLIGHT = 2
 GRID_PHOTOS = 16
-SPLITS = ("train", "validation", "test")
 
 
 class Trainer:
@@ -39,13 +38,7 @@ class Trainer:
         self.checkpoints = Checkpoints(workdir / "checkpoints")
         saved = self.checkpoints.latest_progress()
         self.progress = Progress(**saved) if saved else Progress()
-        # One TensorBoard run a split, so that their curves share a chart.
-        self.writers = {
-            split: metric_writers.AsyncWriter(
-                metric_writers.SummaryWriter(str(workdir / "tensorboard" / split))
-            )
-            for split in SPLITS
-        }
+        self.curves = Curves(workdir / "tensorboard", self.progress.global_step)
 
     def run(self) -> Progress:
         """Trains the stages that are not finished, and returns the finished run's progress."""
@@ -53,8 +46,7 @@ class Trainer:
             log.info("resuming after step %d", self.progress.global_step)
         while self.progress.stage < len(self.config.stages):
             self._run_stage(self.config.stages[self.progress.stage])
-        for writer in self.writers.values():
-            writer.close()
+        self.curves.close()
         self.checkpoints.close()
         return self.progress
 
@@ -62,7 +54,7 @@ class Trainer:
         progress, config, mesh = self.progress, self.config, self.experiment.mesh
         plan = stages.plan(stage)
         num_steps, epoch_ends, schedule = self._schedule(stage)
-        transformation = optimizer.make_optimizer(stage, schedule)
+        transformation = optimizer.make_optimizer(stage, schedule, self.experiment.variant)
         variables = self._place(self._starting_variables())
         state = self._place(steps.create_state(variables, transformation, plan))
         if progress.step:
@@ -120,6 +112,7 @@ class Trainer:
                         f"validation top-1 {entry['validation']['top1']:.1%}"
                     )
                     state = state.replace(epoch_metrics=self._no_metrics())
+                self.curves.flush()
                 self.checkpoints.save_latest(progress.global_step, state, progress.to_json())
                 stopwatch.start()
         self._end_stage(stage, plan, model, state)
@@ -133,7 +126,7 @@ class Trainer:
             min(max(1, round(epoch * per_epoch)), num_steps): epoch
             for epoch in range(1, math.ceil(stage.epochs) + 1)
         }
-        return num_steps, epoch_ends, optimizer.make_schedule(stage, num_steps, per_epoch)
+        return num_steps, epoch_ends, schedules.make_schedule(stage, num_steps, per_epoch)
 
     def _compiled_train_step(
         self,
@@ -169,12 +162,12 @@ class Trainer:
         return self._place(metrics.TrainMetrics.empty())
 
     def _write(self, split: str, scalars: Mapping[str, Any]) -> None:
-        self.writers[split].write_scalars(self.progress.global_step, scalars)
+        self.curves.write(split, self.progress.global_step, scalars)
 
     def _write_photos(self, images: jax.Array) -> None:
         """Shows the first photos of a stage as the network sees them."""
         photos = np.asarray(images.addressable_data(0))[:GRID_PHOTOS]
-        self.writers["train"].write_images(self.progress.global_step, {"photos": photos})
+        self.curves.write_photos(self.progress.global_step + 1, photos)
 
     def _evaluate(
         self, model: EfficientNet, variables: Mapping[str, Any], split: str
@@ -204,8 +197,6 @@ class Trainer:
         if progress.best is None or _score(stage, entry) > _score(stage, progress.best):
             progress.best = entry
             self.checkpoints.save_best(stage.name, progress.global_step, variables)
-        for writer in self.writers.values():
-            writer.flush()
         return entry
 
     def _end_stage(

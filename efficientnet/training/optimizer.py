@@ -1,13 +1,17 @@
-"""Optax transformations and schedules from a stage's config."""
+"""Optax transformations from a stage's config."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
+from optax import GradientTransformation as Transformation
 
 from efficientnet.errors import UserError
+from efficientnet.variants import Variant
 
 
 def decay_mask(params: Any) -> Any:
@@ -15,57 +19,118 @@ def decay_mask(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
-def _adamw(learning_rate: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
-    return optax.adamw(learning_rate, weight_decay=weight_decay, mask=decay_mask)
+def rate_multipliers(stage: ConfigDict, variant: Variant) -> dict[str, float]:
+    """Returns what the learning rate is multiplied by in each part of the network.
 
-
-def _sgd(learning_rate: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
-    """Nesterov momentum 0.9; the decay is added to the gradient, as in PyTorch and Keras."""
-    return optax.chain(
-        optax.add_decayed_weights(weight_decay, mask=decay_mask),
-        optax.sgd(learning_rate, momentum=0.9, nesterov=True),
-    )
-
-
-OPTIMIZERS: dict[str, Callable[[optax.Schedule, float], optax.GradientTransformation]] = {
-    "adamw": _adamw,
-    "sgd": _sgd,
-}
-
-# Schedules after the warm-up: (peak rate, remaining steps) -> schedule.
-SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
-    "constant": lambda rate, steps: optax.constant_schedule(rate),
-    "cosine": lambda rate, steps: optax.cosine_decay_schedule(rate, max(steps, 1)),
-}
-
-
-def make_schedule(stage: ConfigDict, steps: int, steps_per_epoch: float) -> optax.Schedule:
-    """Returns the learning rate as a function of the stage's step.
-
-    Args:
-      stage: a stage's config.
-      steps: how many steps the stage has.
-      steps_per_epoch: batches in an epoch, not necessarily whole.
+    A part is the layer's name up to its first underscore: `stem`, `block1a`, ..., `top`,
+    `predictions`. With `layer_decay` d, a part that n parts follow learns at d ** n of the rate
+    (Howard and Ruder 2018, "discriminative fine-tuning"); `head_learning_rate` is the classifier's.
     """
-    if stage.schedule not in SCHEDULES:
-        raise UserError(
-            f"stage {stage.name!r} has schedule {stage.schedule!r}: "
-            f"expected one of {', '.join(SCHEDULES)}"
-        )
-    warmup = min(round(stage.warmup_epochs * steps_per_epoch), steps)
-    after = SCHEDULES[stage.schedule](stage.learning_rate, steps - warmup)
-    if not warmup:
-        return after
-    # The first step already moves: it takes 1 / warmup of the peak.
-    ramp = optax.linear_schedule(stage.learning_rate / warmup, stage.learning_rate, warmup - 1)
-    return optax.join_schedules([ramp, after], [warmup])
+    parts = ("stem", *(block.name for block in variant.blocks()), "top", "predictions")
+    factors = {part: stage.layer_decay**n for n, part in enumerate(reversed(parts))}
+    if stage.head_learning_rate is not None:
+        factors["predictions"] = stage.head_learning_rate / stage.learning_rate
+    return factors
 
 
-def make_optimizer(stage: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Returns the stage's optimizer, to be initialized with the trainable parameters only."""
+def scale_by_rate(
+    schedule: optax.Schedule, multipliers: Mapping[str, float]
+) -> optax.GradientTransformationExtraArgs:
+    """Multiplies updates by minus the learning rate of their part of the network.
+
+    Its `update` takes `rate_scale`, a further factor that the host may lower from epoch to epoch.
+    """
+
+    def init(params: Any) -> optax.ScaleByScheduleState:
+        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: Any,
+        state: optax.ScaleByScheduleState,
+        params: Any = None,
+        *,
+        rate_scale: ArrayLike = 1.0,
+        **_: Any,
+    ) -> tuple[Any, optax.ScaleByScheduleState]:
+        rate = -schedule(state.count) * rate_scale
+        scaled = {
+            layer: optax.tree.scale(rate * multipliers[layer.split("_")[0]], leaves)
+            for layer, leaves in updates.items()
+        }
+        return scaled, optax.ScaleByScheduleState(count=state.count + 1)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _adamw(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+    """The decay bypasses the moments (Loshchilov and Hutter 2019)."""
+    return optax.chain(optax.scale_by_adam(), decay, rate)
+
+
+def _adam(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+    return optax.chain(decay, optax.scale_by_adam(), rate)
+
+
+def _sgd(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+    return optax.chain(decay, optax.trace(stage.momentum, stage.nesterov), rate)
+
+
+def _rmsprop(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+    """As the paper's, in TensorFlow's way.
+
+    The mean square begins at 1, epsilon is added to it before the root is taken, and the momentum
+    accumulates updates that the rate has multiplied already.
+    """
+    rms = optax.scale_by_rms(decay=0.9, eps=1e-3, initial_scale=1.0, eps_in_sqrt=True)
+    return optax.chain(decay, rms, rate, optax.trace(stage.momentum))
+
+
+def _lamb(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+    adam = optax.scale_by_adam(eps=1e-6)
+    return optax.chain(adam, decay, optax.scale_by_trust_ratio(), rate)
+
+
+def _lion(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+    return optax.chain(optax.scale_by_lion(), decay, rate)
+
+
+# The transformations `decay` and `rate` put in their places. Where the decay comes first it is the
+# gradient of an L2 penalty of weight_decay / 2.
+OPTIMIZERS: dict[str, Callable[[ConfigDict, Transformation, Transformation], Transformation]] = {
+    "adamw": _adamw,
+    "adam": _adam,
+    "sgd": _sgd,
+    "rmsprop": _rmsprop,
+    "lamb": _lamb,
+    "lion": _lion,
+}
+
+
+def make_optimizer(
+    stage: ConfigDict, schedule: optax.Schedule, variant: Variant
+) -> optax.GradientTransformationExtraArgs:
+    """Returns the stage's optimizer, to be initialized with the trainable parameters only.
+
+    Its `update` takes the keyword `rate_scale`, see `scale_by_rate`.
+
+    Raises:
+      UserError: the optimizer is unknown, or a number of it can't be.
+    """
     if stage.optimizer not in OPTIMIZERS:
         raise UserError(
             f"stage {stage.name!r} has optimizer {stage.optimizer!r}: "
             f"expected one of {', '.join(OPTIMIZERS)}"
         )
-    return OPTIMIZERS[stage.optimizer](schedule, stage.weight_decay)
+    if not 0 < stage.layer_decay <= 1:
+        raise UserError(
+            f"stage {stage.name!r} has layer_decay {stage.layer_decay}: "
+            "expected more than 0, and 1 for the same rate everywhere"
+        )
+    for field in ("weight_decay", "clip_norm", "momentum"):
+        if stage[field] < 0:
+            raise UserError(f"stage {stage.name!r} has {field} {stage[field]}: expected 0 or more")
+    decay = optax.add_decayed_weights(stage.weight_decay, mask=decay_mask)
+    rate = scale_by_rate(schedule, rate_multipliers(stage, variant))
+    clip = optax.clip_by_global_norm(stage.clip_norm) if stage.clip_norm else optax.identity()
+    optimizer = OPTIMIZERS[stage.optimizer](stage, decay, rate)
+    return optax.with_extra_args_support(optax.chain(clip, optimizer))

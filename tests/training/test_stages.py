@@ -1,0 +1,59 @@
+"""Which leaves a stage trains."""
+
+import jax
+import pytest
+
+from configs import common
+from efficientnet.errors import UserError
+from efficientnet.model import EfficientNet, init_variables
+from efficientnet.training import stages
+from efficientnet.variants import Variant
+
+
+@pytest.fixture(scope="module")
+def params() -> dict[str, object]:
+    model = EfficientNet(Variant(width=0.25, depth=0.3, resolution=32, dropout=0.2), 3)
+    return jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))["params"]
+
+
+def plan(train: str, batch_norm: str = "frozen") -> stages.Plan:
+    return stages.plan(common.stage("s", train, 1, batch_norm=batch_norm))
+
+
+def test_the_two_parts_make_the_whole(params: dict[str, object]) -> None:
+    trainable, frozen = stages.split_params(params, plan("block6-"))
+    assert {**trainable, **frozen} == params
+    assert not trainable.keys() & frozen.keys()
+
+
+def test_frozen_batch_norm_keeps_its_scale_and_bias(params: dict[str, object]) -> None:
+    for policy in ("frozen", "statistics"):
+        trainable, _ = stages.split_params(params, plan("all", policy))
+        assert not [layer for layer in trainable if layer.endswith("_bn")]
+    trainable, frozen = stages.split_params(params, plan("block7-", "trained"))
+    assert {"block7a_bn", "top_bn"} <= trainable.keys()
+    assert "block6a_bn" in frozen
+
+
+def test_only_trained_groups_use_the_batchs_statistics() -> None:
+    assert plan("block7-").batch_norm_groups == ()
+    for policy in ("statistics", "trained"):
+        assert plan("block7-", policy).batch_norm_groups == ("block7", "top", "predictions")
+
+
+def test_unfreezing_goes_from_the_classifier_down() -> None:
+    found = common.progressive("block6", 2, learning_rate=0.8, rate_factor=0.5, optimizer="sgd")
+    assert [s.train for s in found] == ["predictions-", "top-", "block7-", "block6-"]
+    assert [s.learning_rate for s in found] == [0.8, 0.4, 0.2, 0.1]
+    assert [stages.plan(s).groups[0] for s in found] == ["predictions", "top", "block7", "block6"]
+    assert {s.optimizer for s in found} == {"sgd"}
+    assert {s.epochs for s in found} == {2.0}
+
+
+def test_what_names_nothing_is_an_error() -> None:
+    with pytest.raises(UserError, match="'block9' in 'block9' names no block group"):
+        plan("block9")
+    with pytest.raises(UserError, match="batch_norm 'on'"):
+        plan("all", "on")
+    with pytest.raises(UserError, match="names no block group"):
+        common.progressive("block0", 1)
