@@ -131,9 +131,7 @@ def _input_gradient(
     return full[:, top : top + shape[1], left : left + shape[2]]
 
 
-def _kernel_gradient(
-    x: Array, grad: Array, shape: Sequence[int], stride: int, pads: Pads
-) -> Array:
+def _kernel_gradient(x: Array, grad: Array, shape: Sequence[int], stride: int, pads: Pads) -> Array:
     """Sums over rows first, elementwise, in one pass over `x` and `grad`.
 
     Reducing each tap's product at once would copy a shifted slice of the whole image per tap. The

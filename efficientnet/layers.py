@@ -4,6 +4,7 @@ Initializers follow the reference code (tensorflow/tpu, models/official/efficien
 efficientnet_model.py, `conv_kernel_initializer` and `dense_kernel_initializer`).
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -59,7 +60,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", conv_kernel_init, (k, k, x.shape[-1], self.features))
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if k == 1 and self.strides == 1:
-            y = jnp.dot(x, kernel[0, 0])
+            y = pointwise_conv(x, kernel[0, 0])
         else:
             pads = depthwise.explicit_padding(x.shape[1:3], (k, k), self.strides, self.padding)
             y = lax.conv_general_dilated(
@@ -72,6 +73,29 @@ class Conv(nn.Module):
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         return y
+
+
+@jax.custom_vjp
+def pointwise_conv(x: Array, kernel: Array) -> Array:
+    """A 1x1 convolution as a dot: [N, H, W, C] with [C, F] to [N, H, W, F]."""
+    return jnp.dot(x, kernel)
+
+
+def _pointwise_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return pointwise_conv(x, kernel), (x, kernel)
+
+
+def _pointwise_backward(residuals: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
+    x, kernel = residuals
+    # XLA on CPU copies the left operand of the kernel's gradient transposed: let it be the smaller.
+    if x.shape[-1] <= grad.shape[-1]:
+        grad_kernel = jnp.einsum("nhwc,nhwf->cf", x, grad)
+    else:
+        grad_kernel = jnp.einsum("nhwf,nhwc->fc", grad, x).T
+    return jnp.dot(grad, kernel.T), grad_kernel
+
+
+pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward)
 
 
 class DepthwiseConv(nn.Module):
@@ -93,17 +117,18 @@ class DepthwiseConv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization of the last axis (Ioffe & Szegedy, 2015), returned in `dtype`.
+    """Batch normalization of the last axis (Ioffe & Szegedy, 2015) and the activation after it.
 
     Parameters 'scale' and 'bias' and the running 'mean' and 'var' (collection 'batch_stats') are
-    float32, and so are the sums, whatever the dtype. With `use_running_average` it is one scale
-    and one shift; else it normalizes by the batch and moves the running statistics (the variance
-    is the biased one, as in the reference).
+    float32, and so are the sums, whatever the `dtype` that is returned. With `use_running_average`
+    it is one scale and one shift; else it normalizes by the batch and moves the running statistics
+    (the variance is the biased one, as in the reference). `activation` is a key of `ACTIVATIONS`.
     """
 
     use_running_average: bool
     epsilon: float = 1e-3
     momentum: float = 0.99
+    activation: str = "linear"
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -114,19 +139,101 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
-        x = x.astype(jnp.float32)
+        x = x.astype(self.dtype)
         if self.use_running_average:
-            mean, var = running_mean.value, running_var.value
-        else:
-            axes = tuple(range(x.ndim - 1))
-            mean, mean_of_squares = jnp.mean(x, axes), jnp.mean(jnp.square(x), axes)
-            var = jnp.maximum(mean_of_squares - jnp.square(mean), 0)
-            if not self.is_initializing():
-                keep = self.momentum
-                running_mean.value = keep * running_mean.value + (1 - keep) * mean
-                running_var.value = keep * running_var.value + (1 - keep) * var
-        factor = scale * lax.rsqrt(var + self.epsilon)
-        return (x * factor + (bias - mean * factor)).astype(self.dtype)
+            factor = scale * lax.rsqrt(running_var.value + self.epsilon)
+            return scale_and_activate(
+                x, factor, bias - running_mean.value * factor, self.activation
+            )
+        y, mean, var = normalize_and_activate(x, scale, bias, self.epsilon, self.activation)
+        if not self.is_initializing():
+            keep = self.momentum
+            running_mean.value = keep * running_mean.value + (1 - keep) * mean
+            running_var.value = keep * running_var.value + (1 - keep) * var
+        return y
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def scale_and_activate(x: Array, factor: Array, shift: Array, activation: str) -> Array:
+    """activation(x * factor + shift) in float32, for x [..., C] and float32 vectors [C].
+
+    Of the big arrays only `x` is kept for the gradient; the rest is computed again from it.
+    """
+    y = ACTIVATIONS[activation](x.astype(jnp.float32) * factor + shift)
+    return y.astype(x.dtype)
+
+
+def _scale_and_activate_forward(
+    x: Array, factor: Array, shift: Array, activation: str
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    return scale_and_activate(x, factor, shift, activation), (x, factor, shift)
+
+
+def _scale_and_activate_backward(
+    activation: str, residuals: tuple[Array, Array, Array], grad: Array
+) -> tuple[Array, Array, Array]:
+    x, factor, shift = residuals
+    grad = _through_activation(activation, x, factor, shift, grad)
+    axes = tuple(range(x.ndim - 1))
+    grad_factor = jnp.sum(grad * x.astype(jnp.float32), axes)
+    return (grad * factor).astype(x.dtype), grad_factor, jnp.sum(grad, axes)
+
+
+scale_and_activate.defvjp(_scale_and_activate_forward, _scale_and_activate_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def normalize_and_activate(
+    x: Array, scale: Array, bias: Array, epsilon: float, activation: str
+) -> tuple[Array, Array, Array]:
+    """BatchNorm by the batch's own statistics, then the activation; keeps `x` as above.
+
+    Returns the output and the float32 mean and biased variance [C], through which no gradient
+    flows other than the output's own.
+    """
+    return _normalize_and_activate_forward(x, scale, bias, epsilon, activation)[0]
+
+
+def _normalize_and_activate_forward(
+    x: Array, scale: Array, bias: Array, epsilon: float, activation: str
+) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+    axes = tuple(range(x.ndim - 1))
+    x32 = x.astype(jnp.float32)
+    mean, mean_of_squares = jnp.mean(x32, axes), jnp.mean(jnp.square(x32), axes)
+    var = jnp.maximum(mean_of_squares - jnp.square(mean), 0)
+    inverse = lax.rsqrt(var + epsilon)
+    factor = scale * inverse
+    shift = bias - mean * factor
+    y = scale_and_activate(x, factor, shift, activation)
+    return (y, mean, var), (x, mean, inverse, factor, shift)
+
+
+def _normalize_and_activate_backward(
+    epsilon: float,
+    activation: str,
+    residuals: tuple[Array, ...],
+    grads: tuple[Array, Array, Array],
+) -> tuple[Array, Array, Array]:
+    x, mean, inverse, factor, shift = residuals
+    grad = _through_activation(activation, x, factor, shift, grads[0])
+    normalized = (x.astype(jnp.float32) - mean) * inverse
+    axes = tuple(range(x.ndim - 1))
+    grad_bias, grad_scale = jnp.sum(grad, axes), jnp.sum(grad * normalized, axes)
+    count = x.size // x.shape[-1]
+    grad_x = factor * (grad - (grad_bias + normalized * grad_scale) / count)
+    return grad_x.astype(x.dtype), grad_scale, grad_bias
+
+
+normalize_and_activate.defvjp(_normalize_and_activate_forward, _normalize_and_activate_backward)
+
+
+def _through_activation(
+    activation: str, x: Array, factor: Array, shift: Array, grad: Array
+) -> Array:
+    # Without the barrier XLA would find the same sigmoid in the forward pass and store it.
+    shift = lax.optimization_barrier(shift)
+    _, pull = jax.vjp(ACTIVATIONS[activation], x.astype(jnp.float32) * factor + shift)
+    return pull(grad.astype(jnp.float32))[0]
 
 
 def squeeze_excite(
@@ -163,4 +270,13 @@ def relu6(x: Array) -> Array:
     return jnp.clip(x, 0, 6)
 
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"swish": swish, "relu6": relu6}
+def linear(x: Array) -> Array:
+    """No activation."""
+    return x
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "swish": swish,
+    "relu6": relu6,
+    "linear": linear,
+}
