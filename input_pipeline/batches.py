@@ -294,15 +294,17 @@ def _prepare(
             image = augmented()
         return {"image": image, "label": row["label"], "index": row["index"], "mask": mask}
 
+    # Nothing here needs Python's control flow rewritten, which takes seconds.
+    plainly = tf.autograph.experimental.do_not_convert
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1
     return (
-        steps.map(rows_of)
+        steps.map(plainly(rows_of))
         .unbatch()
-        .map(example, num_parallel_calls=threads)
+        .map(plainly(example), num_parallel_calls=threads)
         .batch(local, drop_remainder=True)
         .prefetch(PREFETCH)
         .with_options(options)

@@ -55,9 +55,20 @@ def decode_window(
       uint8 [height, width, channels], and the warp from target points to points of these pixels.
     """
 
+    # Whether libjpeg can cut: not what it cannot convert or what has to be turned afterwards.
+    cuts = tf.cond(_is_jpeg(encoded), lambda: _is_plain_jpeg(encoded), lambda: False)
+    whole = tf.cond(
+        cuts,
+        lambda: tf.zeros([0, 0, channels], tf.uint8),
+        lambda: decode(encoded, channels),
+    )
+    shape = tf.cond(
+        cuts, lambda: tf.image.extract_jpeg_shape(encoded)[:2], lambda: tf.shape(whole)[:2]
+    )
+    size = tf.cast(shape, tf.float32)
+    matrix = plan(size)
+
     def window() -> tuple[tf.Tensor, tf.Tensor]:
-        size = tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.float32)
-        matrix = plan(size)
         halvings, ratio = _halvings(matrix)
         corners = matrix[:2] @ tf.constant(
             [[0.0, target, 0.0, target], [0.0, 0.0, target, target], [1.0, 1.0, 1.0, 1.0]]
@@ -81,21 +92,16 @@ def decode_window(
             )
 
         pixels = tf.switch_case(halvings, [cut(times) for times in range(4)])
-        zero, one = tf.zeros([]), tf.ones([])
-        to_pixels = tf.stack([1 / ratio, zero, -low[1], zero, 1 / ratio, -low[0], zero, zero, one])
+        to_pixels = tf.stack([1 / ratio, 0.0, -low[1], 0.0, 1 / ratio, -low[0], 0.0, 0.0, 1.0])
         return pixels, tf.reshape(to_pixels, [3, 3]) @ matrix
 
-    def whole() -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = decode(encoded, channels)
-        return pixels, plan(tf.cast(tf.shape(pixels)[:2], tf.float32))
-
-    def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
-        upright = tf.equal(_orientation(encoded), 1)
-        components = tf.image.extract_jpeg_shape(encoded)[2]
-        return tf.cond(upright & (components <= 3), window, whole)
-
-    pixels, matrix = tf.cond(_is_jpeg(encoded), jpeg, whole)
+    pixels, matrix = tf.cond(cuts, window, lambda: (whole, matrix))
     return tf.ensure_shape(pixels, [None, None, channels]), tf.ensure_shape(matrix, [3, 3])
+
+
+def _is_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    components = tf.image.extract_jpeg_shape(encoded)[2]
+    return (components <= 3) & tf.equal(_orientation(encoded), 1)
 
 
 def _halvings(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -4,12 +4,13 @@ import ast
 import dataclasses
 
 from efficientnet.errors import UserError
-from input_pipeline import color, geometry
+from input_pipeline import color, geometry, policies
 
 Operation = geometry.Geometric | color.Photometric
 
 OPS: dict[str, type[Operation]] = {
     "affine": geometry.Affine,
+    "auto_augment": policies.AutoAugment,
     "brightness": color.Brightness,
     "center_crop": geometry.CenterCrop,
     "color_jitter": color.ColorJitter,
@@ -20,6 +21,7 @@ OPS: dict[str, type[Operation]] = {
     "gaussian_noise": color.GaussianNoise,
     "grayscale": color.Grayscale,
     "hue": color.Hue,
+    "rand_augment": policies.RandAugment,
     "random_erasing": color.RandomErasing,
     "random_resized_crop": geometry.RandomResizedCrop,
     "resize": geometry.Resize,

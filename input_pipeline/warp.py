@@ -93,13 +93,14 @@ def _mirror(image: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.Reverse(tensor=image, dims=dims)
 
 
-def project(image: tf.Tensor, matrix: tf.Tensor, target: int) -> tf.Tensor:
-    """Samples bilinearly by any affine matrix; black outside the image.
+def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0) -> tf.Tensor:
+    """Samples bilinearly by any affine matrix.
 
     Args:
       image: uint8 or float32 [height, width, channels].
       matrix: float32 [3, 3], target point -> image point.
       target: side of the result.
+      fill: what to show outside the image, 0..255.
 
     Returns:
       float32 [target, target, channels].
@@ -112,7 +113,7 @@ def project(image: tf.Tensor, matrix: tf.Tensor, target: int) -> tf.Tensor:
         images=image[None],
         transforms=tf.reshape(from_center @ matrix @ to_center, [1, 9])[:, :8],
         output_shape=[target, target],
-        fill_value=0.0,
+        fill_value=fill,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )[0]
@@ -128,6 +129,6 @@ def _reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         reduced = tf.maximum(tf.round(size / tf.maximum(step, 1.0)), 1.0)
         small = tf.image.resize(image, tf.cast(reduced, tf.int32), antialias=True)
         zoom = tf.concat([(reduced / size)[::-1], [1.0]], 0)
-        return tf.ensure_shape(small, image.shape), zoom[:, None] * matrix
+        return tf.ensure_shape(small, [None, None, image.shape[-1]]), zoom[:, None] * matrix
 
     return tf.cond(tf.reduce_any(step > THIN), shrink, lambda: (image, matrix))
