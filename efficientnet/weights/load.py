@@ -38,7 +38,11 @@ def load_pretrained(weights: str, variant: str | None = None) -> Pretrained:
     if weights in registry.FAMILIES:
         path = fetch(registry.find(weights, variant))
         return read_pretrained(path, variant, source=f"{weights} ({path.name})")
-    return read_pretrained(pathlib.Path(weights), variant)
+    path = pathlib.Path(weights)
+    if len(path.parts) == 1 and not path.suffix and not path.exists():
+        words = ", ".join((*registry.FAMILIES, LITE_WHEEL))
+        raise UserError(f"no weights are called {weights!r}: expected one of {words}, or a path")
+    return read_pretrained(path, variant)
 
 
 def read_pretrained(

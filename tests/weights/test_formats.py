@@ -1,0 +1,209 @@
+import numpy as np
+import pytest
+from checkpoint_files import (
+    NUM_CLASSES,
+    TINY,
+    WRITERS,
+    Pickle,
+    foreign,
+    leaves,
+    write_old_pth,
+    write_pth,
+    write_safetensors,
+    write_tf1,
+)
+
+from efficientnet import weights
+from efficientnet.errors import UserError
+from efficientnet.model import EfficientNet, init_variables
+from efficientnet.weights import layout, naming
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+def flat(pretrained):
+    return {
+        (collection, layer, leaf): array
+        for collection in ("params", "batch_stats")
+        for layer, arrays in getattr(pretrained, collection).items()
+        for leaf, array in arrays.items()
+    }
+
+
+def assert_whole(pretrained):
+    expected = leaves()
+    found = flat(pretrained)
+    assert found.keys() == expected.keys()
+    for path, array in expected.items():
+        np.testing.assert_array_equal(found[path], array, err_msg=str(path))
+    assert (pretrained.variant, pretrained.num_classes) == ("tiny", NUM_CLASSES)
+
+
+def test_layout_is_the_model_s(monkeypatch):
+    import jax
+
+    for variant in (TINY, TINY.__class__(0.1, 0.3, 32, 0.2, lite=True)):
+        model = EfficientNet(variant, num_classes=NUM_CLASSES)
+        variables = jax.eval_shape(lambda model=model: init_variables(model, jax.random.key(0)))
+        shapes = {
+            (collection, layer, leaf): array.shape
+            for collection, layers in variables.items()
+            for layer, arrays in layers.items()
+            for leaf, array in arrays.items()
+        }
+        assert layout.leaf_shapes(variant, NUM_CLASSES) == shapes
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_every_format_loads_exactly(form, tmp_path):
+    pretrained = weights.load_pretrained(str(WRITERS[form](tmp_path)))
+    assert_whole(pretrained)
+    assert pretrained.ema == form.startswith("tf1")
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_own_file_keeps_everything(form, tmp_path):
+    first = weights.load_pretrained(str(WRITERS[form](tmp_path)))
+    weights.save(first, tmp_path / "again.safetensors")
+    again = weights.load_pretrained(str(tmp_path / "again.safetensors"))
+    assert_whole(again)
+    for name in ("variant", "family", "preprocessing", "padding", "bn_epsilon", "source", "ema"):
+        assert getattr(again, name) == getattr(first, name)
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_own_file_is_a_memory_map(tmp_path):
+    pretrained = weights.load_pretrained(str(WRITERS["own"](tmp_path)))
+    assert not any(array.flags.owndata for array in flat(pretrained).values())
+
+
+def test_conventions_come_with_the_weights(tmp_path):
+    arrays = foreign(naming.TIMM, leaves())
+    found = {}
+    for name in (
+        "tf_efficientnet_b0_ns",
+        "tf_efficientnet_b0_ap",
+        "efficientnet_b0_ra",
+        "efficientnet_b0.ra4_e3600_r224_in1k",
+    ):
+        path = write_safetensors(tmp_path / f"{name}.safetensors", arrays)
+        pretrained = weights.load_pretrained(str(path))
+        found[name] = (
+            pretrained.padding,
+            pretrained.bn_epsilon,
+            round(pretrained.preprocessing.mean[0], 3),
+        )
+    assert list(found.values()) == [
+        ("same", 1e-3, 123.675),
+        ("same", 1e-3, 127.5),
+        ("symmetric", 1e-5, 123.675),
+        ("symmetric", 1e-5, 127.5),
+    ]
+    torchvision = weights.load_pretrained(str(WRITERS["torchvision"](tmp_path)))
+    assert (torchvision.padding, torchvision.bn_epsilon) == ("symmetric", 1e-5)
+    adversarial = write_tf1(tmp_path / "advprop" / "efficientnet-b0", foreign(naming.TF1, leaves()))
+    assert weights.load_pretrained(str(adversarial)).preprocessing.std == (127.5,) * 3
+
+
+def test_keras_normalization_layer(tmp_path):
+    published = weights.load_pretrained(str(WRITERS["keras-h5"](tmp_path))).preprocessing
+    np.testing.assert_allclose(published.std, 255 * np.array([0.229, 0.224, 0.225]), rtol=1e-6)
+    adapted = weights.load_pretrained(str(WRITERS["keras-archive"](tmp_path))).preprocessing
+    np.testing.assert_allclose(adapted.mean, [102, 127.5, 153], rtol=1e-6)
+    np.testing.assert_allclose(adapted.std, [51, 76.5, 102], rtol=1e-6)
+
+
+def test_timm_names_without_a_model_s_name_are_ambiguous(tmp_path):
+    path = write_safetensors(tmp_path / "model.safetensors", foreign(naming.TIMM, leaves()))
+    with pytest.raises(UserError, match="mean two networks: rename"):
+        weights.load_pretrained(str(path))
+    config = '{"architecture": "tf_efficientnet_b0", "pretrained_cfg": {"tag": "ap_in1k"}}'
+    (tmp_path / "config.json").write_text(config)
+    assert weights.load_pretrained(str(path)).preprocessing.mean == (127.5,) * 3
+
+
+def test_raw_variables_where_there_are_no_averages(tmp_path):
+    import tensorflow as tf
+
+    arrays = foreign(naming.TF1, leaves())
+    names = [f"efficientnet-b0/{name}" for name in arrays]
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "model.ckpt"),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[tf.constant(array) for array in arrays.values()],
+    )
+    pretrained = weights.load_pretrained(str(tmp_path / "model.ckpt"))
+    assert_whole(pretrained)
+    assert not pretrained.ema
+
+
+def test_leftovers_are_listed_on_both_sides(tmp_path):
+    arrays = foreign(naming.LUKEMELAS, leaves())
+    del arrays["_conv_head.weight"]
+    arrays["_blocks.9._bn0.weight"] = np.ones(3, np.float32)
+    arrays["_bn1.weight"] = np.ones(3, np.float32)
+    with pytest.raises(UserError) as error:
+        weights.load_pretrained(str(write_pth(tmp_path / "x.pth", arrays)))
+    assert "1 not in the file (params/top_conv/kernel)" in str(error.value)
+    assert "1 not in the network (_blocks.9._bn0.weight)" in str(error.value)
+    assert "1 of another shape (_bn1.weight [3] instead of [128])" in str(error.value)
+
+
+def test_values_of_no_trained_network_are_refused(tmp_path):
+    for name, value in (("_bn1.running_var", -1.0), ("_fc.bias", np.nan)):
+        arrays = foreign(naming.LUKEMELAS, leaves())
+        arrays[name][0] = value
+        with pytest.raises(UserError, match=f"{name} has impossible values"):
+            weights.load_pretrained(str(write_pth(tmp_path / "x.pth", arrays)))
+
+
+@pytest.mark.parametrize("write", [write_pth, write_old_pth])
+def test_pickle_that_asks_for_code_is_refused_by_name(write, tmp_path, monkeypatch):
+    import checkpoint_files
+
+    evil = Pickle().name("posix", "system")
+    evil.code += b"("
+    evil.text(f"touch {tmp_path}/ran").code += b"tR"
+    monkeypatch.setattr(checkpoint_files, "state_dict", lambda arrays: evil)
+    path = write(tmp_path / "x.pth", {})
+    with pytest.raises(UserError, match=r"asks for 'posix.system': refused"):
+        weights.load_pretrained(str(path))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_digest_in_the_name_and_beside_the_file(tmp_path):
+    path = WRITERS["lukemelas-old"](tmp_path)
+    wrong = path.rename(tmp_path / "efficientnet-b0-355c32eb.pth")
+    with pytest.raises(UserError, match="is not the file that its name says"):
+        weights.load_pretrained(str(wrong))
+    path = wrong.rename(tmp_path / "b0-20240131.pth")  # a date
+    assert_whole(weights.load_pretrained(str(path)))
+    path.with_name(path.name + ".sha256").write_text("0" * 64 + f"  {path.name}\n")
+    with pytest.raises(UserError, match=r"is not the file that b0-20240131.pth.sha256 says"):
+        weights.load_pretrained(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.pth", b"", "no format known"),
+        ("text.pth", b"hello", "no format known"),
+        ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "damaged"),
+    ],
+)
+def test_other_files_are_refused(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        weights.load_pretrained(str(tmp_path / name))
+
+
+def test_unknown_words_and_places():
+    with pytest.raises(UserError, match="no weights are called 'noisy'"):
+        weights.load_pretrained("noisy")
+    with pytest.raises(UserError, match="no checkpoint at /nowhere/b0"):
+        weights.load_pretrained("/nowhere/b0")
+    with pytest.raises(UserError, match=r"no imagenet weights for 'b7'"):
+        weights.load_pretrained("imagenet", "b7")
+    with pytest.raises(UserError, match="need a variant"):
+        weights.load_pretrained("advprop")
