@@ -7,28 +7,34 @@ import jax
 import numpy as np
 
 import input_pipeline
-from efficientnet.model import EfficientNet
 from efficientnet.training import feed, metrics, steps
 from efficientnet.training.experiment import Experiment
 
 
-def evaluate(
-    experiment: Experiment,
-    model: EfficientNet,
-    variables: Mapping[str, Any],
-    split: input_pipeline.Split,
-) -> tuple[dict[str, float], np.ndarray]:
-    """Evaluates variables, already on the devices, on a split.
+class Evaluator:
+    """Evaluates variables of an experiment's network; compiles once for the whole run."""
 
-    Returns:
-      loss (nats) and top1, top3, top5 (fractions); and the confusion matrix, int32
-      [true class, predicted class].
-    """
-    eval_step = jax.jit(steps.make_eval_step(model, mean=experiment.mean, std=experiment.std))
-    counted = metrics.eval_metrics(model.num_classes).empty()
-    counted = jax.device_put(counted, feed.replicated(experiment.mesh))
-    for batch in feed.to_devices(experiment.eval_batches(split), experiment.mesh):
-        counted = eval_step(variables, counted, batch)
-    values = {name: np.asarray(value) for name, value in counted.compute().items()}
-    confusion = values.pop("confusion")
-    return {name: float(value) for name, value in values.items()}, confusion
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        # Inference knows no dropout, so any stage's network will do.
+        model = experiment.model(experiment.config.stages[0])
+        step = steps.make_eval_step(model, mean=experiment.mean, std=experiment.std)
+        self._step = jax.jit(step, out_shardings=feed.replicated(experiment.mesh))
+        self._metrics = metrics.eval_metrics(model.num_classes)
+
+    def __call__(
+        self, variables: Mapping[str, Any], split: input_pipeline.Split
+    ) -> tuple[dict[str, float], np.ndarray]:
+        """Evaluates variables, already on the devices, on a split.
+
+        Returns:
+          loss (nats) and top1, top3, top5 (fractions); and the confusion matrix, int32
+          [true class, predicted class].
+        """
+        mesh = self._experiment.mesh
+        counted = jax.device_put(self._metrics.empty(), feed.replicated(mesh))
+        for batch in feed.to_devices(self._experiment.eval_batches(split), mesh):
+            counted = self._step(variables, counted, batch)
+        values = {name: np.asarray(value) for name, value in counted.compute().items()}
+        confusion = values.pop("confusion")
+        return {name: float(value) for name, value in values.items()}, confusion

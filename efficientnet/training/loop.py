@@ -15,9 +15,10 @@ from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet
-from efficientnet.training import evaluation, feed, metrics, optimizer, schedules, stages, steps
+from efficientnet.training import feed, metrics, optimizer, schedules, stages, steps
 from efficientnet.training.checkpoints import Checkpoints
 from efficientnet.training.curves import Curves
+from efficientnet.training.evaluation import Evaluator
 from efficientnet.training.experiment import Experiment
 from efficientnet.training.progress import Progress, Stopwatch, progress_line
 
@@ -35,6 +36,7 @@ class Trainer:
         self.experiment = experiment
         self.config = experiment.config
         self.sharding = feed.replicated(experiment.mesh)
+        self._evaluator = Evaluator(experiment)
         self.checkpoints = Checkpoints(workdir / "checkpoints")
         saved = self.checkpoints.latest_progress()
         self.progress = Progress(**saved) if saved else Progress()
@@ -106,7 +108,7 @@ class Trainer:
                 wait(at_most=0)
                 stopwatch.stop()
                 if epoch is not None:
-                    entry = self._end_epoch(stage, epoch, model, state)
+                    entry = self._end_epoch(stage, epoch, state)
                     line.set_postfix_str(
                         f"loss {entry['train']['loss']:.3f}, "
                         f"validation top-1 {entry['validation']['top1']:.1%}"
@@ -115,7 +117,7 @@ class Trainer:
                 self.curves.flush()
                 self.checkpoints.save_latest(progress.global_step, state, progress.to_json())
                 stopwatch.start()
-        self._end_stage(stage, plan, model, state)
+        self._end_stage(stage, plan, state)
 
     def _schedule(self, stage: ConfigDict) -> tuple[int, dict[int, int], optax.Schedule]:
         """Returns a stage's steps, the epoch that ends at a step, and the learning rate."""
@@ -170,22 +172,18 @@ class Trainer:
         self.curves.write_photos(self.progress.global_step + 1, photos)
 
     def _evaluate(
-        self, model: EfficientNet, variables: Mapping[str, Any], split: str
+        self, variables: Mapping[str, Any], split: str
     ) -> tuple[dict[str, float], np.ndarray]:
         """Evaluates on a split, writes the curves, and returns metrics and confusion matrix."""
-        values, confusion = evaluation.evaluate(
-            self.experiment, model, variables, getattr(self.experiment.data, split)
-        )
+        values, confusion = self._evaluator(variables, getattr(self.experiment.data, split))
         self._write(split, values)
         return values, confusion
 
-    def _end_epoch(
-        self, stage: ConfigDict, epoch: int, model: EfficientNet, state: steps.TrainState
-    ) -> dict[str, Any]:
+    def _end_epoch(self, stage: ConfigDict, epoch: int, state: steps.TrainState) -> dict[str, Any]:
         """Validates, keeps the weights if they are the best so far, and returns the record."""
         progress = self.progress
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        validation, _ = self._evaluate(model, variables, "validation")
+        validation, _ = self._evaluate(variables, "validation")
         entry = {
             "stage": stage.name,
             "epoch": epoch,
@@ -199,14 +197,12 @@ class Trainer:
             self.checkpoints.save_best(stage.name, progress.global_step, variables)
         return entry
 
-    def _end_stage(
-        self, stage: ConfigDict, plan: stages.Plan, model: EfficientNet, state: steps.TrainState
-    ) -> None:
+    def _end_stage(self, stage: ConfigDict, plan: stages.Plan, state: steps.TrainState) -> None:
         """Tests the stage's best weights and moves on."""
         progress = self.progress
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         best = self.checkpoints.restore_best(stage.name, like=variables)
-        test, confusion = self._evaluate(model, best, "test")
+        test, confusion = self._evaluate(best, "test")
         log.info("stage %s: test top-1 %.2f %%", stage.name, 100 * test["top1"])
         assert progress.best is not None
         progress.finish_stage(
