@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
     config.stages = ()
 
     # Watching and saving.
+    config.skip_steps = 0  # steps of a stage with a loss that is not finite to skip, not to stop at
     config.log_every_steps = 10  # steps between two points of the training curves
     config.checkpoint_every_steps = 200  # steps between two checkpoints, besides every epoch's end
     config.lock()
@@ -76,16 +77,33 @@ def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
     config.decay_rate = 0.97  # factor of 'exponential' and 'step' ...
     config.decay_epochs = 2.4  # ... over so many epochs, counted from the stage's beginning
 
+    config.micro_batches = 1  # gradient accumulation: parts a batch is computed in, for memory
+
     # Regularization.
     config.label_smoothing = 0.1  # probability mass spread over all classes
+    config.mixup = 0.0  # alpha of the Beta distribution of mixup's shares; 0 for none
+    config.cutmix = 0.0  # the same of CutMix; with both on, each step takes one of them
+    config.balance_classes = False  # every class gets the same share of the training loss
     config.dropout = config_dict.placeholder(float)  # before the classifier; None: the variant's
     config.drop_connect = 0.2  # stochastic depth: drop rate of the last block
 
     # BatchNorm of what trains: 'frozen', only its 'statistics', or wholly 'trained'.
     config.batch_norm = "frozen"
 
-    # The validation metric that picks the stage's best weights: 'top1' or 'loss'.
+    # Moving averages of what trains, validated besides; the better of the two is handed over.
+    config.ema_decay = 0.0  # per step, such as 0.9999; 0 for none
+
+    # The weights that the stage starts from: the 'best' or the 'last' of the stage before.
+    config.start = "best"
+
+    # The validation metric that picks the stage's best weights, and that what follows watches at
+    # each epoch's end: 'top1', 'top3', 'top5' or 'loss'.
     config.monitor = "top1"
+    config.min_improvement = 1e-3  # change of the metric that counts, in its own unit
+    config.plateau_patience = 3  # epochs without improvement that lower the rate ...
+    config.plateau_factor = 1.0  # ... by this factor; 1 never does
+    config.plateau_floor = 0.0  # peak learning rate below which it is not lowered
+    config.stop_patience = 0  # epochs without improvement that end the stage; 0 never does
     config.lock()
     config.update(fields)
     return config

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "validation_ema", "test")
 
 
 class Curves:

@@ -16,14 +16,11 @@ import input_pipeline
 from efficientnet import weights
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
-from efficientnet.training import feed, optimizer, schedules, stages
+from efficientnet.training import checks, feed
 from efficientnet.variants import Variant, get_variant
 from efficientnet.weights.conventions import MEAN_STD
 
 log = logging.getLogger(__name__)
-
-MONITORS = ("top1", "loss")
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Experiment:
             drop_connect=stage.drop_connect,
             padding=self.padding,
             bn_epsilon=self.bn_epsilon,
-            dtype=DTYPES[self.config.dtype],
+            dtype=jnp.dtype(self.config.dtype),
         )
 
     def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, np.ndarray]]:
@@ -98,33 +95,6 @@ class Experiment:
         )
 
 
-def check(config: ConfigDict) -> None:
-    """Raises a `UserError` for a value that can't be, before anything long starts."""
-    if not config.stages:
-        raise UserError("config.stages is empty: a recipe needs at least one stage")
-    names = [stage.name for stage in config.stages]
-    if len(set(names)) < len(names):
-        raise UserError(f"config.stages has the names {', '.join(names)}: each must differ")
-    if config.dtype not in DTYPES:
-        raise UserError(f"config.dtype is {config.dtype!r}: expected one of {', '.join(DTYPES)}")
-    if config.batch_size < 1 or config.batch_size % jax.device_count():
-        raise UserError(
-            f"config.batch_size is {config.batch_size}: expected a positive multiple of the "
-            f"{jax.device_count()} devices"
-        )
-    variant = get_variant(config.variant)
-    for stage in config.stages:
-        if stage.monitor not in MONITORS:
-            raise UserError(
-                f"stage {stage.name!r} has monitor {stage.monitor!r}: "
-                f"expected one of {', '.join(MONITORS)}"
-            )
-        if stage.epochs <= 0:
-            raise UserError(f"stage {stage.name!r} has epochs {stage.epochs}: expected more than 0")
-        stages.plan(stage)
-        optimizer.make_optimizer(stage, schedules.make_schedule(stage, 1, 1.0), variant)
-
-
 def load_data(config: ConfigDict) -> Data:
     """Returns the splits that an experiment trains, validates and tests on."""
     settings = config.data
@@ -146,12 +116,17 @@ def load_data(config: ConfigDict) -> Data:
             f"config.data.validation_split is {settings.validation_split!r}: the data "
             f"{source.name!r} has {', '.join(source.splits)}"
         )
+    if settings.validation_split == "test":
+        log.warning(
+            "the best weights are picked on the test split, as config.data says: its "
+            "metrics are no measure of new photos"
+        )
     return Data(source.class_names, train, validation, source.splits["test"])
 
 
 def prepare(config: ConfigDict) -> Experiment:
     """Reads the data's index and the weights, and puts the network on the devices."""
-    check(config)
+    checks.check(config)
     data = load_data(config)
     log.info(
         "data: %s, %d classes; %d photos to train on, %d to validate, %d to test",

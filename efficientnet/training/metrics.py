@@ -6,6 +6,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from clu import metrics
 
@@ -64,11 +65,30 @@ def eval_metrics(num_classes: int) -> type[metrics.Collection]:
     return metrics.Collection.create(**MEANS, confusion=confusion_metric(num_classes))
 
 
-def cross_entropy(logits: jax.Array, label: jax.Array, label_smoothing: float = 0.0) -> jax.Array:
+def cross_entropy(
+    logits: jax.Array,
+    targets: jax.Array,
+    label_smoothing: float = 0.0,
+    class_weights: jax.Array | None = None,
+) -> jax.Array:
     """Returns the cross-entropy of each example, [N], in nats.
 
-    The target is (1 - label_smoothing) of the true class plus label_smoothing spread evenly over
-    all classes (Szegedy et al. 2016, section 7).
+    Args:
+      logits: [N, classes].
+      targets: [N, classes], the probability of each class.
+      label_smoothing: the mass that is taken from the targets and spread evenly over all classes
+        (Szegedy et al. 2016, section 7).
+      class_weights: [classes], what each class's share of an example's loss is multiplied by.
     """
-    targets = optax.smooth_labels(jax.nn.one_hot(label, logits.shape[-1]), label_smoothing)
-    return optax.softmax_cross_entropy(logits, targets)
+    losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
+    return losses if class_weights is None else losses * (targets @ class_weights)
+
+
+def balancing_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns float32 [classes] that give every class that occurs the same share of the loss.
+
+    A class of which there are n examples weighs inversely to n; the mean over examples is 1.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    present = np.count_nonzero(counts)
+    return (len(labels) / (present * np.maximum(counts, 1))).astype(np.float32)

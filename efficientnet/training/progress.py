@@ -7,6 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from efficientnet.training.monitoring import Monitor
+
 
 @dataclasses.dataclass
 class Progress:
@@ -18,9 +20,16 @@ class Progress:
     best: dict[str, Any] | None = None  # the running stage's best epoch, an entry of `history`
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # one entry an epoch
     finished: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # stage summaries
+    monitor: Monitor = dataclasses.field(default_factory=Monitor)  # the running stage's
+    skipped: int = 0  # steps of the running stage whose loss was not finite
     seconds: float = 0.0  # of wall clock in the running stage, over all restarts
     timed_images: int = 0  # photos trained on while the clock below ran
     timed_seconds: float = 0.0  # training alone: without compilation and evaluation
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> "Progress":
+        """Returns what `to_json` was called on."""
+        return cls(**{**saved, "monitor": Monitor(**saved["monitor"])})
 
     def to_json(self) -> dict[str, Any]:
         """Returns a copy made of JSON types."""
@@ -41,7 +50,7 @@ class Progress:
         self.finished.append(summary)
         self.steps_before += self.step
         self.stage += 1
-        self.step, self.best = 0, None
+        self.step, self.best, self.monitor, self.skipped = 0, None, Monitor(), 0
         self.seconds, self.timed_images, self.timed_seconds = 0.0, 0, 0.0
 
 

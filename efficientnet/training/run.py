@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from efficientnet import reporting
-from efficientnet.training import experiment, workdir
+from efficientnet.training import checks, experiment, workdir
 from efficientnet.training.loop import Trainer
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
     Raises:
       UserError: something the user can mend, in one sentence.
     """
-    experiment.check(config)
+    checks.check(config)
     folder = workdir.open_workdir(path, config)
     summary = workdir.finished_summary(folder)
     if summary:

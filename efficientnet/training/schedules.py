@@ -1,5 +1,6 @@
 """Learning rates over a stage's steps."""
 
+import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -67,3 +68,15 @@ def make_schedule(stage: ConfigDict, steps: int, steps_per_epoch: float) -> opta
     # The first step already moves: it takes 1 / warmup of the peak.
     ramp = optax.linear_schedule(stage.learning_rate / warmup, stage.learning_rate, warmup - 1)
     return lambda step: jnp.where(step < warmup, ramp(step), after(step))
+
+
+def epoch_ends(epochs: float, steps_per_epoch: float) -> dict[int, int]:
+    """Returns which epoch ends at which step; the last step is how many there are.
+
+    Epochs need not be whole batches: each ends with the batch nearest to its end.
+    """
+    num_steps = max(1, round(epochs * steps_per_epoch))
+    return {
+        min(max(1, round(epoch * steps_per_epoch)), num_steps): epoch
+        for epoch in range(1, math.ceil(epochs) + 1)
+    }

@@ -1,7 +1,7 @@
 """The pure functions that jit compiles: one training step, one evaluation step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -10,8 +10,9 @@ import optax
 from clu.metrics import Collection
 from jax.typing import ArrayLike
 
+from efficientnet import block_groups
 from efficientnet.model import EfficientNet
-from efficientnet.training import metrics, stages
+from efficientnet.training import averages, metrics, mixing, stages
 
 Batch = Mapping[str, jax.Array]
 
@@ -23,20 +24,36 @@ class TrainState(flax.struct.PyTreeNode):
     params: dict[str, Any]  # frozen and trainable together
     batch_stats: dict[str, Any]
     opt_state: optax.OptState  # of the trainable parameters only
+    averages: averages.Averages  # of what trains; {} in a stage without them
     recent_metrics: Collection  # since the last point of the training curves
     epoch_metrics: Collection  # since the epoch began
 
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The network's variables as they are."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+    @property
+    def averaged_variables(self) -> dict[str, Any]:
+        """The network's variables with moving averages in place of what trains."""
+        return averages.merged(self.averages, self.params, self.batch_stats)
+
 
 def create_state(
-    variables: Mapping[str, Any], optimizer: optax.GradientTransformation, plan: stages.Plan
+    variables: Mapping[str, Any],
+    optimizer: optax.GradientTransformation,
+    plan: stages.Plan,
+    averaged: bool = False,
 ) -> TrainState:
-    """Returns the state at a stage's first step."""
-    trainable, _ = stages.split_params(variables["params"], plan)
+    """Returns the state at a stage's first step, with moving averages if `averaged`."""
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    trainable, _ = stages.split_params(params, plan)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        params=variables["params"],
-        batch_stats=variables["batch_stats"],
+        params=params,
+        batch_stats=batch_stats,
         opt_state=optimizer.init(trainable),
+        averages=averages.start(params, batch_stats, plan) if averaged else {},
         recent_metrics=metrics.TrainMetrics.empty(),
         epoch_metrics=metrics.TrainMetrics.empty(),
     )
@@ -47,54 +64,135 @@ def normalize(images: jax.Array, mean: ArrayLike, std: ArrayLike) -> jax.Array:
     return (images.astype(jnp.float32) - mean) / std
 
 
+class Objective(NamedTuple):
+    """What a step minimizes, and how."""
+
+    label_smoothing: float = 0.0  # see metrics.cross_entropy
+    class_weights: ArrayLike | None = None  # [classes], see metrics.cross_entropy
+    mixup: float = 0.0  # see mixing.mix
+    cutmix: float = 0.0
+    micro_batches: int = 1  # parts that a batch is computed in, one after the other
+    ema_decay: float = 0.0  # of the moving averages; 0 for none
+
+
+CROSS_ENTROPY = Objective()
+
+
 def make_train_step(
     model: EfficientNet,
     plan: stages.Plan,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     *,
     mean: ArrayLike,
     std: ArrayLike,
-    label_smoothing: float,
     rng: jax.Array,
-) -> Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]:
-    """Returns a function from (state, batch) to (next state, loss []).
+    objective: Objective = CROSS_ENTROPY,
+) -> Callable[..., tuple[TrainState, jax.Array]]:
+    """Returns a function from (state, batch, rate_scale=1.0) to (next state, loss []).
 
     Only the trainable parameters are differentiated: what comes before them in the network is a
     plain forward pass, and frozen leaves go through untouched. All randomness is a function of
     `rng` and the step.
-    """
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
-        trainable, frozen = stages.split_params(state.params, plan)
-        images = normalize(batch["image"], mean, std)
+    With `micro_batches` the gradient is the mean over the parts, hence that of the whole batch,
+    in less memory; only BatchNorm that uses the batch's statistics sees the parts instead, one
+    after the other, and dropout draws other numbers.
+
+    A step whose loss or update is not finite changes nothing but the step, and returns NaN: the
+    state stays good whatever comes.
+    """
+    weights = objective.class_weights
+    class_weights = None if weights is None else jnp.asarray(weights)
+
+    def gradient(
+        trainable: dict[str, Any], frozen: dict[str, Any], batch_stats: Any, part: Any, key: Any
+    ) -> Any:
+        """Returns ((loss, (logits, losses, batch_stats)), gradient) of (images, targets)."""
+        images, targets = part
 
         def loss_function(trainable: dict[str, Any]) -> tuple[jax.Array, Any]:
             logits, updates = model.apply(
-                {"params": {**trainable, **frozen}, "batch_stats": state.batch_stats},
-                images,
+                {"params": {**trainable, **frozen}, "batch_stats": batch_stats},
+                normalize(images, mean, std),
                 training_groups=plan.groups,
                 batch_norm_groups=plan.batch_norm_groups,
-                rngs={"dropout": jax.random.fold_in(rng, state.step)},
+                rngs={"dropout": key},
                 mutable=["batch_stats"],
             )
-            losses = metrics.cross_entropy(logits, batch["label"], label_smoothing)
+            losses = metrics.cross_entropy(
+                logits, targets, objective.label_smoothing, class_weights
+            )
             return jnp.mean(losses), (logits, losses, updates["batch_stats"])
 
-        gradient = jax.value_and_grad(loss_function, has_aux=True)
-        (loss, (logits, losses, batch_stats)), grads = gradient(trainable)
-        updates, opt_state = optimizer.update(grads, state.opt_state, trainable)
+        return jax.value_and_grad(loss_function, has_aux=True)(trainable)
+
+    def accumulated(
+        trainable: dict[str, Any], frozen: dict[str, Any], batch_stats: Any, batch: Any, key: Any
+    ) -> Any:
+        """The same as `gradient`, in parts of every n-th example: no device sends any away."""
+        count = objective.micro_batches
+        parts = jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch)
+
+        def add(carry: Any, part: Any) -> Any:
+            number, batch_stats, total = carry
+            (_, (logits, losses, batch_stats)), grads = gradient(
+                trainable, frozen, batch_stats, part, jax.random.fold_in(key, number)
+            )
+            return (number + 1, batch_stats, optax.tree.add(total, grads)), (logits, losses)
+
+        begin = (jnp.zeros((), jnp.int32), batch_stats, optax.tree.zeros_like(trainable))
+        (_, batch_stats, total), outputs = jax.lax.scan(add, begin, parts)
+        logits, losses = jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), outputs)
+        grads = optax.tree.scale(1 / count, total)
+        return (jnp.mean(losses), (logits, losses, batch_stats)), grads
+
+    def train_step(
+        state: TrainState, batch: Batch, rate_scale: ArrayLike = 1.0
+    ) -> tuple[TrainState, jax.Array]:
+        trainable, frozen = stages.split_params(state.params, plan)
+        key = jax.random.fold_in(rng, state.step)
+        targets = jax.nn.one_hot(batch["label"], model.num_classes)
+        mixed = mixing.mix(
+            jax.random.fold_in(key, 0), batch["image"], targets, objective.mixup, objective.cutmix
+        )
+        compute = gradient if objective.micro_batches == 1 else accumulated
+        (loss, (logits, losses, batch_stats)), grads = compute(
+            trainable, frozen, state.batch_stats, mixed, jax.random.fold_in(key, 1)
+        )
+        updates, opt_state = optimizer.update(
+            grads, state.opt_state, trainable, rate_scale=rate_scale
+        )
+        changed = {
+            "params": optax.apply_updates(trainable, updates),
+            "batch_stats": block_groups.split(batch_stats, plan.batch_norm_groups)[0],
+        }
+        means = state.averages
+        if objective.ema_decay:
+            means = averages.update(means, changed, state.step + 1, objective.ema_decay)
+
+        good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates))
+        before = (averages.changing(state.params, state.batch_stats, plan), state.opt_state)
+        changed, opt_state, means = jax.tree.map(
+            lambda new, old: jnp.where(good, new, old),
+            (changed, opt_state, means),
+            (*before, state.averages),
+        )
+        # Of a mixed photo, what there is more of counts as its class.
         counted = metrics.TrainMetrics.single_from_model_output(
-            loss=losses, logits=logits, label=batch["label"], mask=batch["mask"]
+            loss=losses,
+            logits=logits,
+            label=jnp.argmax(mixed[1], axis=-1),
+            mask=batch["mask"] & good,
         )
         next_state = TrainState(
             step=state.step + 1,
-            params={**optax.apply_updates(trainable, updates), **frozen},
-            batch_stats=batch_stats,
+            **averages.merged(changed, state.params, state.batch_stats),
             opt_state=opt_state,
+            averages=means,
             recent_metrics=state.recent_metrics.merge(counted),
             epoch_metrics=state.epoch_metrics.merge(counted),
         )
-        return next_state, loss
+        return next_state, jnp.where(good, loss, jnp.nan)
 
     return train_step
 
@@ -106,7 +204,8 @@ def make_eval_step(
 
     def eval_step(variables: Mapping[str, Any], counted: Collection, batch: Batch) -> Collection:
         logits = jnp.asarray(model.apply(variables, normalize(batch["image"], mean, std)))
-        losses = metrics.cross_entropy(logits, batch["label"])
+        targets = jax.nn.one_hot(batch["label"], logits.shape[-1])
+        losses = metrics.cross_entropy(logits, targets)
         more = type(counted).single_from_model_output(
             loss=losses, logits=logits, label=batch["label"], mask=batch["mask"]
         )

@@ -1,0 +1,59 @@
+"""Values of a config that can't be, found before anything long starts."""
+
+import jax
+from ml_collections import ConfigDict
+
+from efficientnet.errors import UserError
+from efficientnet.training import monitoring, optimizer, schedules, stages
+from efficientnet.variants import get_variant
+
+DTYPES = ("float32", "bfloat16")
+STARTS = ("best", "last")
+
+
+def check(config: ConfigDict) -> None:
+    """Raises a `UserError` that names the field with a value that can't be."""
+    if not config.stages:
+        raise UserError("config.stages is empty: a recipe needs at least one stage")
+    names = [stage.name for stage in config.stages]
+    if len(set(names)) < len(names):
+        raise UserError(f"config.stages has the names {', '.join(names)}: each must differ")
+    if config.dtype not in DTYPES:
+        raise UserError(f"config.dtype is {config.dtype!r}: expected one of {', '.join(DTYPES)}")
+    if config.batch_size < 1 or config.batch_size % jax.device_count():
+        raise UserError(
+            f"config.batch_size is {config.batch_size}: expected a positive multiple of the "
+            f"{jax.device_count()} devices"
+        )
+    variant = get_variant(config.variant)
+    for stage in config.stages:
+        _check_numbers(stage)
+        parts = stage.micro_batches * jax.device_count()
+        if config.batch_size % parts:
+            raise UserError(
+                f"stage {stage.name!r} has micro_batches {stage.micro_batches}: "
+                f"config.batch_size {config.batch_size} is no multiple of {parts}, the parts on "
+                f"{jax.device_count()} devices"
+            )
+        if stage.start not in STARTS:
+            raise UserError(
+                f"stage {stage.name!r} has start {stage.start!r}: "
+                f"expected one of {', '.join(STARTS)}"
+            )
+        monitoring.check(stage)
+        stages.plan(stage)
+        optimizer.make_optimizer(stage, schedules.make_schedule(stage, 1, 1.0), variant)
+
+
+def _check_numbers(stage: ConfigDict) -> None:
+    for field, low in (("epochs", "more than 0"), ("micro_batches", "at least 1")):
+        if stage[field] <= 0:
+            raise UserError(f"stage {stage.name!r} has {field} {stage[field]}: expected {low}")
+    for field in ("mixup", "cutmix"):
+        if stage[field] < 0:
+            raise UserError(f"stage {stage.name!r} has {field} {stage[field]}: expected 0 or more")
+    for field in ("ema_decay", "label_smoothing", "dropout", "drop_connect"):
+        if stage[field] is not None and not 0 <= stage[field] < 1:
+            raise UserError(
+                f"stage {stage.name!r} has {field} {stage[field]}: expected 0 or more, below 1"
+            )

@@ -1,0 +1,99 @@
+"""Plateaus, early stopping and lost runs."""
+
+import dataclasses
+import json
+from typing import Any
+
+import jax.numpy as jnp
+import pytest
+from ml_collections import ConfigDict
+
+from configs import common
+from efficientnet.errors import UserError
+from efficientnet.training import monitoring
+from efficientnet.training.guards import LossGuard, check_first_epoch
+from efficientnet.training.monitoring import Monitor
+from efficientnet.training.progress import Progress
+
+
+def stage(**fields: Any) -> ConfigDict:
+    return common.stage("s", "all", 1, **fields)
+
+
+def follow(settings: ConfigDict, values: list[float]) -> list[Monitor]:
+    """Returns the state after each epoch, each restored from JSON as after a restart."""
+    states = [Monitor()]
+    for value in values:
+        state = Monitor(**json.loads(json.dumps(dataclasses.asdict(states[-1]))))
+        state.update(settings, {settings.monitor: value})
+        states.append(state)
+    return states[1:]
+
+
+def test_the_rate_falls_at_a_plateau_and_not_below_the_floor() -> None:
+    settings = stage(learning_rate=1.0, plateau_factor=0.1, plateau_patience=2, plateau_floor=0.05)
+    states = follow(settings, [0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.9, 0.9, 0.9])
+    scales = [state.rate_scale for state in states]
+    assert scales == pytest.approx([1, 1, 1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05])
+
+
+def test_only_a_gain_above_the_threshold_counts() -> None:
+    settings = stage(monitor="loss", min_improvement=0.1, stop_patience=3)
+    # 0.95 and 0.91 are no improvement on 1.0, 0.85 is.
+    states = follow(settings, [1.0, 0.95, 0.91, 0.85, 0.85, 0.85, 0.85])
+    assert [state.epochs_without for state in states] == [0, 1, 2, 0, 1, 2, 3]
+    assert [state.stopped for state in states] == [False] * 6 + [True]
+
+
+def test_without_patience_a_stage_never_stops() -> None:
+    assert not any(state.stopped for state in follow(stage(), [0.5] * 20))
+    assert {state.rate_scale for state in follow(stage(), [0.5] * 20)} == {1.0}
+
+
+def test_epochs_are_ordered_by_metric_then_loss() -> None:
+    better = {"top1": 0.5, "loss": 1.0}
+    worse = {"top1": 0.5, "loss": 2.0}
+    assert monitoring.score(stage(), better) > monitoring.score(stage(), worse)
+    assert monitoring.score(stage(), {"top1": 0.6, "loss": 9.0}) > monitoring.score(stage(), better)
+    by_loss = stage(monitor="loss")
+    assert monitoring.score(by_loss, better) > monitoring.score(by_loss, worse)
+
+
+def test_progress_survives_json() -> None:
+    progress = Progress(stage=1, step=7, skipped=2, monitor=Monitor(best=0.1 + 0.2, rate_scale=0.1))
+    assert Progress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
+    progress.finish_stage({})
+    assert (progress.monitor, progress.skipped) == (Monitor(), 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"monitor": "f1"}, "monitor 'f1': expected one of top1, top3, top5, loss"),
+        ({"plateau_factor": 2.0}, r"plateau_factor 2\.0"),
+        ({"plateau_patience": 0}, "plateau_patience 0"),
+    ],
+)
+def test_bad_values_are_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        monitoring.check(stage(**fields))
+
+
+def test_so_many_steps_may_be_skipped_and_no_more() -> None:
+    progress = Progress(step=3)
+    guard = LossGuard(stage(), progress, may_skip=1)
+    for loss in (1.0, float("nan"), 2.0):
+        guard.add(jnp.asarray(loss))
+    guard.wait(at_most=0)
+    assert progress.skipped == 1
+    guard.add(jnp.asarray(float("nan")))
+    progress.step = 4
+    with pytest.raises(UserError, match="of stage 's' is not finite at step 4: the learning rate"):
+        guard.wait(at_most=0)
+
+
+def test_an_epoch_far_worse_than_guessing_ends_a_fine_tune() -> None:
+    check_first_epoch(stage(), 5.4, num_classes=196)
+    check_first_epoch(stage(), 1.5, num_classes=2)
+    with pytest.raises(UserError, match=r"is 23\.00 after the first epoch, well above the 5\.28"):
+        check_first_epoch(stage(), 23.0, num_classes=196)
