@@ -3,8 +3,8 @@
 import itertools
 
 from efficientnet.errors import UserError
-from input_pipeline import decode, spec, warp
-from input_pipeline.color import Photometric
+from input_pipeline import decode, sampler, spec, warp
+from input_pipeline.color import ColorJitter, Photometric
 from input_pipeline.geometry import Geometric, Resize
 from input_pipeline.quiet_tensorflow import tf
 
@@ -19,7 +19,7 @@ class Augmentation:
 
     Without chance in it a specification is followed exactly (whole decoding, antialiased
     resampling); with chance, as exactly as training needs: see `decode.decode_window` and
-    `warp.stretch_fast`.
+    `sampler.sample`, which also takes a color jitter that follows a warp.
 
     Attributes:
       resolution: height and width of the result, pixels.
@@ -44,16 +44,17 @@ class Augmentation:
             raise UserError(f"resolution={resolution!r} should be a positive number of pixels")
         self.resolution = resolution
         self.channels = channels
-        operations = list(spec.parse(text))
+        operations: list[spec.Operation] = list(spec.parse(text))
         if not any(isinstance(o, Geometric) and o.resizes for o in operations):
             first_run = itertools.takewhile(lambda o: isinstance(o, Geometric), operations)
             operations.insert(len(list(first_run)), Resize())
         stages: list[_Move | Photometric] = []
         for operation in operations:
-            if isinstance(operation, Photometric):
+            last = stages[-1] if stages else None
+            if isinstance(last, _Move) and last.takes(operation):
+                stages[-1] = _Move([*last.operations, operation], resolution)
+            elif isinstance(operation, Photometric):
                 stages.append(operation)
-            elif stages and isinstance(stages[-1], _Move):
-                stages[-1] = _Move([*stages[-1].operations, operation], resolution)
             else:
                 stages.append(_Move([operation], resolution))
         self._stages = stages
@@ -89,14 +90,16 @@ class Augmentation:
 
 
 class _Move:
-    """A run of geometric operations."""
+    """A run of geometric operations, and perhaps a color jitter at its end."""
 
-    def __init__(self, operations: list[Geometric], target: int) -> None:
+    def __init__(self, operations: list[spec.Operation], target: int) -> None:
         self.operations = operations
+        self.moves = [o for o in operations if isinstance(o, Geometric)]
+        self.jitter = operations[-1] if isinstance(operations[-1], ColorJitter) else None
         self.target = target
         self.draws = sum(operation.draws for operation in operations)
-        self.skews = any(operation.skews for operation in operations)
-        resizing = [o for o in operations if o.resizes]
+        self.skews = any(operation.skews for operation in self.moves)
+        resizing = [o for o in self.moves if o.resizes]
         method = getattr(resizing[-1], "method", "bilinear") if resizing else "bilinear"
         if self.skews and method != "bilinear":
             raise UserError(
@@ -104,12 +107,21 @@ class _Move:
             )
         self.kernel = KERNELS[method]
         self.antialias = getattr(resizing[-1], "antialias", True) if resizing else True
+        # What only the slow way can do.
+        self.special = method != "bilinear" or not self.antialias
+
+    def takes(self, operation: Geometric | Photometric) -> bool:
+        """Whether the operation can be done in one go with these."""
+        if isinstance(operation, Geometric):
+            return self.jitter is None
+        return isinstance(operation, ColorJitter) and not (operation.hue or self.special)
 
     def apply(self, image: tf.Tensor, channels: int, draws: tf.Tensor, exact: bool) -> tf.Tensor:
-        """Encoded photo or [height, width, channels] -> float32 [target, target, channels]."""
+        """Encoded photo or [height, width, channels] -> [target, target, channels]."""
+        used = sum(operation.draws for operation in self.moves)
 
         def plan(size: tf.Tensor) -> tf.Tensor:
-            return warp.compose(self.operations, size, self.target, draws)
+            return warp.compose(self.moves, size, self.target, draws[:used])
 
         if image.dtype == tf.string and not exact:
             margin = 1 if self.skews else 0
@@ -118,8 +130,11 @@ class _Move:
             if image.dtype == tf.string:
                 image = decode.decode(image, channels)
             matrix = plan(tf.cast(tf.shape(image)[:2], tf.float32))
-        if self.skews:
-            return warp.project(image, matrix, self.target)
-        if exact or self.kernel != "triangle" or not self.antialias:
+        if not self.skews and (exact or self.special):
             return warp.stretch(image, matrix, self.target, self.kernel, self.antialias)
-        return warp.stretch_fast(image, matrix, self.target)
+        if image.dtype != tf.uint8:
+            image = tf.cast(tf.round(image), tf.uint8)
+        image, matrix = warp.reduce(image, matrix)
+        factors = self.jitter.factors(draws[used:]) if self.jitter else None
+        beyond = "black" if self.skews else "edge"
+        return sampler.sample(image, matrix, self.target, beyond, factors)

@@ -48,12 +48,6 @@ def clip(image: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(image, 0.0, 255.0)
 
 
-def _factor(draw: tf.Tensor, strength: float) -> tf.Tensor:
-    """Uniform in [1 - strength, 1 + strength], never negative."""
-    low = max(0.0, 1.0 - strength)
-    return low + (1.0 + strength - low) * draw
-
-
 @dataclasses.dataclass(frozen=True)
 class ColorJitter(Photometric):
     """Brightness, contrast about the mean luma, saturation about gray, and hue, in this order.
@@ -80,22 +74,22 @@ class ColorJitter(Photometric):
         if not (self.brightness or self.contrast or self.saturation or self.hue):
             raise UserError("every strength is 0, which changes nothing: give one, such as 0.2")
 
+    def factors(self, draws: tf.Tensor) -> tf.Tensor:
+        """Draws the factors of brightness, contrast and saturation, float32 [3]."""
+        strengths = (self.brightness, self.contrast, self.saturation)
+        low = tf.constant([max(0.0, 1.0 - strength) for strength in strengths])
+        high = tf.constant([1.0 + strength for strength in strengths])
+        return low + (high - low) * draws[:3]
+
     def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """See `Photometric`."""
-        brightness = _factor(draws[0], self.brightness)
-        contrast = _factor(draws[1], self.contrast)
+        brightness, contrast, saturation = tf.unstack(self.factors(draws))
         channels = image.shape[-1]
         weights = tf.constant(LUMA if channels == 3 else (1.0,))
-        scale = brightness * contrast * tf.eye(channels)
-        if self.saturation and channels == 3:
-            saturation = _factor(draws[2], self.saturation)
-            to_gray = tf.tile(weights[:, None], [1, 3])
-            scale = scale @ (saturation * tf.eye(3) + (1 - saturation) * to_gray)
-        shift = tf.zeros([])
-        if self.contrast:
-            mean = tf.reduce_sum(tf.reduce_mean(image, [0, 1]) * weights)
-            shift = (1 - contrast) * brightness * mean
-        image = clip(image @ scale + shift)
+        shift = (1 - contrast) * brightness * tf.reduce_sum(tf.reduce_mean(image, [0, 1]) * weights)
+        to_gray = tf.tile(weights[:, None], [1, channels])
+        mix = saturation * tf.eye(channels) + (1 - saturation) * to_gray
+        image = clip(image @ (brightness * contrast * mix) + shift)
         if self.hue and channels == 3:
             turn = (2 * draws[3] - 1) * self.hue
             image = 255 * tf.image.adjust_hue(image / 255, turn)

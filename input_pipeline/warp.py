@@ -58,20 +58,6 @@ def stretch(
     return _mirror(resized, matrix)
 
 
-def stretch_fast(image: tf.Tensor, matrix: tf.Tensor, target: int) -> tf.Tensor:
-    """As `stretch`, but in whole pixels and bilinear without antialiasing where that is enough."""
-    _, _, _, pixels = _window(image, matrix, target)
-    size = tf.cast(tf.shape(pixels)[:2], tf.float32)
-    resized = tf.cond(
-        tf.reduce_max(size) > THIN * target,
-        lambda: tf.image.resize(pixels, [target, target], antialias=True),
-        lambda: tf.raw_ops.ResizeBilinear(
-            images=pixels[None], size=[target, target], half_pixel_centers=True
-        )[0],
-    )
-    return _mirror(resized, matrix)
-
-
 def _window(
     image: tf.Tensor, matrix: tf.Tensor, target: int
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -105,7 +91,7 @@ def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0)
     Returns:
       float32 [target, target, channels].
     """
-    image, matrix = _reduce(tf.cast(image, tf.float32), matrix)
+    image, matrix = reduce(tf.cast(image, tf.float32), matrix)
     # From corners of pixels to their centers, which the operation counts from 0.
     to_center = tf.constant([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
     from_center = tf.constant([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
@@ -119,8 +105,16 @@ def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0)
     )[0]
 
 
-def _reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Shrinks an image that the warp would sample too thinly, so that nothing aliases."""
+def reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Shrinks an image that a warp would sample too thinly, so that nothing aliases.
+
+    Args:
+      image: uint8 or float32 [height, width, channels].
+      matrix: float32 [3, 3], target point -> image point.
+
+    Returns:
+      An image of the same type and channels, and the warp from target points to its points.
+    """
     # Input pixels between neighbors of the output, along y and x.
     step = tf.norm(matrix[1::-1, :2], axis=1)
 
@@ -128,6 +122,8 @@ def _reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         size = tf.cast(tf.shape(image)[:2], tf.float32)
         reduced = tf.maximum(tf.round(size / tf.maximum(step, 1.0)), 1.0)
         small = tf.image.resize(image, tf.cast(reduced, tf.int32), antialias=True)
+        if image.dtype == tf.uint8:
+            small = tf.cast(tf.round(small), tf.uint8)
         zoom = tf.concat([(reduced / size)[::-1], [1.0]], 0)
         return tf.ensure_shape(small, [None, None, image.shape[-1]]), zoom[:, None] * matrix
 

@@ -87,13 +87,13 @@ def test_a_batch_may_be_larger_than_the_split(photos):
 
 
 def test_orders_of_many_epochs_are_all_different(photos):
-    tiny = gather(train(photos, batch_size=37, num_steps=600, augment="", resolution=1))
-    orders = tiny["index"].reshape(600, 37)
-    assert len({tuple(order) for order in orders}) == 600
-    # Each example is as likely at each place: 600 / 37 = 16.2 times, at most 16.2 + 6 sigma.
+    tiny = gather(train(photos, batch_size=37, num_steps=300, augment="", resolution=1))
+    orders = tiny["index"].reshape(300, 37)
+    assert len({tuple(order) for order in orders}) == 300
+    # Each example is as likely at each place: 300 / 37 = 8.1 times, at most 8.1 + 6 sigma.
     counts = np.bincount(orders[:, 0], minlength=37)
     assert counts.min() > 0
-    assert counts.max() < 40
+    assert counts.max() < 25
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
