@@ -18,6 +18,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from efficientnet.errors import UserError
+from efficientnet.huge_pages import restart_with_huge_pages
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's checkpoints and results go.")
@@ -52,6 +53,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     try:
         app.run(main, flags_parser=parse_flags)
     except UserError as error:

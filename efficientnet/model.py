@@ -28,6 +28,9 @@ class EfficientNet(nn.Module):
       bn_epsilon: added to BatchNorm's variance; None takes the variant's.
       dtype: of the computation, float32 or bfloat16.
       features_only: return the pooled features instead of logits, and have no classifier.
+      classifier_only: take pooled features in place of images; only the classifier remains.
+      head_batch_norm: normalize the features by a BatchNorm `predictions_bn` of the group
+        `predictions`, as the heads of the Keras guide do.
     """
 
     variant: Variant
@@ -38,6 +41,8 @@ class EfficientNet(nn.Module):
     bn_epsilon: float | None = None
     dtype: Any = jnp.float32
     features_only: bool = False
+    classifier_only: bool = False
+    head_batch_norm: bool = False
 
     @nn.compact
     def __call__(
@@ -58,10 +63,30 @@ class EfficientNet(nn.Module):
         Returns:
           Float32 logits [N, num_classes], or features [N, variant.top_filters].
         """
-        act = layers.ACTIVATIONS[self.variant.activation]
+        x = images
+        if not self.classifier_only:
+            x = self.features(images, training_groups, batch_norm_groups)
+        if self.features_only:
+            return x
+        if self.head_batch_norm:
+            average = "predictions" not in batch_norm_groups
+            x = layers.BatchNorm(use_running_average=average, name="predictions_bn")(x)
+        rate = self.variant.dropout if self.dropout is None else self.dropout
+        x = nn.Dropout(rate, deterministic="predictions" not in training_groups)(x)
+        return nn.Dense(self.num_classes, kernel_init=layers.dense_kernel_init, name="predictions")(
+            x
+        )
+
+    def features(
+        self,
+        images: jax.Array,
+        training_groups: Collection[str],
+        batch_norm_groups: Collection[str],
+    ) -> jax.Array:
+        """Everything before the classifier: images to pooled float32 features."""
         x = jnp.asarray(images, self.dtype)
         x = self.conv("stem_conv", x, self.variant.stem_filters, kernel=3, stride=2)
-        x = act(self.batch_norm("stem_bn", x, batch_norm_groups))
+        x = self.batch_norm_act("stem_bn", x, batch_norm_groups)
         self.sow("intermediates", "stem", x)
 
         blocks = self.variant.blocks()
@@ -73,28 +98,20 @@ class EfficientNet(nn.Module):
             self.sow("intermediates", block.name, x)
 
         x = self.conv("top_conv", x, self.variant.top_filters)
-        x = act(self.batch_norm("top_bn", x, batch_norm_groups))
+        x = self.batch_norm_act("top_bn", x, batch_norm_groups)
         self.sow("intermediates", "top", x)
 
-        x = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
-        if self.features_only:
-            return x
-        rate = self.variant.dropout if self.dropout is None else self.dropout
-        x = nn.Dropout(rate, deterministic="predictions" not in training_groups)(x)
-        return nn.Dense(self.num_classes, kernel_init=layers.dense_kernel_init, name="predictions")(
-            x
-        )
+        return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
 
     def block(
         self, x: jax.Array, block: Block, survival: float, batch_norm_groups: Collection[str]
     ) -> jax.Array:
         """Expand, filter each channel, excite, project, and add the shortcut (MBConv)."""
         name = block.name
-        act = layers.ACTIVATIONS[self.variant.activation]
         shortcut = x
         if block.expand_ratio != 1:
             x = self.conv(f"{name}_expand_conv", x, block.filters_in * block.expand_ratio)
-            x = act(self.batch_norm(f"{name}_expand_bn", x, batch_norm_groups))
+            x = self.batch_norm_act(f"{name}_expand_bn", x, batch_norm_groups)
         x = layers.DepthwiseConv(
             kernel_size=block.kernel,
             strides=block.stride,
@@ -102,11 +119,12 @@ class EfficientNet(nn.Module):
             dtype=self.dtype,
             name=f"{name}_dwconv",
         )(x)
-        x = act(self.batch_norm(f"{name}_bn", x, batch_norm_groups))
+        x = self.batch_norm_act(f"{name}_bn", x, batch_norm_groups)
         if block.se_filters:
+            act = layers.ACTIVATIONS[self.variant.activation]
             x = layers.squeeze_excite(x, block.se_filters, act, self.dtype, prefix=name)
         x = self.conv(f"{name}_project_conv", x, block.filters_out)
-        x = self.batch_norm(f"{name}_project_bn", x, batch_norm_groups)
+        x = self.batch_norm_act(f"{name}_project_bn", x, batch_norm_groups, activation="linear")
         if block.has_shortcut:
             if survival < 1.0:
                 x = layers.stochastic_depth(x, survival, self.make_rng("dropout"))
@@ -126,12 +144,23 @@ class EfficientNet(nn.Module):
             name=name,
         )(x)
 
-    def batch_norm(self, name: str, x: jax.Array, batch_norm_groups: Collection[str]) -> jax.Array:
-        """BatchNorm by the batch's statistics in `batch_norm_groups`, else by the running ones."""
+    def batch_norm_act(
+        self,
+        name: str,
+        x: jax.Array,
+        batch_norm_groups: Collection[str],
+        activation: str | None = None,
+    ) -> jax.Array:
+        """BatchNorm by the batch's statistics in `batch_norm_groups`, else by the running ones.
+
+        The activation after it, by default the variant's, is part of the layer: so the gradient
+        needs no more than the layer's input.
+        """
         epsilon = self.variant.bn_epsilon if self.bn_epsilon is None else self.bn_epsilon
         return layers.BatchNorm(
             use_running_average=group_of(name) not in batch_norm_groups,
             epsilon=epsilon,
+            activation=activation or self.variant.activation,
             dtype=self.dtype,
             name=name,
         )(x)
