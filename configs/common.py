@@ -25,6 +25,11 @@ def get_config() -> ConfigDict:
     config.channels = 3  # 3 for color, 1 for gray
     config.dtype = "float32"  # of activations, or 'bfloat16'; parameters are always float32
 
+    config.head_batch_norm = False  # a BatchNorm between the features and the classifier
+    # Mean and standard deviation of each channel on the scale 0..1; () takes those of the weights.
+    config.mean = ()
+    config.std = ()
+
     # Data.
     config.data = ConfigDict()
     config.data.source = ""  # a name known to input_pipeline/sources
@@ -86,6 +91,10 @@ def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
     config.balance_classes = False  # every class gets the same share of the training loss
     config.dropout = config_dict.placeholder(float)  # before the classifier; None: the variant's
     config.drop_connect = 0.2  # stochastic depth: drop rate of the last block
+
+    # A stage that trains the classifier alone can compute the features once, of so many augmented
+    # copies of each photo, and take the copies in turns; 0 computes them anew in each step.
+    config.cached_copies = 0
 
     # BatchNorm of what trains: 'frozen', only its 'statistics', or wholly 'trained'.
     config.batch_norm = "frozen"

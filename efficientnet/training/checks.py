@@ -25,6 +25,12 @@ def check(config: ConfigDict) -> None:
             f"config.batch_size is {config.batch_size}: expected a positive multiple of the "
             f"{jax.device_count()} devices"
         )
+    for field in ("mean", "std"):
+        if config[field] and len(config[field]) != config.channels:
+            raise UserError(
+                f"config.{field} has {len(config[field])} values: expected one for each of the "
+                f"{config.channels} channels, or none to take those of the weights"
+            )
     variant = get_variant(config.variant)
     for stage in config.stages:
         _check_numbers(stage)
@@ -41,7 +47,12 @@ def check(config: ConfigDict) -> None:
                 f"expected one of {', '.join(STARTS)}"
             )
         monitoring.check(stage)
-        stages.plan(stage)
+        groups = stages.plan(stage).groups
+        if stage.cached_copies and (groups != ("predictions",) or stage.mixup or stage.cutmix):
+            raise UserError(
+                f"stage {stage.name!r} has cached_copies {stage.cached_copies}: only a stage that "
+                "trains 'predictions' alone, without mixup and cutmix, can train on cached features"
+            )
         optimizer.make_optimizer(stage, schedules.make_schedule(stage, 1, 1.0), variant)
 
 
@@ -49,7 +60,7 @@ def _check_numbers(stage: ConfigDict) -> None:
     for field, low in (("epochs", "more than 0"), ("micro_batches", "at least 1")):
         if stage[field] <= 0:
             raise UserError(f"stage {stage.name!r} has {field} {stage[field]}: expected {low}")
-    for field in ("mixup", "cutmix"):
+    for field in ("mixup", "cutmix", "cached_copies"):
         if stage[field] < 0:
             raise UserError(f"stage {stage.name!r} has {field} {stage[field]}: expected 0 or more")
     for field in ("ema_decay", "label_smoothing", "dropout", "drop_connect"):

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -52,6 +52,12 @@ class Experiment:
         """Pixels per side of what the network sees."""
         return self.config.resolution or self.variant.resolution
 
+    @property
+    def eval_batch_size(self) -> int:
+        """Photos per evaluation step, over all devices and processes."""
+        devices = self.mesh.size
+        return math.ceil(self.config.batch_size / devices) * devices
+
     def model(self, stage: ConfigDict) -> EfficientNet:
         """Returns the network with a stage's regularization."""
         return EfficientNet(
@@ -61,6 +67,7 @@ class Experiment:
             drop_connect=stage.drop_connect,
             padding=self.padding,
             bn_epsilon=self.bn_epsilon,
+            head_batch_norm=self.config.head_batch_norm,
             dtype=jnp.dtype(self.config.dtype),
         )
 
@@ -83,10 +90,9 @@ class Experiment:
     def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
         """Yields every example of a split once, the last batch padded and masked."""
         config = self.config
-        devices = self.mesh.size
         return input_pipeline.eval_batches(
             split,
-            batch_size=math.ceil(config.batch_size / devices) * devices,
+            batch_size=self.eval_batch_size,
             resolution=self.resolution,
             channels=config.channels,
             preprocess=config.preprocess,
@@ -144,12 +150,18 @@ def prepare(config: ConfigDict) -> Experiment:
         variables = {"params": pretrained.params, "batch_stats": pretrained.batch_stats}
         preprocessing = pretrained.preprocessing
         padding, bn_epsilon = pretrained.padding, pretrained.bn_epsilon
+        if config.head_batch_norm:
+            variables = with_head_batch_norm(variables)
     else:
         log.info("weights: none, the network starts from random ones")
-        model = EfficientNet(variant, num_classes=len(data.class_names))
+        model = EfficientNet(variant, len(data.class_names), head_batch_norm=config.head_batch_norm)
         variables = init_variables(model, jax.random.key(config.seed), config.channels)
         preprocessing = MEAN_STD
         padding, bn_epsilon = variant.padding, variant.bn_epsilon
+    mean, std = (
+        np.asarray(given, np.float32) * 255 if given else _per_channel(known, config.channels)
+        for given, known in ((config.mean, preprocessing.mean), (config.std, preprocessing.std))
+    )
     return Experiment(
         config=config,
         mesh=feed.data_mesh(),
@@ -157,7 +169,23 @@ def prepare(config: ConfigDict) -> Experiment:
         variant=variant,
         padding=padding,
         bn_epsilon=bn_epsilon,
-        mean=np.asarray(preprocessing.mean, np.float32),
-        std=np.asarray(preprocessing.std, np.float32),
+        mean=mean,
+        std=std,
         variables=variables,
     )
+
+
+def with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
+    """Adds the variables of a new `predictions_bn`."""
+    size = variables["params"]["predictions"]["kernel"].shape[0]
+    new = {
+        "params": {"scale": np.ones(size, np.float32), "bias": np.zeros(size, np.float32)},
+        "batch_stats": {"mean": np.zeros(size, np.float32), "var": np.ones(size, np.float32)},
+    }
+    return {name: {**variables[name], "predictions_bn": new[name]} for name in new}
+
+
+def _per_channel(values: Sequence[float], channels: int) -> np.ndarray:
+    """Statistics of three colors serve gray images by their mean."""
+    array = np.asarray(values, np.float32)
+    return array if len(array) == channels else array.mean(keepdims=True)

@@ -11,8 +11,8 @@ from clu.metrics import Collection
 from etils import epath
 from ml_collections import ConfigDict
 
-from efficientnet.model import EfficientNet
 from efficientnet.training import (
+    feature_cache,
     feed,
     metrics,
     monitoring,
@@ -42,7 +42,7 @@ class Trainer:
         self.experiment = experiment
         self.config = experiment.config
         self.sharding = feed.replicated(experiment.mesh)
-        self._evaluator = Evaluator(experiment)
+        self._evaluator = self._validator = Evaluator(experiment)
         self.checkpoints = Checkpoints(workdir / "checkpoints")
         saved = self.checkpoints.latest_progress()
         self.progress = Progress.from_json(saved) if saved else Progress()
@@ -72,8 +72,11 @@ class Trainer:
         state = self._place(self._create_state(stage, plan, transformation))
         if progress.step:
             state = self.checkpoints.restore_latest(like=state)
-        model = self.experiment.model(stage)
-        train_step = self._compiled_train_step(stage, model, plan, transformation)
+        experiment, self._validator = self.experiment, self._evaluator
+        if stage.cached_copies:
+            experiment = feature_cache.cached(experiment, state.variables, stage.cached_copies)
+            self._validator = Evaluator(experiment)
+        train_step = self._compiled_train_step(experiment, stage, plan, transformation)
         log.info(
             "stage %s: %s parameters train, %s are frozen; %d steps",
             stage.name,
@@ -84,11 +87,11 @@ class Trainer:
         guard = LossGuard(stage, progress, config.skip_steps)
         stopwatch = Stopwatch(progress, config.batch_size)
         remaining = 0 if progress.monitor.stopped else num_steps - progress.step
-        batches = self.experiment.train_batches(progress.global_step, remaining)
+        batches = experiment.train_batches(progress.global_step, remaining)
         images, done = num_steps * config.batch_size, progress.step * config.batch_size
         with progress_line(stage.name, images, done) as line:
             for batch in feed.to_devices(batches, mesh):
-                if progress.step == 0:
+                if progress.step == 0 and not stage.cached_copies:
                     self._write_photos(batch["image"])
                 rate_scale = progress.monitor.rate_scale
                 state, loss = train_step(state, batch, rate_scale)
@@ -145,17 +148,17 @@ class Trainer:
 
     def _compiled_train_step(
         self,
+        experiment: Experiment,
         stage: ConfigDict,
-        model: EfficientNet,
         plan: stages.Plan,
         transformation: optax.GradientTransformation,
     ) -> Callable[..., tuple[steps.TrainState, jax.Array]]:
         step = steps.make_train_step(
-            model,
+            experiment.model(stage),
             plan,
             transformation,
-            mean=self.experiment.mean,
-            std=self.experiment.std,
+            mean=experiment.mean,
+            std=experiment.std,
             objective=self._objective(stage),
             rng=jax.random.fold_in(jax.random.key(self.config.seed), self.progress.stage),
         )
@@ -194,7 +197,8 @@ class Trainer:
         self, variables: Mapping[str, Any], split: str, curve: str
     ) -> tuple[dict[str, float], np.ndarray]:
         """Evaluates on a split, writes the curves, and returns metrics and confusion matrix."""
-        values, confusion = self._evaluator(variables, getattr(self.experiment.data, split))
+        evaluator = self._validator if split == "validation" else self._evaluator
+        values, confusion = evaluator(variables, getattr(self.experiment.data, split))
         self._write(curve, values)
         return values, confusion
 

@@ -1,0 +1,112 @@
+"""Head-only stages on features that the frozen backbone computes once."""
+
+import dataclasses
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+import input_pipeline
+from efficientnet.model import EfficientNet
+from efficientnet.training import feed, steps
+from efficientnet.training.experiment import Experiment
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class CachedExperiment(Experiment):
+    """An experiment whose photos are features, and whose network is the classifier alone.
+
+    Order is a function of (seed, epoch), as the pipeline's is; epoch e takes copy e modulo copies.
+    """
+
+    train_features: np.ndarray = dataclasses.field(kw_only=True)  # [copies, photos, features]
+    validation_features: np.ndarray = dataclasses.field(kw_only=True)  # [photos, features]
+
+    def model(self, stage: ConfigDict) -> EfficientNet:
+        """See `Experiment`."""
+        return super().model(stage).clone(classifier_only=True)
+
+    def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, np.ndarray]]:
+        """See `Experiment`."""
+        size, total = self.config.batch_size, len(self.data.train)
+        for step in range(start_step, start_step + num_steps):
+            epochs, offsets = np.divmod(np.arange(step * size, (step + 1) * size), total)
+            orders = {epoch: self._order(int(epoch)) for epoch in np.unique(epochs)}
+            index = np.array([orders[e][o] for e, o in zip(epochs, offsets, strict=True)])
+            features = self.train_features[epochs % len(self.train_features), index]
+            yield _own_part(features, self.data.train.labels, index, np.ones(size, bool))
+
+    def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
+        """See `Experiment`; only the validation photos have features."""
+        assert split is self.data.validation
+        size, total = self.eval_batch_size, len(split)
+        for first in range(0, total, size):
+            positions = np.arange(first, first + size)
+            index = np.minimum(positions, total - 1)
+            yield _own_part(self.validation_features[index], split.labels, index, positions < total)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        rng = np.random.Generator(np.random.Philox(key=[self.config.seed, epoch]))
+        return rng.permutation(len(self.data.train))
+
+
+def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) -> CachedExperiment:
+    """Computes the features of `copies` augmented copies of each photo, and of the validation's.
+
+    They are not saved: a run that resumes computes them again.
+
+    Args:
+      experiment: whose photos to take; its stages' backbones must not train.
+      variables: of the network, already on the devices.
+      copies: of each training photo.
+    """
+    model = experiment.model(experiment.config.stages[0]).clone(features_only=True)
+
+    def features_of(variables: Mapping[str, Any], batch: steps.Batch) -> tuple[jax.Array, ...]:
+        images = steps.normalize(batch["image"], experiment.mean, experiment.std)
+        return jnp.asarray(model.apply(variables, images)), batch["index"], batch["mask"]
+
+    compute = jax.jit(features_of, out_shardings=feed.replicated(experiment.mesh))
+
+    def rows(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[tuple[np.ndarray, ...]]:
+        for batch in feed.to_devices(batches, experiment.mesh):
+            features, index, mask = (np.asarray(x) for x in compute(variables, batch))
+            yield features[mask], index[mask]
+
+    width, total = experiment.variant.top_filters, len(experiment.data.train)
+    train = np.empty((copies, total, width), np.float32)
+    validation = np.empty((len(experiment.data.validation), width), np.float32)
+    log.info(
+        "computing the features of %d photos, %.0f MB",
+        copies * total + len(validation),
+        (train.nbytes + validation.nbytes) / 2**20,
+    )
+    position = 0
+    num_steps = math.ceil(copies * total / experiment.config.batch_size)
+    for features, index in rows(experiment.train_batches(0, num_steps)):
+        copy = np.arange(position, position + len(index)) // total
+        wanted = copy < copies
+        train[copy[wanted], index[wanted]] = features[wanted]
+        position += len(index)
+    for features, index in rows(experiment.eval_batches(experiment.data.validation)):
+        validation[index] = features
+    same = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    same |= {"mean": np.zeros(1, np.float32), "std": np.ones(1, np.float32)}
+    return CachedExperiment(**same, train_features=train, validation_features=validation)
+
+
+def _own_part(
+    features: np.ndarray, labels: np.ndarray, index: np.ndarray, mask: np.ndarray
+) -> dict[str, np.ndarray]:
+    """This process's part of a global batch, as the pipeline gives it."""
+    batch = {"image": features, "label": labels[index], "index": index, "mask": mask}
+    local = len(index) // jax.process_count()
+    first = jax.process_index() * local
+    return {name: value[first : first + local] for name, value in batch.items()}

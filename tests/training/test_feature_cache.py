@@ -1,0 +1,38 @@
+"""Features computed once are those of the network, in an order of their own."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import common
+from efficientnet.training import experiment, feature_cache, feed
+from efficientnet.training.evaluation import Evaluator
+
+
+def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -> None:
+    config = tiny(common.stage("head", train="predictions", epochs=1, cached_copies=2))
+    config.augment = "resize"
+    plain = experiment.prepare(config)
+    variables = jax.device_put(plain.variables, feed.replicated(plain.mesh))
+    cached = feature_cache.cached(plain, variables, copies=2)
+
+    assert cached.train_features.shape == (2, 40, 1280 // 4)
+    # Without random augmentation every copy is the same.
+    np.testing.assert_allclose(*cached.train_features, rtol=1e-5, atol=1e-6)
+
+    batches = list(cached.train_batches(0, 10))
+    for half in (batches[:5], batches[5:]):
+        seen = np.concatenate([batch["index"] for batch in half])
+        assert sorted(seen) == list(range(40))
+    assert not np.array_equal(batches[0]["index"], batches[5]["index"])
+    for batch in batches:
+        np.testing.assert_array_equal(batch["label"], plain.data.train.labels[batch["index"]])
+    (later,) = cached.train_batches(7, 1)
+    np.testing.assert_array_equal(later["image"], batches[7]["image"])
+
+    by_photo, _ = Evaluator(plain)(variables, plain.data.validation)
+    by_feature, _ = Evaluator(cached)(variables, plain.data.validation)
+    for name, value in by_photo.items():
+        np.testing.assert_allclose(by_feature[name], value, rtol=1e-5)
