@@ -15,7 +15,7 @@ import logging
 import sys
 
 from absl import app, flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from efficientnet.errors import UserError
 from efficientnet.huge_pages import restart_with_huge_pages
@@ -34,22 +34,27 @@ def main(_: list[str]) -> None:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; a wrong override of the config is an error that names the field."""
+    """Parses the command line; what is wrong with it is a `UserError` that names the flag."""
+    wrong = f"{' '.join(argv[1:])}: "
     try:
-        rest = app.parse_flags_with_usage(argv)
-        for name, value in (("config", CONFIG.value), ("workdir", WORKDIR.value)):
-            if value is None:
-                raise UserError(f"--{name} is missing: see python train.py --help")
-        return rest
-    except (UserError, OSError) as error:
-        reason = str(error)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        wrong = [word for word in argv if word.lstrip("-").startswith("config")]
-        reason = (
-            f"{' '.join(wrong)} doesn't fit the config, whose fields configs/common.py declares: "
-            f"{str(error).splitlines()[0]}"
-        )
-    sys.exit(f"error: {reason}")
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        # A config that fails comes with its traceback, of which the last line says why.
+        raise UserError(str(error).strip().splitlines()[-1]) from error
+    except AttributeError as error:
+        field = str(error).strip("'\"")
+        raise UserError(f"{wrong}no such field {field!r}, see configs/common.py") from error
+    except IndexError as error:
+        raise UserError(f"{wrong}the config has fewer stages") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{wrong}{error}") from error
+    for flag in ("config", "workdir"):
+        if flags.FLAGS[flag].value is None:
+            raise UserError(f"--{flag} is missing: see python train.py --help")
+    if not isinstance(CONFIG.value, ConfigDict):
+        path = config_flags.get_config_filename(flags.FLAGS["config"])
+        raise UserError(f"--config={path}: there is no such file")
+    return rest
 
 
 if __name__ == "__main__":
