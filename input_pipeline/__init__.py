@@ -12,6 +12,7 @@ threads or processes, nor of where a run was restarted. Normalization happens on
 """
 
 from input_pipeline.batches import Batches, eval_batches, train_batches
+from input_pipeline.cache import cache_in_memory
 from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
 from input_pipeline.spec import OPS, parse
 
@@ -21,6 +22,7 @@ __all__ = [
     "Batches",
     "Source",
     "Split",
+    "cache_in_memory",
     "eval_batches",
     "hold_out",
     "load_source",

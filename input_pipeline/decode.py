@@ -55,16 +55,19 @@ def decode_window(
       uint8 [height, width, channels], and the warp from target points to points of these pixels.
     """
 
+    header = tf.cond(
+        _is_jpeg(encoded),
+        lambda: tf.image.extract_jpeg_shape(encoded),
+        lambda: tf.zeros([3], tf.int32),
+    )
     # Whether libjpeg can cut: not what it cannot convert or what has to be turned afterwards.
-    cuts = tf.cond(_is_jpeg(encoded), lambda: _is_plain_jpeg(encoded), lambda: False)
+    cuts = (header[2] > 0) & (header[2] <= 3) & tf.equal(_orientation(encoded), 1)
     whole = tf.cond(
         cuts,
         lambda: tf.zeros([0, 0, channels], tf.uint8),
         lambda: decode(encoded, channels),
     )
-    shape = tf.cond(
-        cuts, lambda: tf.image.extract_jpeg_shape(encoded)[:2], lambda: tf.shape(whole)[:2]
-    )
+    shape = tf.where(cuts, header[:2], tf.shape(whole)[:2])
     size = tf.cast(shape, tf.float32)
     matrix = plan(size)
 
@@ -97,11 +100,6 @@ def decode_window(
 
     pixels, matrix = tf.cond(cuts, window, lambda: (whole, matrix))
     return tf.ensure_shape(pixels, [None, None, channels]), tf.ensure_shape(matrix, [3, 3])
-
-
-def _is_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    components = tf.image.extract_jpeg_shape(encoded)[2]
-    return (components <= 3) & tf.equal(_orientation(encoded), 1)
 
 
 def _halvings(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -155,7 +153,10 @@ def _turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """The EXIF orientation of a JPEG, int32 [] from 1 to 8; 1 where there is none."""
+    """The EXIF orientation of a JPEG, int32 [] from 1 to 8; 1 where there is none.
+
+    Anything else may be given too.
+    """
     # EXIF stands first, or after a JFIF header of 18 bytes.
     head = _head(encoded)
     has_exif = tf.equal(tf.strings.substr(head, 6, 4), b"Exif") | tf.equal(
