@@ -10,6 +10,7 @@ its users would, and answers for the same random images; we load the file and an
 import argparse
 import dataclasses
 import functools
+import importlib.util
 import os
 import pathlib
 import sys
@@ -17,7 +18,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-os.environ.setdefault("KERAS_BACKEND", "torch")  # TensorFlow and torchvision don't go together
+# Keras runs on torch, or slowly on JAX; TensorFlow and torchvision don't go together.
+os.environ.setdefault("KERAS_BACKEND", "torch" if importlib.util.find_spec("torch") else "jax")
 
 import jax
 import numpy as np
@@ -116,10 +118,10 @@ def save_torch(model: Any, form: str, path: pathlib.Path) -> pathlib.Path:
     if form == "safetensors":
         from safetensors.torch import save_file
 
-        path = path.with_suffix(".safetensors")
+        path = path.with_name(path.name + ".safetensors")
         save_file(model.state_dict(), path)
     else:
-        path = path.with_suffix(".pth")
+        path = path.with_name(path.name + ".pth")
         is_zip = form == ".pth zip"
         torch.save(model.state_dict(), path, _use_new_zipfile_serialization=is_zip)
     return path
@@ -137,7 +139,8 @@ def ask_timm(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarra
         return model.classifier(features), features
 
     logits, features = torch_answer(model, parts, config["mean"], config["std"], photos)
-    return save_torch(model, form, folder / model_name), logits, features
+    name = f"{model_name}.{config['tag']}"  # the tag tells the preprocessing
+    return save_torch(model, form, folder / name), logits, features
 
 
 def ask_torchvision(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarray) -> Answer:
@@ -176,6 +179,7 @@ def ask_keras(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarr
     """Keras Applications; `published .h5` goes the way of its `weights='imagenet'`."""
     import keras
 
+    keras.utils.clear_session()  # or layers are numbered on from the last model
     keras.utils.set_random_seed(0)
     build = getattr(keras.applications, model_name)
     model = build(weights=None, input_shape=photos.shape[1:])

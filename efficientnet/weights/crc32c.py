@@ -11,7 +11,6 @@ import numpy as np
 
 POLYNOMIAL = 0x82F63B78  # reflected
 ONES = 0xFFFFFFFF
-WORD_BYTES = 8
 MIN_LANE_BYTES = 64
 MAX_LANES = 1 << 13  # as many as keep the cache warm
 
@@ -75,19 +74,13 @@ def crc32c(data: bytes | memoryview | np.ndarray) -> int:
     """Returns the CRC-32C of the bytes."""
     values = np.frombuffer(data, np.uint8)
     length = len(values)
-    # Lanes of 2^exponent bytes. Zeros in front of everything leave an empty register empty.
     exponent = MIN_LANE_BYTES.bit_length() - 1
     while length >> exponent > MAX_LANES:
         exponent += 1
-    head = length % (1 << exponent)
-    first = np.zeros(1 << exponent, np.uint8)
-    first[(1 << exponent) - head :] = values[:head]
-    registers = np.concatenate(
-        [
-            _lanes(first.reshape(1, -1)),
-            _lanes(values[head:].reshape(-1, 1 << exponent)),
-        ]
-    )
+    # Lanes of 2^exponent bytes. Zeros in front of everything leave an empty register empty.
+    lanes = np.zeros((length + (1 << exponent) - 1 >> exponent or 1, 1 << exponent), np.uint8)
+    lanes.reshape(-1)[lanes.size - length :] = values
+    registers = _lanes(lanes)
     while len(registers) > 1:
         if len(registers) % 2:
             registers = np.concatenate([np.zeros(1, np.uint32), registers])
@@ -101,8 +94,6 @@ def _lanes(lanes: np.ndarray) -> np.ndarray:
     """The registers after each row of bytes; [lanes, bytes] -> uint32 [lanes]."""
     tables = _word_tables()
     registers = np.zeros(len(lanes), np.uint32)
-    if lanes.ctypes.data % WORD_BYTES:
-        lanes = lanes.copy()
     for word in lanes.view("<u8").T:
         word = word ^ registers
         registers = (
