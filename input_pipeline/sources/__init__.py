@@ -6,7 +6,15 @@ import pathlib
 from collections.abc import Callable
 
 from efficientnet.errors import UserError
-from input_pipeline.sources import elpv, folders, manifest, parquet, stanford_cars, tfds
+from input_pipeline.sources import (
+    elpv,
+    folders,
+    manifest,
+    parquet,
+    records,
+    stanford_cars,
+    tfds,
+)
 from input_pipeline.sources.split import Source, Split, hold_out
 
 SOURCES: dict[str, Callable[..., Source]] = {
@@ -14,6 +22,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "folders": folders.load,
     "manifest": manifest.load,
     "parquet": parquet.load,
+    "records": records.load,
     "stanford_cars": stanford_cars.load,
 }
 TFDS = "tfds:"

@@ -1,0 +1,86 @@
+"""What is wrong with a data set, found by reading all of it."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from input_pipeline.batches import broken, eval_batches
+from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.sources.split import Source, Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing to mend: its kind ('broken', 'duplicate', 'empty class'), where, and why."""
+
+    kind: str
+    name: str
+    detail: str
+
+
+def find_problems(source: Source, threads: int = 4) -> Iterator[Problem]:
+    """Decodes every photo; yields problems as they are found.
+
+    A photo is broken if it can't be read, a duplicate if the same bytes stand in another split or
+    under another label, and a class is empty if nothing trains it.
+    """
+    seen: dict[bytes, tuple[str, str, int]] = {}
+    for split_name, split in source.splits.items():
+        results = _examine(split, threads)
+        for index, (reason, digest) in enumerate(results):
+            name, label = split.names[index], int(split.labels[index])
+            if reason:
+                yield Problem("broken", name, reason)
+            elif digest in seen:
+                other_split, other_name, other_label = seen[digest]
+                if (other_split, other_label) != (split_name, label):
+                    yield Problem(
+                        "duplicate",
+                        name,
+                        f"the same as {other_name} ({other_split}, "
+                        f"{source.class_names[other_label]}), but here {split_name}, "
+                        f"{source.class_names[label]}",
+                    )
+            else:
+                seen[digest] = (split_name, name, label)
+    trained = collections.Counter(source.splits["train"].labels.tolist())
+    for label, class_name in enumerate(source.class_names):
+        if not trained[label]:
+            yield Problem("empty class", class_name, "no photo in the train split")
+
+
+def _examine(split: Split, threads: int) -> Iterator[tuple[str, bytes]]:
+    def one(index: int) -> tuple[str, bytes]:
+        reason = broken(split, index)
+        if reason:
+            return reason, b""
+        content = split.read(tf.constant(index, tf.int64)).numpy()
+        return "", hashlib.sha256(content).digest()
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(one, range(len(split)))
+
+
+def statistics(
+    split: Split, *, resolution: int, channels: int = 3
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over all photos resized to a square.
+
+    Returns:
+      Two tuples on the scale 0..1.
+    """
+    total = np.zeros([channels])
+    squares = np.zeros([channels])
+    batches = eval_batches(split, batch_size=32, resolution=resolution, channels=channels)
+    for batch in batches:
+        images = batch["image"][batch["mask"]].astype(np.float64) / 255
+        total += images.sum((0, 1, 2))
+        squares += np.square(images).sum((0, 1, 2))
+    count = len(split) * resolution**2
+    mean = total / count
+    deviation = np.sqrt(squares / count - np.square(mean))
+    return tuple(mean.tolist()), tuple(deviation.tolist())

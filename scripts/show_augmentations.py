@@ -1,0 +1,57 @@
+"""Draws a grid of what an augmentation makes of one photo; the first is the photo itself.
+
+python scripts/show_augmentations.py photo.jpg --output=grid.png \
+    --augment='random_resized_crop(scale=(0.5, 1.0))|flip_left_right|rotate(25)'
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+import input_pipeline
+from efficientnet.errors import UserError
+from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.sources.split import from_encoded
+from scripts import command_line
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments and writes the grid."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("image", type=pathlib.Path)
+    parser.add_argument("--augment", required=True, help="operations in reading order")
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="a .png to write")
+    parser.add_argument("--resolution", type=int, default=224, help="of each variant, pixels")
+    parser.add_argument("--rows", type=int, default=4)
+    parser.add_argument("--columns", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(arguments)
+    if args.rows < 1 or args.columns < 1:
+        raise UserError("--rows and --columns should be positive")
+    try:
+        encoded = args.image.read_bytes()
+    except OSError as error:
+        raise UserError(f"{args.image} can't be read: {error.strerror}") from None
+
+    photo = from_encoded([encoded], [str(args.image)], [0])
+    options = {"batch_size": 1, "resolution": args.resolution}
+    images = [next(input_pipeline.eval_batches(photo, **options))["image"][0]]
+    variants = input_pipeline.train_batches(
+        photo,
+        num_steps=args.rows * args.columns - 1,
+        augment=args.augment,
+        seed=args.seed,
+        **options,
+    )
+    images.extend(batch["image"][0] for batch in variants)
+    grid = np.stack(images).reshape(args.rows, args.columns, *images[0].shape)
+    grid = np.concatenate(np.concatenate(grid, 1), 1)
+    args.output.write_bytes(tf.io.encode_png(grid).numpy())
+    print(f"wrote {args.output}")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

@@ -1,0 +1,156 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import input_pipeline
+from input_pipeline.sources import records
+from scripts import command_line, prepare_data, show_augmentations
+
+
+def encoded(seed, kind="JPEG", size=(40, 30)):
+    colors = np.random.default_rng(seed).integers(0, 256, (4, 6, 3)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(colors).resize(size, Image.Resampling.BICUBIC).save(stream, kind)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five photos to train on and two to test, in two classes."""
+    for number in range(7):
+        split = "train" if number < 5 else "test"
+        path = tmp_path / "photos" / split / ("daisy", "tulip ü")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(number))
+    return tmp_path / "photos"
+
+
+def run(capsys, *arguments):
+    status = command_line.run(prepare_data.main, [str(argument) for argument in arguments])
+    return status, capsys.readouterr()
+
+
+def test_records_hold_what_the_source_holds(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(records, "PER_SHARD", 2)
+    output = tmp_path / "records"
+    status, text = run(capsys, "folders", "--directory", folder, "--output", output, "--json")
+    assert status == 0, text.err
+    assert json.loads(text.out.splitlines()[-1])["splits"] == {"train": 5, "test": 2}
+    assert "train: 4 of 5" in text.out
+    source = input_pipeline.load_source("folders", str(folder))
+    prepared = input_pipeline.load_source("records", str(output))
+    assert prepared.class_names == source.class_names == ("daisy", "tulip ü")
+    for name, split in source.splits.items():
+        assert prepared.splits[name].names == list(split.names)
+        assert (prepared.splits[name].labels == split.labels).all()
+    options = {"batch_size": 5, "resolution": 8, "num_steps": 2, "augment": "rotate(20)"}
+    for one, two in zip(
+        input_pipeline.train_batches(source.splits["train"], **options),
+        input_pipeline.train_batches(prepared.splits["train"], **options),
+        strict=True,
+    ):
+        assert all((one[key] == two[key]).all() for key in one)
+
+
+def test_a_stopped_preparation_goes_on(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(records, "PER_SHARD", 2)
+    output = tmp_path / "records"
+    (folder / "train" / "daisy" / "4.jpg").write_bytes(b"not a photo")
+    arguments = ("folders", "--directory", folder, "--output", output)
+    status, text = run(capsys, *arguments)
+    assert status == 1
+    assert "error: train/daisy/4.jpg is not a readable photo" in text.err
+    with pytest.raises(ValueError, match=r"no readable index\.json"):
+        input_pipeline.load_source("records", str(output))
+    done = output / "train-00000-of-00003.bin"
+    before = done.stat().st_mtime_ns
+    (folder / "train" / "daisy" / "4.jpg").write_bytes(encoded(4))
+    assert run(capsys, *arguments)[0] == 0
+    assert done.stat().st_mtime_ns == before
+    assert not list(output.glob("*.part"))
+    status, text = run(capsys, *arguments, "--resize=20")
+    assert status == 1
+    assert "holds records of other photos or settings" in text.err
+
+
+def test_resize_and_broken_limit(folder, tmp_path, capsys):
+    (folder / "train" / "daisy" / "0.jpg").write_bytes(encoded(0, size=(16, 300)))
+    (folder / "train" / "daisy" / "2.jpg").write_bytes(b"")
+    output = tmp_path / "records"
+    status, text = run(
+        capsys, "folders", "--directory", folder, "--output", output, "--json", "--resize=20",
+        "--broken-limit=1",
+    )  # fmt: skip
+    assert status == 0, text.err
+    assert json.loads(text.out.splitlines()[-1])["left_out"] == ["train/daisy/2.jpg"]
+    train = input_pipeline.load_source("records", str(output)).splits["train"]
+    sizes = {
+        name: Image.open(io.BytesIO(train.read(index).numpy())).size
+        for index, name in enumerate(train.names)
+    }
+    assert len(sizes) == 4
+    assert sizes["train/daisy/0.jpg"] == (16, 300), "it is small enough already"
+    assert sizes["train/tulip ü/1.jpg"] == (27, 20)
+
+
+def test_records_that_were_cut_off_are_refused(folder, tmp_path, capsys):
+    output = tmp_path / "records"
+    run(capsys, "folders", "--directory", folder, "--output", output)
+    shard = output / "test-00000-of-00001.bin"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="is cut off or changed"):
+        input_pipeline.load_source("records", str(output))
+
+
+def test_check_lists_everything_that_is_wrong(folder, capsys):
+    (folder / "train" / "daisy" / "2.jpg").write_bytes(encoded(2)[:300])
+    (folder / "train" / "daisy" / "4.jpg").write_text("text")
+    (folder / "test" / "daisy" / "6.jpg").write_bytes(encoded(1))
+    (folder / "train" / "daisy" / "0.jpg").write_bytes(b"")
+    status, text = run(capsys, "folders", "--directory", folder, "--check", "--json")
+    assert status == 0
+    lines = text.out.splitlines()
+    for name in ("0", "2", "4"):
+        assert any(line.startswith(f"broken: train/daisy/{name}.jpg: ") for line in lines)
+    assert any(
+        line.startswith("duplicate: test/daisy/6.jpg: the same as train/tulip ü/1.jpg (train")
+        for line in lines
+    )
+    assert json.loads(lines[-1])["problems"] == 4
+
+
+def test_statistics_are_those_of_numpy(folder, capsys):
+    status, text = run(
+        capsys, "folders", "--directory", folder, "--statistics", "--resize=16", "--json"
+    )
+    assert status == 0
+    result = json.loads(text.out.splitlines()[-1])
+    train = input_pipeline.load_source("folders", str(folder)).splits["train"]
+    (batch,) = input_pipeline.eval_batches(train, batch_size=5, resolution=16)
+    np.testing.assert_allclose(result["mean"], batch["image"].mean((0, 1, 2)) / 255)
+    np.testing.assert_allclose(result["std"], batch["image"].std((0, 1, 2)) / 255)
+
+
+def test_nothing_to_do_and_wrong_sizes_are_errors(folder, tmp_path, capsys):
+    assert "nothing to do" in run(capsys, "elpv")[1].err
+    status, text = run(
+        capsys, "folders", "--directory", folder, "--output", tmp_path / "r", "--resize=0"
+    )
+    assert status == 1
+    assert "--resize=0" in text.err
+
+
+def test_show_augmentations_draws_a_grid(folder, tmp_path, capsys):
+    photo = next(folder.rglob("*.jpg"))
+    grid = tmp_path / "grid.png"
+    arguments = [str(photo), f"--output={grid}", "--rows=2", "--columns=3", "--resolution=16"]
+    assert command_line.run(show_augmentations.main, [*arguments, "--augment=rotate(40)"]) == 0
+    pixels = np.asarray(Image.open(grid))
+    assert pixels.shape == (32, 48, 3)
+    variants = pixels.reshape(2, 16, 3, 16, 3).transpose(0, 2, 1, 3, 4).reshape(6, -1)
+    assert len({variant.tobytes() for variant in variants}) == 6
+    assert command_line.run(show_augmentations.main, [*arguments, "--augment=spin"]) == 1
+    assert "unknown augmentation 'spin'" in capsys.readouterr().err
