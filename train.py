@@ -18,10 +18,21 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from efficientnet.errors import UserError
-from efficientnet.huge_pages import restart_with_huge_pages
+from efficientnet.training.signals import STOPPED, Stopped, end_at_once
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's checkpoints and results go.")
+COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    os.environ.get("JAX_COORDINATOR_ADDRESS"),
+    "Of several processes: HOST:PORT of the first, or 'auto' to ask Cloud TPU, Slurm or Open MPI.",
+)
+NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", os.environ.get("JAX_NUM_PROCESSES"), "How many processes there are."
+)
+PROCESS_ID = flags.DEFINE_integer(
+    "process_id", os.environ.get("JAX_PROCESS_ID"), "Which of them this is, from 0."
+)
 
 
 def main(_: list[str]) -> None:
@@ -29,7 +40,9 @@ def main(_: list[str]) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger("efficientnet").setLevel(logging.INFO)
     from efficientnet import training
+    from efficientnet.training import distributed
 
+    distributed.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     training.run(CONFIG.value, str(WORKDIR.value))
 
 
@@ -58,10 +71,11 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    restart_with_huge_pages()
     try:
         app.run(main, flags_parser=parse_flags)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        end_at_once(1, f"error: {error}")
+    except Stopped as stopped:
+        end_at_once(STOPPED, str(stopped))
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command resumes from the last checkpoint")

@@ -1,75 +1,239 @@
 """Checkpoints through Orbax: the latest state of the run and the best weights of each stage."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-# Kept besides the one that is being written, should that one turn out to be damaged.
-KEEP_LATEST = 2
+from efficientnet.errors import UserError
+from efficientnet.training import checksums
+
+log = logging.getLogger(__name__)
+
+# The best weights that the latest checkpoint knows of, and those that the next one will.
+KEEP_BEST = 2
+
+
+class DamagedError(Exception):
+    """A checkpoint is not what was saved; the message says why."""
 
 
 class Checkpoints:
     """Saves asynchronously below a folder; every save becomes visible whole or not at all.
 
     `latest/<step>` holds the whole training state and the host's progress (JSON), `best/<stage>/
-    <step>` the variables of a stage's best epoch. Steps count over all stages.
+    <step>` the variables of a stage's best epoch; each has the checksums of its leaves beside it.
+    Steps count over all stages.
     """
 
-    def __init__(self, folder: epath.Path) -> None:
+    def __init__(self, folder: epath.Path, keep: int = 2) -> None:
+        """Opens a folder, made if need be, of which the latest `keep` checkpoints stay."""
         self._folder = folder
-        self._latest = self._manager("latest", KEEP_LATEST)
+        self._latest = self._manager(
+            "latest", keep, arrays="state", texts=("progress", "checksums")
+        )
         self._best: dict[str, ocp.CheckpointManager] = {}
+        self._state: Any = None
 
-    def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
+    def _manager(
+        self, name: str, keep: int, arrays: str, texts: Sequence[str]
+    ) -> ocp.CheckpointManager:
+        handlers: dict[str, ocp.CheckpointHandler] = {arrays: ocp.StandardCheckpointHandler()}
+        handlers |= {text: ocp.JsonCheckpointHandler() for text in texts}
         options = ocp.CheckpointManagerOptions(max_to_keep=keep)
-        return ocp.CheckpointManager(self._folder / name, options=options)
+        return ocp.CheckpointManager(self._folder / name, options=options, item_handlers=handlers)
 
     def _best_of(self, stage: str) -> ocp.CheckpointManager:
         if stage not in self._best:
-            self._best[stage] = self._manager(f"best/{stage}", keep=1)
+            self._best[stage] = self._manager(
+                f"best/{stage}", KEEP_BEST, arrays="variables", texts=("checksums",)
+            )
         return self._best[stage]
 
-    def latest_progress(self) -> dict[str, Any] | None:
-        """Returns the host's progress at the latest checkpoint, or None where there is none."""
-        step = self._latest.latest_step()
-        if step is None:
+    def resume(self) -> dict[str, Any] | None:
+        """Goes back to the newest checkpoint that is whole, and forgets those after it.
+
+        Whole means that every array and the progress have the checksums they were saved with, and
+        the best weights that the progress speaks of have theirs. What is not is reported.
+
+        Returns:
+          The host's progress at that checkpoint, or None where there is no checkpoint.
+
+        Raises:
+          UserError: there are checkpoints, but none is whole.
+        """
+        damaged = []
+        for step in sorted(self._latest.all_steps(), reverse=True):
+            try:
+                progress = self._load(step)
+            except DamagedError as error:
+                log.warning("checkpoint %s is damaged: %s", self._folder / f"latest/{step}", error)
+                damaged.append(step)
+            else:
+                break
+        else:
+            if damaged:
+                raise UserError(
+                    f"no checkpoint in {self._folder / 'latest'} is whole (see above): "
+                    "take a new --workdir, or put back a copy of this one"
+                )
             return None
-        args = ocp.args.Composite(progress=ocp.args.JsonRestore())
-        return self._latest.restore(step, args=args)["progress"]
+        if damaged:
+            log.warning("going on from the checkpoint at step %d", step)
+        for later in damaged:
+            self._latest.delete(later)
+        if progress["best"]:
+            self._forget_best_after(progress["best"]["stage"], step)
+        return progress
+
+    def _load(self, step: int) -> dict[str, Any]:
+        """Returns a checkpoint's progress and keeps its state; raises `DamagedError`."""
+        self._state, progress = None, _read_json(self._latest, step, "progress")
+        saved = _read_json(self._latest, step, "checksums")
+        if saved.pop("progress", None) != checksums.of_json(progress):
+            raise DamagedError("the checksum of its progress is wrong")
+        state = _read_tree(self._latest, step, "state", saved)
+        best = progress["best"]
+        if best:
+            try:
+                self._load_best(best["stage"], best["step"])
+            except DamagedError as error:
+                raise DamagedError(
+                    f"its best weights are, best/{best['stage']}: {error}"
+                ) from error
+        self._state = state
+        return progress
+
+    def _load_best(self, stage: str, step: int | None = None) -> Any:
+        manager = self._best_of(stage)
+        step = manager.latest_step() if step is None else step
+        if step is None or step not in manager.all_steps():
+            raise DamagedError("it is missing")
+        saved = _read_json(manager, step, "checksums")
+        return _read_tree(manager, step, "variables", saved)
+
+    def _forget_best_after(self, stage: str, step: int) -> None:
+        # Written by a killed run after its last checkpoint: this run will write them again.
+        manager = self._best_of(stage)
+        for later in [known for known in manager.all_steps() if known > step]:
+            manager.delete(later)
 
     def restore_latest(self, like: Any) -> Any:
-        """Returns the latest state, with the structure, shapes and shardings of `like`."""
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(like)))
-        return self._latest.restore(self._latest.latest_step(), args=args)["state"]
+        """Returns the state that `resume` found, with the structure and shardings of `like`."""
+        state, self._state = self._state, None
+        return _placed(state, like, "the checkpoint")
 
     def save_latest(self, step: int, state: Any, progress: Mapping[str, Any]) -> None:
-        """Saves the state of the run after `step` steps, unless that step is saved already."""
+        """Saves the state of the run after `step` steps.
+
+        Raises:
+          FileNotFoundError: the folder is gone; Orbax would make it anew, without the rest.
+        """
+        if not self._folder.exists():
+            raise FileNotFoundError(f"{self._folder} is gone")
+        for manager in self._best.values():
+            # The progress speaks of them.
+            manager.wait_until_finished()
+        sums = {"progress": checksums.of_json(progress), **checksums.of_tree(state)}
         args = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(dict(progress))
+            state=ocp.args.StandardSave(state),
+            progress=ocp.args.JsonSave(dict(progress)),
+            checksums=ocp.args.JsonSave(sums),
         )
         self._latest.save(step, args=args)
 
     def save_best(self, stage: str, step: int, variables: Mapping[str, Any]) -> None:
-        """Saves the best variables of a stage so far in place of the ones before."""
-        # A run that was killed between the two saves comes here again, with the same weights.
-        self._best_of(stage).save(step, args=ocp.args.StandardSave(dict(variables)))
+        """Saves the best variables of a stage so far; the ones before stay until the next."""
+        manager = self._best_of(stage)
+        # A run that was killed before the next checkpoint comes here again.
+        if step in manager.all_steps():
+            manager.delete(step)
+        args = ocp.args.Composite(
+            variables=ocp.args.StandardSave(dict(variables)),
+            checksums=ocp.args.JsonSave(checksums.of_tree(variables)),
+        )
+        manager.save(step, args=args)
 
     def restore_best(self, stage: str, like: Any) -> Any:
-        """Returns a stage's best variables, with the structure and shardings of `like`."""
-        manager = self._best_of(stage)
-        manager.wait_until_finished()
-        return manager.restore(
-            manager.latest_step(), args=ocp.args.StandardRestore(_abstract(like))
-        )
+        """Returns a stage's best variables, with the structure and shardings of `like`.
+
+        Raises:
+          UserError: they are damaged.
+        """
+        self._best_of(stage).wait_until_finished()
+        try:
+            return _placed(self._load_best(stage), like, f"the best weights of stage {stage!r}")
+        except DamagedError as error:
+            raise UserError(
+                f"the best weights of stage {stage!r} in {self._folder / 'best' / stage} are "
+                f"damaged ({error}): take a new --workdir, or put back a copy of this one"
+            ) from error
+
+    def wait(self) -> None:
+        """Waits until everything is written."""
+        for manager in (self._latest, *self._best.values()):
+            manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits until everything is written."""
+        """Waits until everything is written, and ends."""
         for manager in (self._latest, *self._best.values()):
             manager.close()
 
 
-def _abstract(tree: Any) -> Any:
-    return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
+def _read_json(manager: ocp.CheckpointManager, step: int, item: str) -> dict[str, Any]:
+    try:
+        content = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.JsonRestore()}))
+        return dict(content[item])
+    except Exception as error:  # whatever a damaged file leads its reader into
+        raise DamagedError(f"its {item} can't be read ({_first_line(error)})") from error
+
+
+def _read_tree(
+    manager: ocp.CheckpointManager, step: int, item: str, saved: Mapping[str, int]
+) -> Any:
+    """Returns an item as nested dicts of numpy arrays that have the saved checksums."""
+    try:
+        metadata = manager.item_metadata(step)[item]
+        like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata.tree)
+        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(like)})
+        tree = manager.restore(step, args=args)[item]
+        wrong = checksums.difference(saved, checksums.of_tree(tree))
+    except Exception as error:  # whatever a damaged file leads its reader into
+        raise DamagedError(f"its {item} can't be read ({_first_line(error)})") from error
+    if wrong:
+        raise DamagedError(wrong)
+    return tree
+
+
+def _placed(tree: Any, like: Any, name: str) -> Any:
+    """Returns the arrays of a tree of plain dicts in the structure and shardings of `like`."""
+    leaves, structure = jax.tree.flatten(like)
+    order = checksums.named_leaves(jax.tree.unflatten(structure, range(len(leaves))))
+    found = checksums.named_leaves(tree)
+    for leaf in sorted({*order, *found}):
+        target = leaves[order[leaf]] if leaf in order else None
+        if _kind(found.get(leaf)) != _kind(target):
+            raise UserError(
+                f"{name} doesn't fit this network and optimizer in {leaf}, which was "
+                f"{_kind(found.get(leaf))} and now is {_kind(target)}: resume it with the version "
+                "of this program that saved it, or take a new --workdir"
+            )
+    placed = {
+        # Never an alias: a training step gives its input's memory to its output.
+        index: jax.device_put(found[leaf], leaves[index].sharding, may_alias=False)
+        for leaf, index in order.items()
+    }
+    return jax.tree.unflatten(structure, [placed[index] for index in range(len(leaves))])
+
+
+def _kind(leaf: Any) -> str:
+    return "missing" if leaf is None else f"{leaf.dtype}{list(leaf.shape)}"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"

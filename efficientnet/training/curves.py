@@ -10,6 +10,8 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from efficientnet.training.distributed import leads
+
 SPLITS = ("train", "validation", "validation_ema", "test")
 
 
@@ -20,7 +22,13 @@ class Curves:
     """
 
     def __init__(self, folder: epath.Path, step: int) -> None:
-        """Continues the curves from a checkpoint at `step`, 0 for a new run."""
+        """Continues the curves from a checkpoint at `step`, 0 for a new run.
+
+        Of several processes, the first writes.
+        """
+        self._writers: dict[str, metric_writers.MetricWriter] = {}
+        if not leads():
+            return
         for split in SPLITS:
             # A stage is tested after its last checkpoint, and so will be again.
             _forget(folder / split, step if split == "test" else step + 1)
@@ -31,11 +39,13 @@ class Curves:
 
     def write(self, split: str, step: int, scalars: Mapping[str, Any]) -> None:
         """Adds a point to each named curve of a split."""
-        self._writers[split].write_scalars(step, scalars)
+        if self._writers:
+            self._writers[split].write_scalars(step, scalars)
 
     def write_photos(self, step: int, photos: np.ndarray) -> None:
         """Shows uint8 photos [N, H, W, C] as the network sees them at a step."""
-        self._writers["train"].write_images(step, {"photos": photos})
+        if self._writers:
+            self._writers["train"].write_images(step, {"photos": photos})
 
     def flush(self) -> None:
         """Waits until everything is written; due before each checkpoint."""

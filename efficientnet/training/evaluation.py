@@ -9,13 +9,20 @@ import numpy as np
 import input_pipeline
 from efficientnet.training import feed, metrics, steps
 from efficientnet.training.experiment import Experiment
+from efficientnet.training.signals import Stop
+
+
+class Interrupted(Exception):  # noqa: N818 (no error)
+    """The run was asked to stop in the middle of an evaluation."""
 
 
 class Evaluator:
     """Evaluates variables of an experiment's network; compiles once for the whole run."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, stop: Stop | None = None) -> None:
         self._experiment = experiment
+        # Processes that each stopped here when it heard of it would wait for each other.
+        self._stop = stop if jax.process_count() == 1 else None
         # Inference knows no dropout, so any stage's network will do.
         model = experiment.model(experiment.config.stages[0])
         step = steps.make_eval_step(model, mean=experiment.mean, std=experiment.std)
@@ -30,10 +37,15 @@ class Evaluator:
         Returns:
           loss (nats) and top1, top3, top5 (fractions); and the confusion matrix, int32
           [true class, predicted class].
+
+        Raises:
+          Interrupted: the run was asked to stop, and is the only process.
         """
         mesh = self._experiment.mesh
         counted = jax.device_put(self._metrics.empty(), feed.replicated(mesh))
         for batch in feed.to_devices(self._experiment.eval_batches(split), mesh):
+            if self._stop and self._stop.requested:
+                raise Interrupted
             counted = self._step(variables, counted, batch)
         values = {name: np.asarray(value) for name, value in counted.compute().items()}
         confusion = values.pop("confusion")

@@ -1,5 +1,6 @@
 """Runs the stages of an experiment: batches in, metrics out, checkpoints on time."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import optax
 from clu.metrics import Collection
 from etils import epath
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from efficientnet.training import (
     feature_cache,
@@ -21,12 +23,14 @@ from efficientnet.training import (
     stages,
     steps,
 )
+from efficientnet.training.agenda import Agenda
 from efficientnet.training.checkpoints import Checkpoints
 from efficientnet.training.curves import Curves
-from efficientnet.training.evaluation import Evaluator
+from efficientnet.training.evaluation import Evaluator, Interrupted
 from efficientnet.training.experiment import Experiment
 from efficientnet.training.guards import LossGuard, check_first_epoch
 from efficientnet.training.progress import Progress, Stopwatch, progress_line
+from efficientnet.training.signals import Stop, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +42,14 @@ GRID_PHOTOS = 16
 class Trainer:
     """Runs an experiment in a workdir, from wherever its checkpoints stand."""
 
-    def __init__(self, experiment: Experiment, workdir: epath.Path) -> None:
+    def __init__(self, experiment: Experiment, workdir: epath.Path, stop: Stop) -> None:
         self.experiment = experiment
         self.config = experiment.config
         self.sharding = feed.replicated(experiment.mesh)
-        self._evaluator = self._validator = Evaluator(experiment)
-        self.checkpoints = Checkpoints(workdir / "checkpoints")
-        saved = self.checkpoints.latest_progress()
+        self._stop, self._agenda = stop, Agenda(self.config, stop)
+        self._evaluator = self._validator = Evaluator(experiment, stop)
+        self.checkpoints = Checkpoints(workdir / "checkpoints", self.config.keep_checkpoints)
+        saved = self.checkpoints.resume()
         self.progress = Progress.from_json(saved) if saved else Progress()
         self.curves = Curves(workdir / "tensorboard", self.progress.global_step)
         self._last: Any = None  # weights that the stage just finished ended with
@@ -53,12 +58,9 @@ class Trainer:
         """Trains the stages that are not finished, and returns the finished run's progress."""
         if self.progress.global_step:
             log.info("resuming after step %d", self.progress.global_step)
-        try:
+        with contextlib.closing(self.checkpoints), contextlib.closing(self.curves):
             while self.progress.stage < len(self.config.stages):
                 self._run_stage(self.config.stages[self.progress.stage])
-        finally:
-            self.curves.close()
-            self.checkpoints.close()
         return self.progress
 
     def _run_stage(self, stage: ConfigDict) -> None:
@@ -75,7 +77,7 @@ class Trainer:
         experiment, self._validator = self.experiment, self._evaluator
         if stage.cached_copies:
             experiment = feature_cache.cached(experiment, state.variables, stage.cached_copies)
-            self._validator = Evaluator(experiment)
+            self._validator = Evaluator(experiment, self._stop)
         train_step = self._compiled_train_step(experiment, stage, plan, transformation)
         log.info(
             "stage %s: %s parameters train, %s are frozen; %d steps",
@@ -86,15 +88,18 @@ class Trainer:
 
         guard = LossGuard(stage, progress, config.skip_steps)
         stopwatch = Stopwatch(progress, config.batch_size)
-        remaining = 0 if progress.monitor.stopped else num_steps - progress.step
-        batches = experiment.train_batches(progress.global_step, remaining)
         images, done = num_steps * config.batch_size, progress.step * config.batch_size
         with progress_line(stage.name, images, done) as line:
+            if progress.step in epoch_ends and not progress.validated:
+                state = self._end_epoch(stage, epoch_ends[progress.step], state, line)
+            remaining = 0 if progress.monitor.stopped else num_steps - progress.step
+            batches = experiment.train_batches(progress.global_step, remaining)
             for batch in feed.to_devices(batches, mesh):
                 if progress.step == 0 and not stage.cached_copies:
                     self._write_photos(batch["image"])
                 rate_scale = progress.monitor.rate_scale
                 state, loss = train_step(state, batch, rate_scale)
+                self._stop.safe = False
                 guard.add(loss)
                 progress.step += 1
                 # The first step compiles, and is not timed.
@@ -109,24 +114,28 @@ class Trainer:
                     self._write("train", state.recent_metrics.compute() | rates)
                     state = state.replace(recent_metrics=self._no_metrics())
                 epoch = epoch_ends.get(progress.step)
-                if epoch is None and progress.step % config.checkpoint_every_steps:
+                if not self._agenda.save_is_due(progress.global_step) and epoch is None:
                     continue
                 guard.wait(at_most=0)
                 stopwatch.stop()
                 if epoch is not None:
-                    entry = self._end_epoch(stage, epoch, state)
-                    line.set_postfix_str(
-                        f"loss {entry['train']['loss']:.3f}, "
-                        f"validation top-1 {entry[entry['chosen']]['top1']:.1%}"
-                    )
-                    state = state.replace(epoch_metrics=self._no_metrics())
-                self.curves.flush()
-                self.checkpoints.save_latest(progress.global_step, state, progress.to_json())
+                    state = self._end_epoch(stage, epoch, state, line)
+                self._save(state)
                 if progress.monitor.stopped:
                     log.info("stage %s ends early, after epoch %d", stage.name, epoch)
                     break
                 stopwatch.start()
+        self.checkpoints.wait()
+        self._stop.safe = True
         self._end_stage(stage, plan, state)
+
+    def _save(self, state: steps.TrainState) -> None:
+        step = self.progress.global_step
+        self.curves.flush()
+        self.checkpoints.save_latest(step, state, self.progress.to_json())
+        self._agenda.saved()
+        if self._agenda.stops:
+            raise Stopped(f"stopped after step {step}, which is saved; the same command resumes")
 
     def _create_state(
         self,
@@ -202,7 +211,24 @@ class Trainer:
         self._write(curve, values)
         return values, confusion
 
-    def _end_epoch(self, stage: ConfigDict, epoch: int, state: steps.TrainState) -> dict[str, Any]:
+    def _end_epoch(
+        self, stage: ConfigDict, epoch: int, state: steps.TrainState, line: tqdm
+    ) -> steps.TrainState:
+        """Ends an epoch; a run that is asked to stop leaves that to the one that resumes it."""
+        if self._agenda.stops:
+            return state
+        try:
+            entry = self._validate(stage, epoch, state)
+        except Interrupted:
+            self._agenda.save_is_due(self.progress.global_step)
+            return state
+        line.set_postfix_str(
+            f"loss {entry['train']['loss']:.3f}, "
+            f"validation top-1 {entry[entry['chosen']]['top1']:.1%}"
+        )
+        return state.replace(epoch_metrics=self._no_metrics())
+
+    def _validate(self, stage: ConfigDict, epoch: int, state: steps.TrainState) -> dict[str, Any]:
         """Validates, keeps the weights if they are the best so far, and returns the record."""
         progress = self.progress
         trained = {name: float(value) for name, value in state.epoch_metrics.compute().items()}

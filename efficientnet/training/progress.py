@@ -45,6 +45,11 @@ class Progress:
         """Rate of the running stage's training steps; 0.0 before two of them were timed."""
         return self.timed_images / self.timed_seconds if self.timed_images else 0.0
 
+    @property
+    def validated(self) -> bool:
+        """Whether the epoch that ends with this step is in the history already."""
+        return bool(self.history) and self.history[-1]["step"] == self.global_step
+
     def finish_stage(self, summary: dict[str, Any]) -> None:
         """Moves on to the next stage."""
         self.finished.append(summary)

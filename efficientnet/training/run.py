@@ -3,11 +3,13 @@
 import logging
 from typing import Any
 
+from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet import reporting
-from efficientnet.training import checks, experiment, workdir
+from efficientnet.training import checks, distributed, experiment, faults, workdir
 from efficientnet.training.loop import Trainer
+from efficientnet.training.signals import Stop
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +27,30 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
 
     Raises:
       UserError: something the user can mend, in one sentence.
+      Stopped: a signal has come, and the state is saved.
     """
     checks.check(config)
     folder = workdir.open_workdir(path, config)
-    summary = workdir.finished_summary(folder)
+    summary = workdir.finished_summary(folder, config)
     if summary:
         log.info("this run is finished: nothing is left to train")
     else:
-        prepared = experiment.prepare(config)
-        workdir.write_config(folder, config)
-        progress = Trainer(prepared, folder).run()
+        with faults.explained(folder), workdir.locked(folder), Stop() as stop:
+            summary = _train(config, folder, stop)
+    log.info("%s", reporting.stage_table(summary["stages"]))
+    log.info("results: %s, curves: tensorboard --logdir %s", folder / "report", folder)
+    return summary
+
+
+def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]:
+    prepared = experiment.prepare(config)
+    workdir.write_config(folder, config)
+    progress = Trainer(prepared, folder, stop).run()
+    results = [{k: v for k, v in s.items() if k != "confusion"} for s in progress.finished]
+    summary = {"status": "finished", "stages": results}
+    if distributed.leads():
         reporting.write_report(
             folder / "report", progress.history, progress.finished, prepared.data.class_names
         )
-        results = [{k: v for k, v in s.items() if k != "confusion"} for s in progress.finished]
-        summary = {"status": "finished", "stages": results}
-        workdir.write_json(folder / "summary.json", summary)
-    log.info("%s", reporting.stage_table(summary["stages"]))
-    log.info("results: %s, curves: tensorboard --logdir %s", folder / "report", folder)
+        workdir.write_json(folder / workdir.SUMMARY, summary)
     return summary

@@ -1,16 +1,29 @@
-"""The folder of a run: which config it belongs to, and whether the run is finished."""
+"""The folder of a run: which config it belongs to, who works in it, and whether it is finished."""
 
+import contextlib
+import fcntl
 import json
+import os
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
+from efficientnet.training import distributed
 
 CONFIG = "config.json"
+SUMMARY = "summary.json"
+LOCK = ".lock"
 # Fields that change what is seen and saved, not what is computed.
-HARMLESS = ("log_every_steps", "checkpoint_every_steps")
+HARMLESS = (
+    "log_every_steps",
+    "checkpoint_every_steps",
+    "checkpoint_every_minutes",
+    "keep_checkpoints",
+)
 
 
 def open_workdir(path: str, config: ConfigDict) -> epath.Path:
@@ -28,18 +41,59 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
         ) from error
     known = workdir / CONFIG
     if known.exists():
-        changes = differences(json.loads(known.read_text()), json.loads(config.to_json()))
+        changes = differences(_read(known), json.loads(config.to_json()))
         if changes:
             raise UserError(
                 f"{workdir} holds a run of another config ({'; '.join(changes)}): "
                 "take another --workdir, or the old values to resume"
             )
+    elif (workdir / "checkpoints").exists():
+        raise UserError(
+            f"{workdir} has checkpoints but no {CONFIG} that says of what: take another --workdir"
+        )
     return workdir
+
+
+@contextlib.contextmanager
+def locked(workdir: epath.Path) -> Iterator[None]:
+    """Keeps other runs out of a folder; the lock ends with the process, however it ends.
+
+    A bucket has no locks: there, nothing is kept out.
+
+    Raises:
+      UserError: another process works in the folder.
+    """
+    if not distributed.leads() or "://" in str(workdir):
+        yield
+        return
+    path = workdir / LOCK
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise UserError(
+            f"--workdir={workdir} can't be written ({error.strerror}): take another folder"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{workdir} is in use by {path.read_text().strip() or 'another process'}: "
+                "wait for its end, or take another --workdir"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
 
 
 def write_config(workdir: epath.Path, config: ConfigDict) -> None:
     """Makes the folder that of this config; done only when training can really begin."""
+    if not distributed.leads():
+        return
     try:
+        # More is to be trained than the summary of a shorter run tells.
+        (workdir / SUMMARY).unlink(missing_ok=True)
         write_json(workdir / CONFIG, json.loads(config.to_json()))
     except OSError as error:
         raise UserError(
@@ -47,19 +101,34 @@ def write_config(workdir: epath.Path, config: ConfigDict) -> None:
         ) from error
 
 
-def differences(old: Any, new: Any, name: str = "config") -> list[str]:
-    """Returns a line for each field in which two configs differ, harmless ones left out."""
+def differences(old: Any, new: Any) -> list[str]:
+    """Returns a line for each field in which a changed config would change a run's result.
+
+    Harmless ones are left out: what is seen and saved, more epochs in the last stage, and more
+    stages after it.
+    """
+    old_stages, new_stages = old.get("stages", []), new.get("stages", [])
+    if 0 < len(old_stages) <= len(new_stages):
+        last = len(old_stages) - 1
+        grown = {**old_stages[last], "epochs": new_stages[last]["epochs"]}
+        if new_stages[last]["epochs"] > old_stages[last]["epochs"]:
+            old_stages = [*old_stages[:last], grown]
+        old = {**old, "stages": [*old_stages, *new_stages[len(old_stages) :]]}
+    return _differences(old, new, "config")
+
+
+def _differences(old: Any, new: Any, name: str) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
             for key in sorted({*old, *new} - set(HARMLESS))
-            for line in differences(old.get(key), new.get(key), f"{name}.{key}")
+            for line in _differences(old.get(key), new.get(key), f"{name}.{key}")
         ]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         return [
             line
             for index, pair in enumerate(zip(old, new, strict=True))
-            for line in differences(*pair, f"{name}[{index}]")
+            for line in _differences(*pair, f"{name}[{index}]")
         ]
     return [] if old == new else [f"{name} was {old!r}, is {new!r}"]
 
@@ -71,7 +140,25 @@ def write_json(path: epath.Path, content: Any) -> None:
     part.replace(path)
 
 
-def finished_summary(workdir: epath.Path) -> dict[str, Any] | None:
-    """Returns the summary of a run that is done, else None."""
-    path = workdir / "summary.json"
-    return json.loads(path.read_text()) if path.exists() else None
+def finished_summary(workdir: epath.Path, config: ConfigDict) -> dict[str, Any] | None:
+    """Returns the summary of a run that is done, else None; more to train means not done."""
+    path = workdir / SUMMARY
+    if not path.exists():
+        return None
+    known = _read(workdir / CONFIG)
+    if _length(known) != _length(json.loads(config.to_json())):
+        return None
+    return _read(path)
+
+
+def _length(config: dict[str, Any]) -> list[float]:
+    return [stage["epochs"] for stage in config["stages"]]
+
+
+def _read(path: epath.Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({error}): take another --workdir, or put back a copy"
+        ) from error

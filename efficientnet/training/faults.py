@@ -1,0 +1,103 @@
+"""What can happen to a run, in one sentence each that says what to do."""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+
+import jax
+from clu.asynclib import AsyncError
+from etils import epath
+
+from efficientnet.errors import UserError
+
+RESUME = "the last checkpoint is intact, and the same command resumes from it"
+DISK = {
+    errno.ENOSPC: f"the disk is full: make room, {RESUME}",
+    errno.EDQUOT: f"the disk quota is used up: make room, {RESUME}",
+    errno.EFBIG: f"a file has reached the largest size allowed: raise the limit, {RESUME}",
+    errno.EROFS: f"the disk is read-only: make it writable or take another --workdir, {RESUME}",
+    errno.EACCES: "writing is not permitted: change its permissions or take another --workdir",
+    errno.EPERM: "writing is not permitted: change its permissions or take another --workdir",
+    errno.EIO: f"the disk doesn't answer: check it, {RESUME}",
+    errno.ESTALE: f"the network disk has gone: mount it again, {RESUME}",
+}
+# How libraries that give no errno name the same.
+WORDS = {
+    "no space left on device": errno.ENOSPC,
+    "disk quota exceeded": errno.EDQUOT,
+    "file too large": errno.EFBIG,
+    "read-only file system": errno.EROFS,
+    "permission denied": errno.EACCES,
+    "input/output error": errno.EIO,
+    "stale file handle": errno.ESTALE,
+}
+# What collectives and the coordination service say when a process has gone.
+GONE = ("gloo", "connection closed by peer", "connection reset", "coordination", "heartbeat")
+
+
+@contextlib.contextmanager
+def explained(workdir: epath.Path) -> Iterator[None]:
+    """Turns what may happen to a run, other than a mistake in the program, into a `UserError`."""
+    try:
+        yield
+    except Exception as error:
+        sentence = explain(error, workdir)
+        if sentence is None:
+            raise
+        raise UserError(sentence) from error
+
+
+def explain(error: BaseException, workdir: epath.Path) -> str | None:
+    """Returns a sentence about an error, or None where there is nothing that a user could mend."""
+    # What came first has caused the rest, such as a failure to close what had failed to write.
+    for cause in reversed(list(_chain(error))):
+        sentence = _explain(cause, workdir)
+        if sentence:
+            return sentence
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _explain(error: BaseException, workdir: epath.Path) -> str | None:
+    text = str(error)
+    first = text.splitlines()[0][:200] if text else type(error).__name__
+    if isinstance(error, UserError):
+        return text
+    if isinstance(error, MemoryError):
+        return (
+            "the host's memory is used up: lower config.batch_size or config.resolution, or close "
+            f"other programs; {RESUME}"
+        )
+    words = text.lower()
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        if "resource_exhausted" in words or "out of memory" in words:
+            return (
+                "the device's memory is used up: lower config.batch_size or config.resolution, or "
+                f"raise micro_batches of the stage ({first})"
+            )
+        if jax.process_count() > 1 and any(word in words for word in GONE):
+            return f"another process of this run has ended: {RESUME}, on every host ({first})"
+    number = error.errno if isinstance(error, OSError) else None
+    number = number or next((n for word, n in WORDS.items() if word in words), None)
+    if number in DISK and not isinstance(error, UserError):
+        name = getattr(error, "filename", None) or workdir
+        return f"{name} can't be written, {DISK[number]}"
+    if isinstance(error, OSError) and not _there(workdir):
+        return f"the workdir {workdir} has vanished: put it back, then the same command resumes"
+    if type(error).__module__.startswith("tensorflow"):
+        return f"the photos can't be read any more: {RESUME} ({first})"
+    if isinstance(error, AsyncError):
+        return f"writing the curves below {workdir} failed: {RESUME} ({first})"
+    return None
+
+
+def _there(workdir: epath.Path) -> bool:
+    try:
+        return bool(workdir.exists())
+    except OSError:
+        return False
