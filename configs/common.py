@@ -4,11 +4,14 @@ A recipe starts from `get_config()`, and its stages from `stage()`. Both are loc
 field or a value of another type is an error that names the field.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
 from efficientnet import block_groups
+from efficientnet.errors import UserError
+from efficientnet.variants import VARIANTS
 
 
 def get_config() -> ConfigDict:
@@ -139,3 +142,31 @@ def progressive(
         stages.append(stage(group, f"{group}-", epochs, **fields))
         stages[-1].learning_rate *= rate_factor ** (len(stages) - 1)
     return tuple(stages)
+
+
+def arguments(text: str, recipes: Collection[str], variant: str = "b0") -> tuple[str, str]:
+    """Reads what follows the colon of --config=FILE:ARGUMENTS, such as 'head' or 'head,b3'.
+
+    Args:
+      text: at most one of the recipes and at most one variant, joined by a comma.
+      recipes: what the file has; the first is the default.
+      variant: the default.
+
+    Returns:
+      The recipe and the variant.
+
+    Raises:
+      UserError: a word is neither.
+    """
+    recipe = next(iter(recipes))
+    for word in filter(None, text.split(",")):
+        if word in recipes:
+            recipe = word
+        elif word in VARIANTS:
+            variant = word
+        else:
+            raise UserError(
+                f"{word!r} after the config's colon: expected one of {', '.join(recipes)}, or a "
+                f"variant, one of {', '.join(VARIANTS)}"
+            )
+    return recipe, variant
