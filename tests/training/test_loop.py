@@ -32,7 +32,7 @@ def final_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
     for folder in ("checkpoints/latest", "checkpoints/best/late"):
         with ocp.CheckpointManager(workdir / folder) as manager:
             step = manager.latest_step()
-            item = "state" if folder.endswith("latest") else "default"
+            item = "state" if folder.endswith("latest") else "variables"
             tree = ocp.StandardCheckpointer().restore(workdir / folder / str(step) / item)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             arrays[folder + jax.tree_util.keystr(path)] = np.asarray(leaf)
@@ -86,7 +86,6 @@ def test_a_killed_run_ends_bit_identical(
     config = tiny(*two_stages())
     config.checkpoint_every_steps = 2
     training.run(config, str(tmp_path / "whole"))
-
 
     original = Trainer._write
 
