@@ -21,7 +21,12 @@ SECOND_STEPS = {
         "all", train="all", epochs=5, learning_rate=1e-3, weight_decay=0.01, warmup_epochs=0.5
     ),
     "blocks67": common.stage(
-        "blocks67", train="block6-", epochs=5, learning_rate=1e-3, weight_decay=0.01, warmup_epochs=0.5
+        "blocks67",
+        train="block6-",
+        epochs=5,
+        learning_rate=1e-3,
+        weight_decay=0.01,
+        warmup_epochs=0.5,
     ),
 }
 
