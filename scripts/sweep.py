@@ -1,0 +1,279 @@
+r"""Trains a recipe once for each point of a grid, and puts the results in one table and a plot.
+
+    python scripts/sweep.py --config=configs/dogs_b0.py:head --workdir=runs/dogs_sweep \
+        --grid 'config.stages[0].learning_rate=1e-2,1e-3' 'config.stages[0].weight_decay=0,0.01'
+
+Each run has a folder of its own below the workdir; the same command again resumes what was
+interrupted and skips what is done. `table.md` and `plot.png` grow as runs finish.
+"""
+
+import argparse
+import concurrent.futures
+import itertools
+import json
+import math
+import os
+import pathlib
+import queue
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+from matplotlib.figure import Figure
+from ml_collections import config_flags
+
+from efficientnet.errors import UserError
+from scripts import command_line
+
+TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
+METRICS = [f"{s}.{m}" for s in ("validation", "test") for m in ("top1", "top3", "top5", "loss")]
+
+Point = dict[str, str]  # value by field, both as they were typed
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments, runs the grid, writes table and plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True, help="the recipe, as for train.py")
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, help="of the whole sweep")
+    parser.add_argument("--grid", required=True, nargs="+", metavar="FIELD=VALUE,VALUE")
+    parser.add_argument("--set", default=[], nargs="+", metavar="FIELD=VALUE", help="in every run")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on a device")
+    parser.add_argument(
+        "--metric", default="validation.top1", choices=METRICS, help="of the last stage"
+    )
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args(arguments)
+    if args.jobs < 1:
+        raise UserError(f"--jobs={args.jobs}: expected at least 1")
+
+    grid = dict(parse_axis(text) for text in args.grid)
+    fixed = dict(parse_setting(text) for text in args.set)
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    for point in points:
+        check(args.config, {**fixed, **point})
+    open_sweep(args.workdir, {"config": args.config, "set": fixed})
+
+    results: dict[str, float] = {}
+    failed: list[str] = []
+    slots: queue.Queue[int] = queue.Queue()
+    for slot in range(args.jobs):
+        slots.put(slot)
+
+    def work(point: Point) -> tuple[Point, float | None]:
+        slot = slots.get()
+        try:
+            env = environment(slot, args.jobs)
+            return point, run_point(args.config, {**fixed, **point}, args.workdir, point, env)[
+                args.metric
+            ]
+        except subprocess.CalledProcessError:
+            return point, None
+        finally:
+            slots.put(slot)
+
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        futures = [pool.submit(work, point) for point in points]
+        try:
+            for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
+                point, value = future.result()
+                shown = "failed" if value is None else f"{args.metric} {value:.4f}"
+                print(f"[{number}/{len(points)}] {name_of(point)}: {shown}", flush=True)
+                if value is None:
+                    failed.append(name_of(point))
+                else:
+                    results[name_of(point)] = value
+                write_results(args.workdir, args.metric, grid, results)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    print((args.workdir / "table.md").read_text("utf-8"))
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(points)} runs failed: see {args.workdir / failed[0]}.log, "
+            "and start the same command again when the reason is gone"
+        )
+    if args.json:
+        rows = [{**point, args.metric: results[name_of(point)]} for point in points]
+        best = _best(args.metric)(rows, key=lambda row: row[args.metric])
+        command_line.print_json({"runs": rows, "best": best})
+
+
+def parse_setting(text: str) -> tuple[str, str]:
+    """Reads 'config.field=value', or the same without 'config.'."""
+    field, equals, value = text.partition("=")
+    if not equals or not field or not value:
+        raise UserError(f"{text!r}: expected FIELD=VALUE, such as config.batch_size=64")
+    return f"config.{field.removeprefix('--').removeprefix('config.')}", value
+
+
+def parse_axis(text: str) -> tuple[str, list[str]]:
+    """Reads 'config.field=value,value'; commas in brackets and quotes belong to a value."""
+    field, values = parse_setting(text)
+    parts = re.findall(r"(?:\([^)]*\)|\[[^]]*\]|'[^']*'|\"[^\"]*\"|[^,])+", values)
+    if len(set(parts)) < len(parts):
+        raise UserError(f"{text!r} names a value twice")
+    return field, parts
+
+
+def check(config: str, settings: Mapping[str, str]) -> None:
+    """Raises a `UserError` where the settings don't fit the config, before anything runs."""
+    words = [f"--{field}={value}" for field, value in settings.items()]
+    command = ["sweep", f"--config={config}", *words]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=command)
+    try:
+        values(command)
+    except flags.Error as error:
+        raise UserError(str(error).strip().splitlines()[-1]) from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{config} with {' '.join(words)} is no config, see configs/common.py: {reason}"
+        ) from error
+
+
+def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
+    """Makes the folder, which belongs to one config and one set of fixed values.
+
+    Raises:
+      UserError: it belongs to others, or can't be written.
+    """
+    known = workdir / "sweep.json"
+    if known.exists():
+        if json.loads(known.read_text("utf-8")) != settings:
+            raise UserError(f"{workdir} holds a sweep with another --config or --set: take another")
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        _write(known, json.dumps(settings).encode())
+    except OSError as error:
+        raise UserError(f"--workdir={workdir} can't be written: {error.strerror}") from error
+
+
+def name_of(point: Point) -> str:
+    """The folder of a run, such as `stages0.learning_rate=1e-2_batch_size=64`."""
+    text = "_".join(f"{field.removeprefix('config.')}={value}" for field, value in point.items())
+    return re.sub(r"[^\w.=+-]", "", text)
+
+
+def environment(slot: int, jobs: int) -> dict[str, str]:
+    """Gives each of several runs at a time a GPU or TPU chip of its own."""
+    env = dict(os.environ)
+    if jobs > 1:
+        visible = [word for word in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if word]
+        env["CUDA_VISIBLE_DEVICES"] = visible[slot % len(visible)] if visible else str(slot)
+        env["TPU_VISIBLE_CHIPS"] = str(slot)
+        env["TPU_CHIPS_PER_PROCESS_BOUNDS"] = env["TPU_PROCESS_BOUNDS"] = "1,1,1"
+    return env
+
+
+def run_point(
+    config: str,
+    settings: Mapping[str, str],
+    workdir: pathlib.Path,
+    point: Point,
+    env: Mapping[str, str],
+) -> dict[str, float]:
+    """Trains one point, unless it is done, and returns the last stage's METRICS.
+
+    Raises:
+      subprocess.CalledProcessError: the run failed; its log says why.
+    """
+    folder = workdir / name_of(point)
+    summary = folder / "summary.json"
+    if not summary.exists():
+        words = [f"--{field}={value}" for field, value in settings.items()]
+        command = [sys.executable, str(TRAIN), f"--config={config}", f"--workdir={folder}", *words]
+        with folder.with_name(folder.name + ".log").open("ab") as log:
+            subprocess.run(command, env=env, stdout=log, stderr=log, check=True)
+    metrics = json.loads(summary.read_text("utf-8"))["stages"][-1]["metrics"]
+    return {name: metrics[name.split(".")[0]][name.split(".")[1]] for name in METRICS}
+
+
+def write_results(
+    workdir: pathlib.Path,
+    metric: str,
+    grid: Mapping[str, Sequence[str]],
+    results: Mapping[str, float],
+) -> None:
+    """Writes `table.md` and `plot.png` of the runs that are done."""
+    _write(workdir / "table.md", table(metric, grid, results).encode())
+    part = workdir / "plot.part.png"
+    plot(metric, grid, results).savefig(part, dpi=120)
+    part.replace(workdir / "plot.png")
+
+
+def table(metric: str, grid: Mapping[str, Sequence[str]], results: Mapping[str, float]) -> str:
+    """A Markdown table: the first field down, all others across; the best value is bold."""
+    down, *across = grid
+    best = _best(metric)(results.values()) if results else None
+    columns = list(itertools.product(*(grid[field] for field in across)))
+    titles = [
+        ", ".join(f"{_short(f)} {v}" for f, v in zip(across, column, strict=True)) or metric
+        for column in columns
+    ]
+    lines = [[f"{metric}: {_short(down)}", *titles], ["---"] * (1 + len(columns))]
+    for value in grid[down]:
+        cells = [value]
+        for column in columns:
+            found = results.get(name_of(dict(zip(grid, (value, *column), strict=True))))
+            text = "" if found is None else f"{found:.4f}"
+            cells.append(f"**{text}**" if found is not None and found == best else text)
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def plot(metric: str, grid: Mapping[str, Sequence[str]], results: Mapping[str, float]) -> Figure:
+    """Draws the metric over the first field, one line for each choice of the others."""
+    down, *across = grid
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    panel = figure.subplots()
+    numbers = [_number(value) for value in grid[down]]
+    numeric = all(math.isfinite(number) for number in numbers)
+    for column in itertools.product(*(grid[field] for field in across)):
+        names = [name_of(dict(zip(grid, (v, *column), strict=True))) for v in grid[down]]
+        done = [
+            (number if numeric else place, results[name])
+            for place, (number, name) in enumerate(zip(numbers, names, strict=True))
+            if name in results
+        ]
+        label = ", ".join(f"{_short(f)} {v}" for f, v in zip(across, column, strict=True))
+        panel.plot(*zip(*sorted(done), strict=True) if done else ([], []), marker="o", label=label)
+    if not numeric:
+        panel.set_xticks(range(len(numbers)), grid[down])
+    elif min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
+        panel.set_xscale("log")
+    panel.set(xlabel=_short(down), ylabel=metric)
+    panel.grid(alpha=0.3)
+    if across:
+        panel.legend(frameon=False)
+    return figure
+
+
+def _best(metric: str) -> Any:
+    return min if metric.endswith("loss") else max
+
+
+def _short(field: str) -> str:
+    return field.removeprefix("config.")
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

@@ -1,0 +1,123 @@
+"""A sweep over a stand-in for train.py, which writes what it was told as its result."""
+
+import json
+import pathlib
+
+import pytest
+
+from efficientnet.errors import UserError
+from scripts import command_line, sweep
+
+# How ml_collections loads a config.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+# Top-1 is the learning rate times the batch size; each call leaves a line behind.
+TRAIN = """
+import json, pathlib, sys
+words = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+workdir = pathlib.Path(words["workdir"])
+with (workdir.parent / "calls").open("a") as file:
+    file.write(workdir.name + "\\n")
+if words["config.seed"] == "1" and not (workdir.parent / "mended").exists():
+    sys.exit("error: no luck")
+value = float(words["config.stages[0].learning_rate"]) * float(words["config.batch_size"])
+metrics = {name: value for name in ("top1", "top3", "top5", "loss")}
+workdir.mkdir()
+summary = {"stages": [{"metrics": {"validation": metrics, "test": metrics}}]}
+(workdir / "summary.json").write_text(json.dumps(summary))
+"""
+CONFIG = str(pathlib.Path(sweep.TRAIN).parent / "configs/cars_b0.py")
+
+
+@pytest.fixture(autouse=True)
+def train(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(TRAIN)
+    monkeypatch.setattr(sweep, "TRAIN", script)
+
+
+def arguments(tmp_path: pathlib.Path, seed: str = "0") -> list[str]:
+    return [
+        f"--config={CONFIG}",
+        f"--workdir={tmp_path / 'sweep'}",
+        "--grid",
+        "config.stages[0].learning_rate=0.001,0.01",
+        "config.batch_size=8,16",
+        "--set",
+        f"config.seed={seed}",
+        "--jobs=2",
+        "--json",
+    ]
+
+
+def test_a_grid_becomes_a_table_and_is_not_run_again(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert command_line.run(sweep.main, arguments(tmp_path)) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert len(result["runs"]) == 4
+    assert result["best"] == {
+        "config.stages[0].learning_rate": "0.01",
+        "config.batch_size": "16",
+        "validation.top1": pytest.approx(0.16),
+    }
+    folder = tmp_path / "sweep"
+    assert (folder / "table.md").read_text().splitlines() == [
+        "| validation.top1: stages[0].learning_rate | batch_size 8 | batch_size 16 |",
+        "| --- | --- | --- |",
+        "| 0.001 | 0.0080 | 0.0160 |",
+        "| 0.01 | 0.0800 | **0.1600** |",
+    ]
+    assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
+    calls = (folder / "calls").read_text().split()
+    assert len(calls) == len(set(calls)) == 4
+
+
+def test_failed_runs_are_named_and_run_again(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line.run(sweep.main, arguments(tmp_path, seed="1")) == 1
+    assert "4 of 4 runs failed: see" in capsys.readouterr().err
+    (log,) = (tmp_path / "sweep").glob("stages0.learning_rate=0.01_batch_size=8.log")
+    assert "no luck" in log.read_text()
+    (tmp_path / "sweep" / "mended").touch()
+    assert command_line.run(sweep.main, arguments(tmp_path, seed="1")) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("config.stages[0].learning_rat=1", "learning_rat"),
+        ("config.stages[9].learning_rate=1", "is no config"),
+        ("config.batch_size=many", "many"),
+        ("config.batch_size", "expected FIELD=VALUE"),
+        ("config.batch_size=8,8", "names a value twice"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_runs(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], change: str, message: str
+) -> None:
+    words = [f"--config={CONFIG}", f"--workdir={tmp_path / 'sweep'}", "--grid", change]
+    assert command_line.run(sweep.main, words) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_workdir_belongs_to_one_sweep(tmp_path: pathlib.Path) -> None:
+    sweep.open_sweep(tmp_path, {"config": "a", "set": {}})
+    sweep.open_sweep(tmp_path, {"config": "a", "set": {}})
+    with pytest.raises(UserError, match="another --config or --set"):
+        sweep.open_sweep(tmp_path, {"config": "b", "set": {}})
+
+
+def test_commas_in_brackets_belong_to_a_value() -> None:
+    field, values = sweep.parse_axis("mean=(0.1,0.2),(0.3,)")
+    assert (field, values) == ("config.mean", ["(0.1,0.2)", "(0.3,)"])
+
+
+def test_runs_at_a_time_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    seen = [sweep.environment(slot, 2)["CUDA_VISIBLE_DEVICES"] for slot in range(2)]
+    assert seen == ["4", "6"]
+    assert sweep.environment(0, 1)["CUDA_VISIBLE_DEVICES"] == "4,6"
