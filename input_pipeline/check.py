@@ -1,16 +1,17 @@
 """What is wrong with a data set, found by reading all of it."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 
-from input_pipeline.batches import broken, eval_batches
+from input_pipeline import decode
+from input_pipeline.batches import eval_batches
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Source, Split
+from input_pipeline.survey import survey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Problem:
     detail: str
 
 
-def find_problems(source: Source, threads: int = 4) -> Iterator[Problem]:
+def find_problems(source: Source) -> Iterator[Problem]:
     """Decodes every photo; yields problems as they are found.
 
     A photo is broken if it can't be read, a duplicate if the same bytes stand in another split or
@@ -30,8 +31,8 @@ def find_problems(source: Source, threads: int = 4) -> Iterator[Problem]:
     """
     seen: dict[bytes, tuple[str, str, int]] = {}
     for split_name, split in source.splits.items():
-        results = _examine(split, threads)
-        for index, (reason, digest) in enumerate(results):
+        for index, encoded, reason in survey(split, range(len(split)), _decodable):
+            digest = hashlib.sha256(encoded).digest()
             name, label = split.names[index], int(split.labels[index])
             if reason:
                 yield Problem("broken", name, reason)
@@ -53,16 +54,10 @@ def find_problems(source: Source, threads: int = 4) -> Iterator[Problem]:
             yield Problem("empty class", class_name, "no photo in the train split")
 
 
-def _examine(split: Split, threads: int) -> Iterator[tuple[str, bytes]]:
-    def one(index: int) -> tuple[str, bytes]:
-        reason = broken(split, index)
-        if reason:
-            return reason, b""
-        content = split.read(tf.constant(index, tf.int64)).numpy()
-        return "", hashlib.sha256(content).digest()
-
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(one, range(len(split)))
+def _decodable(encoded: tf.Tensor) -> tf.Tensor:
+    """The photo itself, once it is decoded."""
+    with tf.control_dependencies([decode.decode(encoded, 3)]):
+        return tf.identity(encoded)
 
 
 def statistics(

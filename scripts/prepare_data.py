@@ -15,8 +15,7 @@ from collections.abc import Sequence
 
 import input_pipeline
 from efficientnet.errors import UserError
-from input_pipeline import check
-from input_pipeline.sources import records
+from input_pipeline import check, records
 from scripts import command_line
 
 

@@ -1,0 +1,132 @@
+"""Writes records, the few large files that the source 'records' reads: see `sources.records`."""
+
+import json
+import pathlib
+from collections.abc import Callable
+
+from efficientnet.errors import UserError
+from input_pipeline import decode
+from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.sources import records
+from input_pipeline.sources.split import Source, Split
+from input_pipeline.survey import survey
+
+JPEG_QUALITY = 95
+
+
+def write(
+    source: Source,
+    directory: pathlib.Path,
+    *,
+    shorter_side: int | None = None,
+    broken_limit: int = 0,
+    progress: Callable[[str, int, int], None] = lambda split, done, total: None,
+) -> list[str]:
+    """Prepares a source; what an earlier call finished is kept.
+
+    Args:
+      source: what to prepare.
+      directory: where to write.
+      shorter_side: photos with a longer one are shrunk to it and become JPEGs; None keeps all
+        photos as they are.
+      broken_limit: how many photos that can't be read are left out.
+      progress: told (split, photos done, photos in all).
+
+    Returns:
+      Names of the photos that were left out.
+
+    Raises:
+      UserError: too many photos can't be read, or the directory holds other records.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    settings: dict[str, object] = {
+        "source": source.name,
+        "class_names": list(source.class_names),
+        "shorter_side": shorter_side,
+    }
+    left_out: list[str] = []
+    sizes = {split: len(examples) for split, examples in source.splits.items()}
+    for split, examples in source.splits.items():
+        for number, path in enumerate(records.shard_paths(directory, split, len(examples))):
+            first = number * records.PER_SHARD
+            indices = range(first, min(first + records.PER_SHARD, len(examples)))
+            expected = {**settings, "names": [examples.names[i] for i in indices]}
+            left_out += _write_shard(
+                examples,
+                indices,
+                path,
+                expected,
+                shorter_side,
+                broken_limit - len(left_out),
+            )
+            progress(split, indices.stop, len(examples))
+    index = {"name": source.name, "class_names": list(source.class_names), "splits": sizes}
+    _replace(directory / records.INDEX, json.dumps(index, indent=1).encode())
+    return left_out
+
+
+def _write_shard(
+    split: Split,
+    indices: range,
+    path: pathlib.Path,
+    expected: dict[str, object],
+    shorter_side: int | None,
+    broken_limit: int,
+) -> list[str]:
+    """Writes one shard unless it is there; returns the names left out."""
+    table = path.with_suffix(".json")
+    if table.is_file() and path.is_file():
+        found = json.loads(table.read_text("utf-8"))
+        if found["expected"] != expected:
+            raise UserError(
+                f"{path.parent} holds records of other photos or settings: choose another directory"
+            )
+        return list(found["left_out"])
+
+    rows: list[tuple[int, str, int]] = []
+    contents: list[bytes] = []
+    left_out: list[str] = []
+    for index, content, reason in survey(split, indices, lambda e: _shrink(e, shorter_side)):
+        name = split.names[index]
+        if not reason:
+            rows.append((int(split.labels[index]), name, len(content)))
+            contents.append(content)
+        elif len(left_out) < broken_limit:
+            left_out.append(name)
+        else:
+            raise UserError(
+                f"{name} is not a readable photo: replace or remove it, or allow for it ({reason})"
+            )
+    _replace(path, b"".join(contents))
+    _replace(
+        table,
+        json.dumps({"expected": expected, "left_out": left_out, "rows": rows}).encode(),
+    )
+    return left_out
+
+
+def _shrink(encoded: tf.Tensor, shorter_side: int | None) -> tf.Tensor:
+    """The photo itself, or a smaller JPEG; decodes it in any case, to see that it can be."""
+    image = decode.decode(encoded, 3)
+    with tf.control_dependencies([image]):
+        same = tf.identity(encoded)
+    if shorter_side is None:
+        return same
+    size = tf.shape(image)[:2]
+    shorter = tf.reduce_min(size)
+
+    def smaller() -> tf.Tensor:
+        scale = shorter_side / tf.cast(shorter, tf.float32)
+        target = tf.maximum(tf.cast(tf.round(tf.cast(size, tf.float32) * scale), tf.int32), 1)
+        resized = tf.image.resize(image, target, antialias=True)
+        pixels = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+        return tf.io.encode_jpeg(pixels, quality=JPEG_QUALITY, chroma_downsampling=False)
+
+    return tf.cond(shorter > shorter_side, smaller, lambda: same)
+
+
+def _replace(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    temporary.replace(path)
