@@ -18,6 +18,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from efficientnet.errors import UserError
+from efficientnet.huge_pages import restart_with_huge_pages
 from efficientnet.training.signals import STOPPED, Stopped, end_at_once
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
@@ -39,11 +40,12 @@ def main(_: list[str]) -> None:
     """Runs the recipe that the flags name."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger("efficientnet").setLevel(logging.INFO)
-    from efficientnet import training
+    # JAX and TensorFlow take seconds to import, and a wrong flag should not.
     from efficientnet.training import distributed
+    from efficientnet.training.run import run
 
     distributed.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
-    training.run(CONFIG.value, str(WORKDIR.value))
+    run(CONFIG.value, str(WORKDIR.value))
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -71,6 +73,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     try:
         app.run(main, flags_parser=parse_flags)
     except UserError as error:

@@ -12,9 +12,9 @@ from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from configs import common
-from efficientnet import training
 from efficientnet.errors import UserError
 from efficientnet.training.loop import Trainer
+from efficientnet.training.run import run
 
 Recipe = Callable[..., ConfigDict]
 
@@ -41,7 +41,7 @@ def final_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
 
 def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.Path) -> None:
     config = tiny(*two_stages())
-    training.run(config, str(tmp_path))
+    run(config, str(tmp_path))
 
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "finished"
@@ -69,9 +69,9 @@ def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.
 
 def test_a_finished_run_is_not_trained_again(tiny: Recipe, tmp_path: pathlib.Path) -> None:
     config = tiny(common.stage("head", train="predictions", epochs=1))
-    first = training.run(config, str(tmp_path))
+    first = run(config, str(tmp_path))
     before = (tmp_path / "summary.json").stat().st_mtime_ns
-    assert training.run(config, str(tmp_path)) == first
+    assert run(config, str(tmp_path)) == first
     assert (tmp_path / "summary.json").stat().st_mtime_ns == before
 
 
@@ -85,7 +85,7 @@ def test_a_killed_run_ends_bit_identical(
 ) -> None:
     config = tiny(*two_stages())
     config.checkpoint_every_steps = 2
-    training.run(config, str(tmp_path / "whole"))
+    run(config, str(tmp_path / "whole"))
 
     original = Trainer._write
 
@@ -98,8 +98,8 @@ def test_a_killed_run_ends_bit_identical(
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_write", write)
         with pytest.raises(Killed):
-            training.run(config, str(tmp_path / "killed"))
-    training.run(config, str(tmp_path / "killed"))
+            run(config, str(tmp_path / "killed"))
+    run(config, str(tmp_path / "killed"))
 
     whole, killed = final_state(tmp_path / "whole"), final_state(tmp_path / "killed")
     assert whole.keys() == killed.keys()
@@ -113,12 +113,12 @@ def test_a_killed_run_ends_bit_identical(
 
 def test_another_config_is_refused_by_field(tiny: Recipe, tmp_path: pathlib.Path) -> None:
     config = tiny(common.stage("head", train="predictions", epochs=1))
-    training.run(config, str(tmp_path))
+    run(config, str(tmp_path))
     config.log_every_steps = 7
-    training.run(config, str(tmp_path))
+    run(config, str(tmp_path))
     config.stages[0].learning_rate = 0.5
     with pytest.raises(UserError, match=r"config.stages\[0\].learning_rate was 0.001, is 0.5"):
-        training.run(config, str(tmp_path))
+        run(config, str(tmp_path))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny: Recipe, tmp_path: pathlib.Path) -> None:
@@ -126,7 +126,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny: Recipe, tmp_path: pathlib
         "all", train="all", epochs=1, learning_rate=1e30, optimizer="sgd", batch_norm="trained"
     )
     with pytest.raises(UserError, match="not finite"):
-        training.run(tiny(stage), str(tmp_path))
+        run(tiny(stage), str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -146,5 +146,5 @@ def test_bad_values_are_refused_at_once(
     config = tiny(common.stage("head", train="predictions", epochs=1))
     config.update(change)
     with pytest.raises(UserError, match=message):
-        training.run(config, str(tmp_path))
+        run(config, str(tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from configs import common
-from efficientnet import training
 from efficientnet.training import feed
+from efficientnet.training.run import run
 
 
 def numbers(tree: object) -> list[float]:
@@ -31,10 +31,10 @@ def test_eight_devices_and_one_give_the_same_result(
     config = tiny(
         common.stage("all", train="all", epochs=1, schedule="constant", batch_norm="trained")
     )
-    training.run(config, str(tmp_path / "eight"))
+    run(config, str(tmp_path / "eight"))
     one = Mesh(np.asarray(jax.devices()[:1]), ("data",))
     monkeypatch.setattr(feed, "data_mesh", lambda: one)
-    training.run(config, str(tmp_path / "one"))
+    run(config, str(tmp_path / "one"))
 
     results = [
         numbers(json.loads((tmp_path / name / "summary.json").read_text()))
