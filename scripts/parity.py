@@ -26,12 +26,12 @@ import numpy as np
 
 from efficientnet.errors import UserError
 from efficientnet.loading import load
+from efficientnet.variants import VARIANTS
 from scripts import command_line
 
 LIMIT = 1e-4
 PUBLISHED = "published .h5"
 SHAPE = (2, 89, 74, 3)  # odd and even sides, where paddings differ
-PUBLISHED_SHAPE = (1, 224, 224, 3)  # Keras allows its published weights no other
 CALIBRATION_IMAGES = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -247,17 +247,18 @@ def cases() -> list[Case]:
     result.append(
         Case("efficientnet_pytorch", "adv-efficientnet-b0", "b0", ".pth zip", ask_lukemelas)
     )
-    result += [Case("Keras", f"EfficientNet{v.upper()}", v, PUBLISHED, ask_keras) for v in b[:8]]
+    result += [Case("Keras", f"EfficientNet{v.upper()}", v, PUBLISHED, ask_keras) for v in b[:2]]
+    result += [Case("Keras", f"EfficientNet{v.upper()}", v, ".h5", ask_keras) for v in b[:8]]
     result += [
-        Case("Keras", "EfficientNetB0", "b0", form, ask_keras)
-        for form in (".h5", ".weights.h5", ".keras")
+        Case("Keras", "EfficientNetB0", "b0", form, ask_keras) for form in (".weights.h5", ".keras")
     ]
     return result
 
 
 def compare(case: Case) -> dict[str, Any]:
     """Runs one comparison and returns a row of the table."""
-    photos = images(PUBLISHED_SHAPE if case.form == PUBLISHED else SHAPE, seed=2)
+    side = VARIANTS[case.variant].resolution  # Keras allows its published weights no other
+    photos = images((1, side, side, 3) if case.form == PUBLISHED else SHAPE, seed=2)
     with tempfile.TemporaryDirectory() as folder:
         path, logits, features = case.ask(case.model, case.form, pathlib.Path(folder), photos)
         network = load(str(path))
