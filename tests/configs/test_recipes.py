@@ -19,6 +19,7 @@ from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.training import checks, experiment, feed
 from efficientnet.training.loop import Trainer
+from efficientnet.training.signals import Stop
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import Source
 from input_pipeline.sources.split import from_encoded
@@ -103,7 +104,7 @@ def test_two_steps(name: str, tiny_world: None, tmp_path: pathlib.Path) -> None:
     for stage in ends:
         stage.epochs = 2.0 / len(ends)
     config.stages = ends
-    progress = Trainer(experiment.prepare(config), epath.Path(tmp_path)).run()
+    progress = Trainer(experiment.prepare(config), epath.Path(tmp_path), Stop()).run()
     assert [stage["name"] for stage in progress.finished] == [stage.name for stage in ends]
     assert progress.global_step == 2
     assert all(np.isfinite(entry["train"]["loss"]) for entry in progress.history)
