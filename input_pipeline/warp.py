@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from input_pipeline.geometry import Geometric
 from input_pipeline.quiet_tensorflow import tf
 
-# More input pixels than this between neighbors of the output would alias with bilinear sampling.
-THIN = 2.0
+# Photo pixels between neighbors of the result beyond which a photo is shrunk before it is sampled:
+# at once where it matters, and later where chance chooses the window anyway and speed counts.
+STRICT = 1.05
+LOOSE = 2.0
 
 
 def compose(
@@ -91,7 +93,7 @@ def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0)
     Returns:
       float32 [target, target, channels].
     """
-    image, matrix = reduce(tf.cast(image, tf.float32), matrix)
+    image, matrix = reduce(tf.cast(image, tf.float32), matrix, LOOSE)
     # From corners of pixels to their centers, which the operation counts from 0.
     to_center = tf.constant([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
     from_center = tf.constant([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
@@ -105,12 +107,13 @@ def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0)
     )[0]
 
 
-def reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def reduce(image: tf.Tensor, matrix: tf.Tensor, thin: float) -> tuple[tf.Tensor, tf.Tensor]:
     """Shrinks an image that a warp would sample too thinly, so that nothing aliases.
 
     Args:
       image: uint8 or float32 [height, width, channels].
       matrix: float32 [3, 3], target point -> image point.
+      thin: how many of its pixels between neighbors of the result are too many.
 
     Returns:
       An image of the same type and channels, and the warp from target points to its points.
@@ -127,4 +130,4 @@ def reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         zoom = tf.concat([(reduced / size)[::-1], [1.0]], 0)
         return tf.ensure_shape(small, [None, None, image.shape[-1]]), zoom[:, None] * matrix
 
-    return tf.cond(tf.reduce_any(step > THIN), shrink, lambda: (image, matrix))
+    return tf.cond(tf.reduce_any(step > thin), shrink, lambda: (image, matrix))

@@ -97,7 +97,7 @@ def test_orders_of_many_epochs_are_all_different(photos):
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-@pytest.mark.parametrize("batch_size", [4, 36, 40, 80])
+@pytest.mark.parametrize("batch_size", [12, 80])
 def test_evaluation_counts_every_example_once(photos, batch_size, count):
     parts = [
         list(
