@@ -39,7 +39,8 @@ PROCESS_ID = flags.DEFINE_integer(
 def main(_: list[str]) -> None:
     """Runs the recipe that the flags name."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
-    logging.getLogger("efficientnet").setLevel(logging.INFO)
+    for package in ("efficientnet", "input_pipeline"):
+        logging.getLogger(package).setLevel(logging.INFO)
     # JAX and TensorFlow take seconds to import, and a wrong flag should not.
     from efficientnet.training import distributed
     from efficientnet.training.run import run

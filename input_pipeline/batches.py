@@ -1,16 +1,18 @@
 """Batches of one process: shuffled without a buffer, augmented, and exact at any restart."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from absl import logging
 
 from efficientnet.errors import UserError
 from input_pipeline import decode
 from input_pipeline.augment import Augmentation
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
+
+log = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
 Row = dict[str, tf.Tensor]
@@ -85,7 +87,7 @@ class Batches(Iterator[Batch]):
                 raise UserError(
                     f"{name} is not a readable photo{beyond}: replace or remove it ({reason})"
                 )
-            logging.warning("skipping %s, which is not a readable photo (%s)", name, reason)
+            log.warning("skipping %s, which is not a readable photo (%s)", name, reason)
             self.skipped.append(name)
         self._broken |= set(found)
 

@@ -1,11 +1,14 @@
 """Decoded photos in memory, for sets that fit."""
 
+import logging
+
 import numpy as np
-from absl import logging
 
 from input_pipeline.batches import eval_batches
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
+
+log = logging.getLogger(__name__)
 
 
 def cache_in_memory(split: Split, *, resolution: int, channels: int = 3) -> Split:
@@ -26,7 +29,7 @@ def cache_in_memory(split: Split, *, resolution: int, channels: int = 3) -> Spli
       UserError: a photo can't be read.
     """
     shape = (len(split), resolution, resolution, channels)
-    logging.info("decoding %d photos into %.0f MB of memory", len(split), np.prod(shape) / 1e6)
+    log.info("decoding %d photos into %.0f MB of memory", len(split), np.prod(shape) / 1e6)
     photos = np.empty(shape, np.uint8)
     batches = eval_batches(split, batch_size=32, resolution=resolution, channels=channels)
     for batch in batches:

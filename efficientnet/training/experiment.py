@@ -145,7 +145,6 @@ def prepare(config: ConfigDict) -> Experiment:
     variant = get_variant(config.variant)
     if config.weights:
         pretrained = weights.load_pretrained(config.weights, config.variant)
-        log.info("weights: %s", pretrained.source)
         pretrained = weights.adapt(pretrained, len(data.class_names), config.channels)
         variables = {"params": pretrained.params, "batch_stats": pretrained.batch_stats}
         preprocessing = pretrained.preprocessing

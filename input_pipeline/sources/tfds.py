@@ -4,12 +4,13 @@ They are read as TFDS prepared them (TFDS downloads and prepares them first, whe
 encoded photos are held in memory.
 """
 
+import logging
 import pathlib
-
-from absl import logging
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.split import Source, from_encoded
+
+log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 
@@ -62,5 +63,5 @@ def load(name: str, directory: pathlib.Path | None = None) -> Source:
         names = [f"{split}/{row}" for row in range(len(encoded))]
         splits[split] = from_encoded(encoded, names, labels)
         megabytes = sum(map(len, encoded)) / 1e6
-        logging.info("%s/%s: %d photos, %.0f MB in memory", name, split, len(encoded), megabytes)
+        log.info("%s/%s: %d photos, %.0f MB in memory", name, split, len(encoded), megabytes)
     return Source(name, tuple(features["label"].names), splits)
