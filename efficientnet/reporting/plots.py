@@ -15,12 +15,13 @@ MAX_ANNOTATED_CLASSES = 12
 MAX_NAMED_CLASSES = 40
 
 
-def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
+def curves(history: Sequence[Mapping[str, Any]], selected_on: str) -> Figure:
     """Draws accuracy and loss over the epochs of all stages, one color a stage.
 
     Args:
-      history: one entry an epoch: 'stage', 'train' and 'validation' metrics, as in the progress of
-        a run.
+      history: one entry an epoch, as in the progress of a run: 'stage', the 'train' metrics, and
+        the validation metrics under the name that is 'chosen' (plain weights or their average).
+      selected_on: the photos that the validation metrics come from.
     """
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     panels = figure.subplots(1, 2)
@@ -32,7 +33,10 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
             points = [(x, e) for x, e in enumerate(history, start=1) if e["stage"] == stage]
             epochs = [x for x, _ in points]
             for split, style in (("train", "--"), ("validation", "-")):
-                values = [entry[split][metric] for _, entry in points]
+                values = [
+                    entry["train" if split == "train" else entry["chosen"]][metric]
+                    for _, entry in points
+                ]
                 panel.plot(
                     epochs,
                     values,
@@ -50,6 +54,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
     panels[0].legend(frameon=False)
+    figure.suptitle(f"validation: {selected_on}", fontsize="small", color="0.4")
     return figure
 
 

@@ -23,12 +23,15 @@ def write_report(
     Args:
       folder: made if need be.
       history: one entry an epoch, see `plots.curves`.
-      stages: finished stages: 'name', 'metrics' and 'confusion' (test photos by true and predicted
-        class).
+      stages: finished stages: 'name', 'metrics', 'selected_on' and 'confusion' (test photos by true
+        and predicted class).
       class_names: in the order of the labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _save(plots.curves(history), folder / "curves.png")
+    selected_on = stages[0]["selected_on"]
+    if selected_on == "test":
+        selected_on = "the test split, so the test results are not independent of the selection"
+    _save(plots.curves(history, selected_on), folder / "curves.png")
     for stage in stages:
         name, top1 = stage["name"], stage["metrics"]["test"]["top1"]
         title = f"test photos after stage {name}: top-1 {top1:.2%}"
