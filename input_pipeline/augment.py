@@ -5,7 +5,7 @@ import itertools
 from efficientnet.errors import UserError
 from input_pipeline import decode, sampler, spec, warp
 from input_pipeline.color import ColorJitter, Photometric
-from input_pipeline.geometry import Geometric, RandomResizedCrop, Resize
+from input_pipeline.geometry import Geometric, Resize
 from input_pipeline.quiet_tensorflow import tf
 
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
@@ -19,7 +19,7 @@ class Augmentation:
 
     Without chance in it a specification is followed exactly (whole decoding, antialiased
     resampling); with chance, as exactly as training needs: see `decode.decode_window`,
-    `warp.LOOSE` and `sampler.sample`, which also takes a color jitter that follows a warp.
+    `warp.reduce` and `sampler.sample`, which also takes a color jitter that follows a warp.
 
     Attributes:
       resolution: height and width of the result, pixels.
@@ -107,8 +107,6 @@ class _Move:
             )
         self.kernel = KERNELS[method]
         self.antialias = getattr(resizing[-1], "antialias", True) if resizing else True
-        by_chance = any(isinstance(o, RandomResizedCrop) for o in resizing)
-        self.thin = warp.LOOSE if by_chance else warp.STRICT
         # What only the slow way can do.
         self.special = method != "bilinear" or not self.antialias
 
@@ -136,7 +134,7 @@ class _Move:
             return warp.stretch(image, matrix, self.target, self.kernel, self.antialias)
         if image.dtype != tf.uint8:
             image = tf.cast(tf.round(image), tf.uint8)
-        image, matrix = warp.reduce(image, matrix, self.thin)
+        image, matrix = warp.reduce(image, matrix)
         factors = self.jitter.factors(draws[used:]) if self.jitter else None
         beyond = "black" if self.skews else "edge"
         return sampler.sample(image, matrix, self.target, beyond, factors)

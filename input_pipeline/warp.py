@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from input_pipeline.geometry import Geometric
 from input_pipeline.quiet_tensorflow import tf
 
-# Photo pixels between neighbors of the result beyond which a photo is shrunk before it is sampled:
-# at once where it matters, and later where chance chooses the window anyway and speed counts.
-STRICT = 1.05
-LOOSE = 2.0
+# Photo pixels between neighbors of the result beyond which a photo is shrunk before it is sampled.
+THIN = 1.05
 
 
 def compose(
@@ -82,7 +80,7 @@ def _mirror(image: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
 
 
 def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0) -> tf.Tensor:
-    """Samples bilinearly by any affine matrix.
+    """Samples bilinearly by any affine matrix that does not shrink the image.
 
     Args:
       image: uint8 or float32 [height, width, channels].
@@ -93,12 +91,11 @@ def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0)
     Returns:
       float32 [target, target, channels].
     """
-    image, matrix = reduce(tf.cast(image, tf.float32), matrix, LOOSE)
     # From corners of pixels to their centers, which the operation counts from 0.
     to_center = tf.constant([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
     from_center = tf.constant([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
     return tf.raw_ops.ImageProjectiveTransformV3(
-        images=image[None],
+        images=tf.cast(image, tf.float32)[None],
         transforms=tf.reshape(from_center @ matrix @ to_center, [1, 9])[:, :8],
         output_shape=[target, target],
         fill_value=fill,
@@ -107,13 +104,12 @@ def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0)
     )[0]
 
 
-def reduce(image: tf.Tensor, matrix: tf.Tensor, thin: float) -> tuple[tf.Tensor, tf.Tensor]:
+def reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Shrinks an image that a warp would sample too thinly, so that nothing aliases.
 
     Args:
       image: uint8 or float32 [height, width, channels].
       matrix: float32 [3, 3], target point -> image point.
-      thin: how many of its pixels between neighbors of the result are too many.
 
     Returns:
       An image of the same type and channels, and the warp from target points to its points.
@@ -130,4 +126,4 @@ def reduce(image: tf.Tensor, matrix: tf.Tensor, thin: float) -> tuple[tf.Tensor,
         zoom = tf.concat([(reduced / size)[::-1], [1.0]], 0)
         return tf.ensure_shape(small, [None, None, image.shape[-1]]), zoom[:, None] * matrix
 
-    return tf.cond(tf.reduce_any(step > thin), shrink, lambda: (image, matrix))
+    return tf.cond(tf.reduce_any(step > THIN), shrink, lambda: (image, matrix))
