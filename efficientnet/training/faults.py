@@ -40,6 +40,8 @@ def explained(workdir: epath.Path) -> Iterator[None]:
     """Turns what may happen to a run, other than a mistake in the program, into a `UserError`."""
     try:
         yield
+    except UserError:
+        raise  # already a sentence, whatever it came from
     except Exception as error:
         sentence = explain(error, workdir)
         if sentence is None:
@@ -66,8 +68,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _explain(error: BaseException, workdir: epath.Path) -> str | None:
     text = str(error)
     first = text.splitlines()[0][:200] if text else type(error).__name__
-    if isinstance(error, UserError):
-        return text
     if isinstance(error, MemoryError):
         return (
             "the host's memory is used up: lower config.batch_size or config.resolution, or close "
@@ -84,7 +84,7 @@ def _explain(error: BaseException, workdir: epath.Path) -> str | None:
             return f"another process of this run has ended: {RESUME}, on every host ({first})"
     number = error.errno if isinstance(error, OSError) else None
     number = number or next((n for word, n in WORDS.items() if word in words), None)
-    if number in DISK and not isinstance(error, UserError):
+    if number in DISK:
         name = getattr(error, "filename", None) or workdir
         return f"{name} can't be written, {DISK[number]}"
     if isinstance(error, OSError) and not _there(workdir):

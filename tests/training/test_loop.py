@@ -15,6 +15,8 @@ from configs import common
 from efficientnet.errors import UserError
 from efficientnet.training.loop import Trainer
 from efficientnet.training.run import run
+from input_pipeline.sources import SOURCES, Source
+from input_pipeline.sources.split import from_encoded
 
 Recipe = Callable[..., ConfigDict]
 
@@ -147,4 +149,16 @@ def test_bad_values_are_refused_at_once(
     config.update(change)
     with pytest.raises(UserError, match=message):
         run(config, str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_photo_that_is_none_is_named(
+    tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = from_encoded([b"no photo"] * 50, [f"{n}.jpg" for n in range(50)], [0, 1] * 25)
+    source = Source("broken", ("a", "b"), {"train": broken, "test": broken})
+    monkeypatch.setitem(SOURCES, "broken", lambda: source)
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    config.data.source = "broken"
+    with pytest.raises(UserError, match=r"^\d+.jpg is not a readable photo: replace or remove it"):
+        run(config, str(tmp_path))
