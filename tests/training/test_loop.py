@@ -66,7 +66,7 @@ def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.
     assert {"loss", "top1", "top3", "top5", "learning_rate", "images_per_second"} <= set(
         curves.Tags()["tensors"]
     )
-    assert [event.step for event in curves.Tensors("photos")] == [0, 5]
+    assert [event.step for event in curves.Tensors("photos")] == [1, 6]
 
 
 def test_a_finished_run_is_not_trained_again(tiny: Recipe, tmp_path: pathlib.Path) -> None:
