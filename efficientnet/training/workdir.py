@@ -32,7 +32,11 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
     Raises:
       UserError: the folder can't be made, or holds a run of another config.
     """
-    workdir = epath.Path(path)
+    # Orbax wants an absolute path.
+    workdir = epath.Path(path).expanduser().resolve()
+    if not _in_bucket(workdir):
+        # Orbax takes no '..'.
+        workdir = workdir.expanduser().resolve()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,7 +67,7 @@ def locked(workdir: epath.Path) -> Iterator[None]:
     Raises:
       UserError: another process works in the folder.
     """
-    if not distributed.leads() or "://" in str(workdir):
+    if not distributed.leads() or _in_bucket(workdir):
         yield
         return
     path = workdir / LOCK
@@ -149,6 +153,10 @@ def finished_summary(workdir: epath.Path, config: ConfigDict) -> dict[str, Any] 
     if _length(known) != _length(json.loads(config.to_json())):
         return None
     return _read(path)
+
+
+def _in_bucket(path: epath.Path) -> bool:
+    return "://" in str(path)
 
 
 def _length(config: dict[str, Any]) -> list[float]:
