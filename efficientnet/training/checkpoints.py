@@ -1,5 +1,6 @@
 """Checkpoints through Orbax: the latest state of the run and the best weights of each stage."""
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -184,6 +185,22 @@ class Checkpoints:
             manager.close()
 
 
+def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
+    """Returns all arrays of a finished run's latest checkpoint and best weights, by name.
+
+    Raises:
+      DamagedError: one of them is not what was saved.
+    """
+    arrays = {}
+    with contextlib.closing(Checkpoints(folder)) as checkpoints:
+        progress = checkpoints.resume()
+        arrays = {f"latest/{k}": v for k, v in checksums.named_leaves(checkpoints._state).items()}
+        for stage in dict.fromkeys(entry["stage"] for entry in (progress or {})["history"]):
+            best = checksums.named_leaves(checkpoints._load_best(stage))
+            arrays |= {f"best/{stage}/{k}": v for k, v in best.items()}
+    return arrays
+
+
 def _read_json(manager: ocp.CheckpointManager, step: int, item: str) -> dict[str, Any]:
     try:
         content = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.JsonRestore()}))
@@ -236,4 +253,4 @@ def _kind(leaf: Any) -> str:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"
+    return f"{type(error).__name__}: {lines[0][:120]}"

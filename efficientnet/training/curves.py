@@ -21,17 +21,19 @@ class Curves:
     Writing is asynchronous: scalars may be arrays that are still being computed.
     """
 
-    def __init__(self, folder: epath.Path, step: int) -> None:
+    def __init__(self, folder: epath.Path, step: int, validated: bool = True) -> None:
         """Continues the curves from a checkpoint at `step`, 0 for a new run.
 
-        Of several processes, the first writes.
+        Of several processes, the first writes. A checkpoint at the end of an epoch that is not
+        `validated` will be, though it may have been after it was saved.
         """
         self._writers: dict[str, metric_writers.MetricWriter] = {}
         if not leads():
             return
         for split in SPLITS:
             # A stage is tested after its last checkpoint, and so will be again.
-            _forget(folder / split, step if split == "test" else step + 1)
+            again = split == "test" or (split.startswith("validation") and not validated)
+            _forget(folder / split, step if again else step + 1)
         self._writers = {
             split: metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder / split)))
             for split in SPLITS
@@ -56,6 +58,19 @@ class Curves:
         """Waits until everything is written, and ends."""
         for writer in self._writers.values():
             writer.close()
+
+
+def read(folder: epath.Path) -> dict[str, list[tuple[int, bytes]]]:
+    """Returns the points of all curves and pictures, (step, encoded value), by split and name."""
+    points: dict[str, list[tuple[int, bytes]]] = {}
+    for split in SPLITS:
+        for path in sorted((folder / split).glob("*.tfevents.*")):
+            for record in RawEventFileLoader(str(path)).Load():
+                event = Event.FromString(record)
+                for value in event.summary.value:
+                    content = value.tensor.SerializeToString(deterministic=True)
+                    points.setdefault(f"{split}/{value.tag}", []).append((event.step, content))
+    return {name: sorted(found) for name, found in points.items()}
 
 
 def _forget(folder: epath.Path, step: int) -> None:

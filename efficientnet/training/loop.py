@@ -51,7 +51,8 @@ class Trainer:
         self.checkpoints = Checkpoints(workdir / "checkpoints", self.config.keep_checkpoints)
         saved = self.checkpoints.resume()
         self.progress = Progress.from_json(saved) if saved else Progress()
-        self.curves = Curves(workdir / "tensorboard", self.progress.global_step)
+        progress = self.progress
+        self.curves = Curves(workdir / "tensorboard", progress.global_step, progress.validated)
         self._last: Any = None  # weights that the stage just finished ended with
 
     def run(self) -> Progress:

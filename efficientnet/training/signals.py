@@ -26,16 +26,16 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
     Listening has a thread of its own, because the main one answers no signal while it compiles.
 
     Attributes:
-      requested: a signal has come.
       safe: all that is done so far is on the disk, so that the process may end at any time.
       saving: the loop has noticed, and needs the time that a save takes.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self._requested = threading.Event()
         self.safe = True
         self.saving = False
         self._handlers: dict[signal.Signals, Any] = {}
+        self._timer: threading.Timer | None = None
 
     def __enter__(self) -> "Stop":
         """Begins to listen; outside the main thread, where Python forbids it, does nothing."""
@@ -57,6 +57,13 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
             signal.set_wakeup_fd(self._wakeup)
             self._writer.close()
             self._handlers = {}
+        if self._timer:
+            self._timer.cancel()
+
+    @property
+    def requested(self) -> bool:
+        """A signal has come."""
+        return self._requested.is_set()
 
     def _listen(self) -> None:
         with self._reader:
@@ -67,13 +74,13 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
     def _receive(self, number: signal.Signals) -> None:
         if self.requested:
             end_at_once(128 + number, f"\n{number.name} again: ending without saving")
-        self.requested = True
+        self._requested.set()
         if self.safe:
             end_at_once(STOPPED, f"\n{number.name}: stopped; the same command resumes")
         print(f"\n{number.name}: saving after this step, then stopping", file=sys.stderr)
-        timer = threading.Timer(PATIENCE_SECONDS, self._lose_patience)
-        timer.daemon = True
-        timer.start()
+        self._timer = threading.Timer(PATIENCE_SECONDS, self._lose_patience)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _lose_patience(self) -> None:
         if not self.saving:
