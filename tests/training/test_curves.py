@@ -1,0 +1,61 @@
+"""Curves go on after a kill without gaps or doubled points."""
+
+import pathlib
+
+from etils import epath
+
+from efficientnet.training import curves
+from efficientnet.training.curves import Curves
+
+
+def steps(folder: pathlib.Path, name: str) -> list[int]:
+    return [step for step, _ in curves.read(epath.Path(folder))[name]]
+
+
+def draw(drawn: Curves, first: int, last: int) -> None:
+    for step in range(first, last + 1):
+        drawn.write("train", step, {"loss": 1 / step})
+        if step % 4 == 0:
+            drawn.write("validation", step, {"loss": 1 / step})
+
+
+def test_points_after_the_checkpoint_are_drawn_once(tmp_path: pathlib.Path) -> None:
+    whole = Curves(epath.Path(tmp_path / "whole"), 0)
+    draw(whole, 1, 12)
+    whole.write("test", 12, {"loss": 0.5})
+    whole.close()
+
+    # Killed at step 9, where the last checkpoint was at step 6; again at the test after the end.
+    for first, last in ((1, 9), (7, 12), (13, 12)):
+        killed = Curves(epath.Path(tmp_path / "killed"), first - 1)
+        draw(killed, first, last)
+        if last == 12:
+            killed.write("test", 12, {"loss": 0.5})
+        killed.close()
+
+    assert steps(tmp_path / "killed", "train/loss") == list(range(1, 13))
+    assert curves.read(epath.Path(tmp_path / "killed")) == curves.read(
+        epath.Path(tmp_path / "whole")
+    )
+
+
+def test_a_point_that_was_cut_in_two_is_no_obstacle(tmp_path: pathlib.Path) -> None:
+    first = Curves(epath.Path(tmp_path), 0)
+    draw(first, 1, 5)
+    first.close()
+    (events,) = (tmp_path / "train").glob("*.tfevents.*")
+    events.write_bytes(events.read_bytes()[:-7])
+    second = Curves(epath.Path(tmp_path), 4)
+    draw(second, 5, 6)
+    second.close()
+    assert steps(tmp_path, "train/loss") == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_validation_that_is_not_saved_is_drawn_once(tmp_path: pathlib.Path) -> None:
+    for _ in range(2):
+        drawn = Curves(epath.Path(tmp_path), 4, validated=False)
+        drawn.write("validation", 4, {"loss": 0.5})
+        drawn.close()
+    assert steps(tmp_path, "validation/loss") == [4]
+    Curves(epath.Path(tmp_path), 4).close()
+    assert steps(tmp_path, "validation/loss") == [4]
