@@ -29,27 +29,30 @@ def colored_photos(count: int, seed: int) -> Split:
     return from_encoded(encoded, [f"{number}.png" for number in range(count)], labels.tolist())
 
 
+VARIANT = Variant(width=0.25, depth=0.3, resolution=32, dropout=0.2)
+
+
+def tiny_source() -> Source:
+    splits = {"train": colored_photos(50, seed=0), "test": colored_photos(21, seed=1)}
+    return Source("tiny", ("red", "green", "blue"), splits)
+
+
+def tiny_recipe(*stages: ConfigDict) -> ConfigDict:
+    config = common.get_config()
+    config.variant = "tiny"
+    config.weights = ""
+    config.data.source = "tiny"
+    config.data.validation_fraction = 0.2
+    config.batch_size = 8
+    config.log_every_steps = 2
+    config.stages = stages
+    return config
+
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ConfigDict]:
     """Returns a function that makes a recipe: `tiny(stage, ...)`, for variant and source `tiny`."""
-    row = Variant(width=0.25, depth=0.3, resolution=32, dropout=0.2)
-    source = Source(
-        "tiny",
-        ("red", "green", "blue"),
-        {"train": colored_photos(50, seed=0), "test": colored_photos(21, seed=1)},
-    )
-    monkeypatch.setitem(VARIANTS, "tiny", row)
+    source = tiny_source()
+    monkeypatch.setitem(VARIANTS, "tiny", VARIANT)
     monkeypatch.setitem(SOURCES, "tiny", lambda: source)
-
-    def recipe(*stages: ConfigDict) -> ConfigDict:
-        config = common.get_config()
-        config.variant = "tiny"
-        config.weights = ""
-        config.data.source = "tiny"
-        config.data.validation_fraction = 0.2
-        config.batch_size = 8
-        config.log_every_steps = 2
-        config.stages = stages
-        return config
-
-    return recipe
+    return tiny_recipe

@@ -1,0 +1,103 @@
+"""Two processes of two devices are one of four; where one dies, the other does not wait."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from etils import epath
+
+from efficientnet.errors import UserError
+from efficientnet.training import checkpoints, curves, distributed
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+PROCESS = pathlib.Path(__file__).with_name("process.py")
+PATIENCE = 900
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return int(listener.getsockname()[1])
+
+
+def start(workdir: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, PROCESS, workdir, *map(str, arguments)],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_two(workdir: pathlib.Path) -> list[subprocess.Popen[str]]:
+    address = f"localhost:{free_port()}"
+    return [start(workdir, 2, address, 2, number) for number in range(2)]
+
+
+@pytest.mark.slow
+def test_two_processes_are_one(tmp_path: pathlib.Path) -> None:
+    for processes in ([start(tmp_path / "one", 4)], start_two(tmp_path / "two")):
+        for process in processes:
+            _, said = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, said
+    one, two = (
+        checkpoints.read_arrays(epath.Path(tmp_path / name) / "checkpoints")
+        for name in ("one", "two")
+    )
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
+    points = [curves.read(epath.Path(tmp_path / name) / "tensorboard") for name in ("one", "two")]
+    for name in points[0]:
+        steps = [[step for step, _ in run[name]] for run in points]
+        assert steps[0] == steps[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_dying_process_ends_the_other(tmp_path: pathlib.Path, number: int) -> None:
+    processes = start_two(tmp_path)
+    stderr = processes[number].stderr
+    assert stderr is not None
+    for line in stderr:
+        if "stage late" in line:
+            break
+    processes[number].send_signal(signal.SIGKILL)
+    _, said = processes[1 - number].communicate(timeout=PATIENCE)
+    processes[number].communicate(timeout=PATIENCE)
+    assert processes[1 - number].returncode not in (0, None)
+    assert "process" in said or "task" in said
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_stops_both_after_the_same_step(tmp_path: pathlib.Path) -> None:
+    processes = start_two(tmp_path)
+    stderr = processes[1].stderr
+    assert stderr is not None
+    for line in stderr:
+        if "stage late" in line:
+            break
+    processes[1].send_signal(signal.SIGTERM)
+    said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+    assert [process.returncode for process in processes] == [75, 75], said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, 2, 0), "need --coordinator=HOST:PORT"),
+        (("localhost:1", 2, None), "needs --num_processes and --process_id"),
+        (("auto", None, None), "didn't find each other"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(
+    arguments: tuple[str | None, int | None, int | None], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        distributed.start(*arguments)

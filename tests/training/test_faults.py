@@ -1,0 +1,167 @@
+"""Whatever happens to a run: one sentence, the last checkpoint intact, and it goes on."""
+
+import errno
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import pytest
+from clu import metric_writers
+from clu.asynclib import AsyncError
+from etils import epath
+from ml_collections import ConfigDict
+
+from configs import common
+from efficientnet.errors import UserError
+from efficientnet.training import faults
+from efficientnet.training.checkpoints import Checkpoints
+from efficientnet.training.loop import Trainer
+from efficientnet.training.run import run
+
+Recipe = Callable[..., ConfigDict]
+
+
+def os_error(number: int, name: str | None = None) -> OSError:
+    return OSError(number, os.strerror(number), name)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (os_error(errno.ENOSPC, "/w/x"), "/w/x can't be written, the disk is full: make room"),
+        (os_error(errno.EROFS, "/w/x"), "the disk is read-only: make it writable"),
+        (os_error(errno.EDQUOT), "the disk quota is used up"),
+        (os_error(errno.EIO), "the disk doesn't answer"),
+        (ValueError("RESOURCE_EXHAUSTED: x: No space left on device [x]"), "the disk is full"),
+        (MemoryError(), "the host's memory is used up: lower config.batch_size"),
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
+            "the device's memory is used up: lower config.batch_size",
+        ),
+        (AsyncError("Error 'x' occurred ASYNCHRONOUSLY."), "writing the curves below .* failed"),
+        (UserError("the sky is low"), "^the sky is low$"),
+    ],
+)
+def test_a_fault_is_one_sentence(error: Exception, sentence: str, tmp_path: pathlib.Path) -> None:
+    def end(cause: Exception | None = None) -> None:
+        with faults.explained(epath.Path(tmp_path)):
+            if cause is None:
+                raise error
+            try:
+                raise error
+            finally:  # closing fails, too, because of it
+                raise cause
+
+    for cause in (None, RuntimeError("closing failed")):
+        with pytest.raises(UserError, match=sentence) as raised:
+            end(cause)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_mistake_in_the_program_is_shown_whole(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(KeyError, match="mistake"), faults.explained(epath.Path(tmp_path)):
+        raise KeyError("mistake")
+
+
+def recipe(tiny: Recipe) -> ConfigDict:
+    config = tiny(common.stage("head", train="predictions", epochs=2))
+    config.checkpoint_every_steps = 2
+    config.log_every_steps = 1
+    return config
+
+
+def goes_on(tiny: Recipe, workdir: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.clear()
+    with caplog.at_level("INFO", "efficientnet"):
+        assert run(recipe(tiny), str(workdir))["status"] == "finished"
+    assert any("resuming after step" in message for message in caplog.messages)
+    assert not any("damaged" in message for message in caplog.messages)
+
+
+def fail_at(step: int, action: Callable[[], None]) -> Callable[..., None]:
+    """A `Trainer._write` that does something first, from a step on."""
+    original = Trainer._write
+
+    def write(self: Trainer, split: str, scalars: Mapping[str, Any]) -> None:
+        if self.progress.global_step >= step:
+            action()
+        original(self, split, scalars)
+
+    return write
+
+
+def test_a_full_disk(
+    tiny: Recipe,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    original = Checkpoints.save_latest
+
+    def full(self: Checkpoints, step: int, *arguments: Any) -> None:
+        if step > 5:
+            raise os_error(errno.ENOSPC, "x")
+        original(self, step, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save_latest", full)
+        with pytest.raises(UserError, match="the disk is full: make room, the last checkpoint is"):
+            run(recipe(tiny), str(tmp_path))
+    goes_on(tiny, tmp_path, caplog)
+
+
+def test_a_thread_that_dies(
+    tiny: Recipe,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    original = metric_writers.SummaryWriter.write_scalars
+
+    def dying(self: Any, step: int, scalars: Any) -> None:
+        if step > 5:
+            raise RuntimeError("killed by the operator")
+        original(self, step, scalars)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metric_writers.SummaryWriter, "write_scalars", dying)
+        with pytest.raises(UserError, match=r"writing the curves below .* operator"):
+            run(recipe(tiny), str(tmp_path))
+    goes_on(tiny, tmp_path, caplog)
+
+
+def test_memory_that_runs_out(
+    tiny: Recipe,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_write", fail_at(6, fail))
+        with pytest.raises(UserError, match="the device's memory is used up"):
+            run(recipe(tiny), str(tmp_path))
+    goes_on(tiny, tmp_path, caplog)
+
+
+def test_a_workdir_that_vanishes(
+    tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir = tmp_path / "run"
+    away = fail_at(3, lambda: shutil.rmtree(workdir, ignore_errors=True))
+    monkeypatch.setattr(Trainer, "_write", away)
+    with pytest.raises(UserError, match="has vanished: put it back"):
+        run(recipe(tiny), str(workdir))
+
+
+def test_a_workdir_that_cannot_be_made(
+    tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--workdir=.* can't be made"):
+        run(recipe(tiny), str(tmp_path / "file" / "run"))
