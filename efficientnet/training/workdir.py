@@ -32,10 +32,9 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
     Raises:
       UserError: the folder can't be made, or holds a run of another config.
     """
-    # Orbax wants an absolute path.
-    workdir = epath.Path(path).expanduser().resolve()
+    workdir = epath.Path(path)
     if not _in_bucket(workdir):
-        # Orbax takes no '..'.
+        # Orbax wants an absolute path without '..'.
         workdir = workdir.expanduser().resolve()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
