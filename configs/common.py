@@ -49,8 +49,8 @@ def get_config() -> ConfigDict:
     # Watching and saving.
     config.skip_steps = 0  # steps of a stage with a loss that is not finite to skip, not to stop at
     config.log_every_steps = 10  # steps between two points of the training curves
-    config.checkpoint_every_steps = 200  # steps between two checkpoints, besides every epoch's end
-    config.checkpoint_every_minutes = 10.0  # and minutes after the last one; 0 for steps alone
+    config.checkpoint_every_steps = 1000  # steps between two checkpoints, besides every epoch's end
+    config.checkpoint_every_minutes = 5.0  # and minutes after the last one; 0 for steps alone
     config.keep_checkpoints = 2  # the latest so many, besides the best weights of each stage
     config.lock()
     return config
