@@ -82,7 +82,9 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str)
         image = panel.imshow(
             np.ma.masked_equal(counts, 0), cmap="viridis_r", norm=LogNorm(1, max(counts.max(), 2))
         )
-        figure.colorbar(image, label="photos (logarithmic)")
+        ticks = mpl.ticker.LogLocator(subs=(1, 2, 5))
+        bar = figure.colorbar(image, ticks=ticks, format="%d", label="photos (logarithmic)")
+        bar.minorticks_off()
     if classes <= MAX_NAMED_CLASSES:
         panel.set_xticks(
             range(classes), class_names, rotation=45 if classes > 3 else 0, ha="center"
