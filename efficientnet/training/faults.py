@@ -40,8 +40,6 @@ def explained(workdir: epath.Path) -> Iterator[None]:
     """Turns what may happen to a run, other than a mistake in the program, into a `UserError`."""
     try:
         yield
-    except UserError:
-        raise  # already a sentence, whatever it came from
     except Exception as error:
         sentence = explain(error, workdir)
         if sentence is None:
@@ -52,7 +50,11 @@ def explained(workdir: epath.Path) -> Iterator[None]:
 def explain(error: BaseException, workdir: epath.Path) -> str | None:
     """Returns a sentence about an error, or None where there is nothing that a user could mend."""
     # What came first has caused the rest, such as a failure to close what had failed to write.
-    for cause in reversed(list(_chain(error))):
+    causes = list(reversed(list(_chain(error))))
+    for cause in causes:
+        if isinstance(cause, UserError):
+            return str(cause)
+    for cause in causes:
         sentence = _explain(cause, workdir)
         if sentence:
             return sentence
