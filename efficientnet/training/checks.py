@@ -3,6 +3,7 @@
 import jax
 from ml_collections import ConfigDict
 
+import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.training import monitoring, optimizer, schedules, stages
 from efficientnet.variants import get_variant
@@ -31,6 +32,8 @@ def check(config: ConfigDict) -> None:
                 f"config.{field} has {len(config[field])} values: expected one for each of the "
                 f"{config.channels} channels, or none to take those of the weights"
             )
+    for spec in (config.augment, config.preprocess):
+        input_pipeline.parse(spec)
     variant = get_variant(config.variant)
     for stage in config.stages:
         _check_numbers(stage)

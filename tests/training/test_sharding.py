@@ -27,9 +27,10 @@ def numbers(tree: object) -> list[float]:
 def test_eight_devices_and_one_give_the_same_result(
     tiny: Callable[..., ConfigDict], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Without warm-up or decay every step counts, and BatchNorm sees all devices' photos.
+    # BatchNorm sees all devices' photos. The rate is low because each step through BatchNorm over
+    # eight photos multiplies the rounding errors of the one before.
     config = tiny(
-        common.stage("all", train="all", epochs=1, schedule="constant", batch_norm="trained")
+        common.stage("all", train="all", epochs=1, learning_rate=1e-4, batch_norm="trained")
     )
     run(config, str(tmp_path / "eight"))
     one = Mesh(np.asarray(jax.devices()[:1]), ("data",))
