@@ -74,13 +74,14 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
     def _receive(self, number: signal.Signals) -> None:
         if self.requested:
             end_at_once(128 + number, f"\n{number.name} again: ending without saving")
-        self._requested.set()
         if self.safe:
             end_at_once(STOPPED, f"\n{number.name}: stopped; the same command resumes")
         print(f"\n{number.name}: saving after this step, then stopping", file=sys.stderr)
         self._timer = threading.Timer(PATIENCE_SECONDS, self._lose_patience)
         self._timer.daemon = True
         self._timer.start()
+        # Last, so that whoever leaves upon it finds the timer to cancel.
+        self._requested.set()
 
     def _lose_patience(self) -> None:
         if not self.saving:
