@@ -9,6 +9,7 @@ from clu.asynclib import AsyncError
 from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.training import workdir as workdir_module
 
 RESUME = "the last checkpoint is intact, and the same command resumes from it"
 DISK = {
@@ -89,7 +90,7 @@ def _explain(error: BaseException, workdir: epath.Path) -> str | None:
     if number in DISK:
         name = getattr(error, "filename", None) or workdir
         return f"{name} can't be written, {DISK[number]}"
-    if isinstance(error, OSError) and not _there(workdir):
+    if not _there(workdir):
         return f"the workdir {workdir} has vanished: put it back, then the same command resumes"
     if type(error).__module__.startswith("tensorflow"):
         return f"the photos can't be read any more: {RESUME} ({first})"
@@ -99,7 +100,8 @@ def _explain(error: BaseException, workdir: epath.Path) -> str | None:
 
 
 def _there(workdir: epath.Path) -> bool:
+    """Whether it is the folder that was locked; a save may have made another in its place."""
     try:
-        return bool(workdir.exists())
+        return workdir_module.is_in_bucket(workdir) or (workdir / workdir_module.LOCK).exists()
     except OSError:
         return False

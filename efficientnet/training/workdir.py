@@ -33,7 +33,7 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
       UserError: the folder can't be made, or holds a run of another config.
     """
     workdir = epath.Path(path)
-    if not _in_bucket(workdir):
+    if not is_in_bucket(workdir):
         # Orbax wants an absolute path without '..'.
         workdir = workdir.expanduser().resolve()
     try:
@@ -66,7 +66,7 @@ def locked(workdir: epath.Path) -> Iterator[None]:
     Raises:
       UserError: another process works in the folder.
     """
-    if not distributed.leads() or _in_bucket(workdir):
+    if not distributed.leads() or is_in_bucket(workdir):
         yield
         return
     path = workdir / LOCK
@@ -154,7 +154,8 @@ def finished_summary(workdir: epath.Path, config: ConfigDict) -> dict[str, Any] 
     return _read(path)
 
 
-def _in_bucket(path: epath.Path) -> bool:
+def is_in_bucket(path: epath.Path) -> bool:
+    """Whether a path is not on a disk."""
     return "://" in str(path)
 
 

@@ -21,8 +21,16 @@ from efficientnet.training import faults
 from efficientnet.training.checkpoints import Checkpoints
 from efficientnet.training.loop import Trainer
 from efficientnet.training.run import run
+from efficientnet.training.workdir import LOCK
 
 Recipe = Callable[..., ConfigDict]
+
+
+@pytest.fixture
+def locked(tmp_path: pathlib.Path) -> epath.Path:
+    """A workdir that is there: it holds its lock."""
+    (tmp_path / LOCK).write_text("")
+    return epath.Path(tmp_path)
 
 
 def os_error(number: int, name: str | None = None) -> OSError:
@@ -46,9 +54,9 @@ def os_error(number: int, name: str | None = None) -> OSError:
         (UserError("the sky is low"), "^the sky is low$"),
     ],
 )
-def test_a_fault_is_one_sentence(error: Exception, sentence: str, tmp_path: pathlib.Path) -> None:
+def test_a_fault_is_one_sentence(error: Exception, sentence: str, locked: epath.Path) -> None:
     def end(cause: Exception | None = None) -> None:
-        with faults.explained(epath.Path(tmp_path)):
+        with faults.explained(locked):
             if cause is None:
                 raise error
             try:
@@ -62,8 +70,8 @@ def test_a_fault_is_one_sentence(error: Exception, sentence: str, tmp_path: path
         assert "\n" not in str(raised.value)
 
 
-def test_a_mistake_in_the_program_is_shown_whole(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(KeyError, match="mistake"), faults.explained(epath.Path(tmp_path)):
+def test_a_mistake_in_the_program_is_shown_whole(locked: epath.Path) -> None:
+    with pytest.raises(KeyError, match="mistake"), faults.explained(locked):
         raise KeyError("mistake")
 
 
