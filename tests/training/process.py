@@ -19,7 +19,8 @@ import conftest
 
 if __name__ == "__main__":
     workdir, devices, *others = sys.argv[1:]
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
+    logging.getLogger("efficientnet").setLevel(logging.INFO)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", int(devices))
     try:

@@ -40,6 +40,11 @@ def start_two(workdir: pathlib.Path) -> list[subprocess.Popen[str]]:
     return [start(workdir, 2, address, 2, number) for number in range(2)]
 
 
+def wait_for_second_stage(process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    assert any("stage late" in line for line in process.stderr), "ended before its second stage"
+
+
 @pytest.mark.slow
 def test_two_processes_are_one(tmp_path: pathlib.Path) -> None:
     for processes in ([start(tmp_path / "one", 4)], start_two(tmp_path / "two")):
@@ -63,11 +68,7 @@ def test_two_processes_are_one(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_dying_process_ends_the_other(tmp_path: pathlib.Path, number: int) -> None:
     processes = start_two(tmp_path)
-    stderr = processes[number].stderr
-    assert stderr is not None
-    for line in stderr:
-        if "stage late" in line:
-            break
+    wait_for_second_stage(processes[number])
     processes[number].send_signal(signal.SIGKILL)
     _, said = processes[1 - number].communicate(timeout=PATIENCE)
     processes[number].communicate(timeout=PATIENCE)
@@ -78,11 +79,7 @@ def test_a_dying_process_ends_the_other(tmp_path: pathlib.Path, number: int) -> 
 @pytest.mark.slow
 def test_a_signal_to_one_stops_both_after_the_same_step(tmp_path: pathlib.Path) -> None:
     processes = start_two(tmp_path)
-    stderr = processes[1].stderr
-    assert stderr is not None
-    for line in stderr:
-        if "stage late" in line:
-            break
+    wait_for_second_stage(processes[1])
     processes[1].send_signal(signal.SIGTERM)
     said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
     assert [process.returncode for process in processes] == [75, 75], said
