@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import jax
 from etils import epath
 from ml_collections import ConfigDict
 
@@ -35,7 +36,8 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
     if summary:
         log.info("this run is finished: nothing is left to train")
     else:
-        with faults.explained(folder), workdir.locked(folder), Stop() as stop:
+        alone = jax.process_count() == 1
+        with faults.explained(folder), workdir.locked(folder), Stop(alone) as stop:
             summary = _train(config, folder, stop)
     log.info("%s", reporting.stage_table(summary["stages"]))
     log.info("results: %s, curves: tensorboard --logdir %s", folder / "report", folder)

@@ -25,13 +25,17 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
 
     Listening has a thread of its own, because the main one answers no signal while it compiles.
 
+    Args:
+      alone: no other process waits for this one.
+
     Attributes:
-      safe: all that is done so far is on the disk, so that the process may end at any time.
+      safe: all that is done so far is on the disk, so that a process that is alone may end.
       saving: the loop has noticed, and needs the time that a save takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, alone: bool = True) -> None:
         self._requested = threading.Event()
+        self._alone = alone
         self.safe = True
         self.saving = False
         self._handlers: dict[signal.Signals, Any] = {}
@@ -74,7 +78,7 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
     def _receive(self, number: signal.Signals) -> None:
         if self.requested:
             end_at_once(128 + number, f"\n{number.name} again: ending without saving")
-        if self.safe:
+        if self.safe and self._alone:
             end_at_once(STOPPED, f"\n{number.name}: stopped; the same command resumes")
         print(f"\n{number.name}: saving after this step, then stopping", file=sys.stderr)
         self._timer = threading.Timer(PATIENCE_SECONDS, self._lose_patience)

@@ -29,7 +29,7 @@ if __name__ == "__main__":
         VARIANTS["tiny"], SOURCES["tiny"] = conftest.VARIANT, conftest.tiny_source
         stages = (
             common.stage("head", train="predictions", epochs=1, learning_rate=1e-2),
-            common.stage("late", train="block6-", epochs=4, ema_decay=0.9),
+            common.stage("late", train="block6-", epochs=6, ema_decay=0.9),
         )
         config = conftest.tiny_recipe(*stages)
         config.checkpoint_every_steps = 2

@@ -40,9 +40,9 @@ def start_two(workdir: pathlib.Path) -> list[subprocess.Popen[str]]:
     return [start(workdir, 2, address, 2, number) for number in range(2)]
 
 
-def wait_for_second_stage(process: subprocess.Popen[str]) -> None:
+def wait_for(words: str, process: subprocess.Popen[str]) -> None:
     assert process.stderr is not None
-    assert any("stage late" in line for line in process.stderr), "ended before its second stage"
+    assert any(words in line for line in process.stderr), f"ended without saying {words!r}"
 
 
 @pytest.mark.slow
@@ -68,7 +68,7 @@ def test_two_processes_are_one(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_dying_process_ends_the_other(tmp_path: pathlib.Path, number: int) -> None:
     processes = start_two(tmp_path)
-    wait_for_second_stage(processes[number])
+    wait_for("stage late", processes[number])
     processes[number].send_signal(signal.SIGKILL)
     _, said = processes[1 - number].communicate(timeout=PATIENCE)
     processes[number].communicate(timeout=PATIENCE)
@@ -79,7 +79,8 @@ def test_a_dying_process_ends_the_other(tmp_path: pathlib.Path, number: int) -> 
 @pytest.mark.slow
 def test_a_signal_to_one_stops_both_after_the_same_step(tmp_path: pathlib.Path) -> None:
     processes = start_two(tmp_path)
-    wait_for_second_stage(processes[1])
+    wait_for("stage late", processes[1])
+    wait_for("validation", processes[1])
     processes[1].send_signal(signal.SIGTERM)
     said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
     assert [process.returncode for process in processes] == [75, 75], said
