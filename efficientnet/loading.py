@@ -1,10 +1,8 @@
-"""A pretrained network, ready to be asked, in one line."""
+"""A network, pretrained or trained here, in one line."""
 
-import dataclasses
-import functools
 import importlib.resources
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -13,62 +11,35 @@ import PIL.Image
 
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet
+from efficientnet.network import Network
 from efficientnet.variants import get_variant
-from efficientnet.weights import Preprocessing, load_pretrained
+from efficientnet.weights import load_pretrained
+
+if TYPE_CHECKING:
+    from efficientnet.training.trained import Run
 
 IMAGENET_CLASSES = 1000
 CROP = 0.875  # of the shorter side, as in the TPU reference implementation's evaluation
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """A network with its weights and the conventions that go with them.
-
-    Attributes:
-      module: the Flax module.
-      variables: its collections `params` and `batch_stats`.
-      preprocessing: mean and standard deviation per color on the scale from 0 to 255.
-      class_names: one for each logit.
-      resolution: pixels per side that the weights were trained at; any other works too.
-    """
-
-    module: EfficientNet
-    variables: dict[str, Any]
-    preprocessing: Preprocessing
-    class_names: tuple[str, ...]
-    resolution: int
-
-    @property
-    def channels(self) -> int:
-        """Colors of the images: 3, or 1 for gray."""
-        return len(self.preprocessing.mean)
-
-    def preprocess(self, images_uint8: np.ndarray | jax.Array) -> jax.Array:
-        """Normalizes images [N, H, W, C] with values from 0 to 255 to float32."""
-        mean = jnp.asarray(self.preprocessing.mean, jnp.float32)
-        std = jnp.asarray(self.preprocessing.std, jnp.float32)
-        return (jnp.asarray(images_uint8, jnp.float32) - mean) / std
-
-    def __call__(self, images_uint8: np.ndarray | jax.Array) -> jax.Array:
-        """Returns the logits [N, classes] of images [N, H, W, C] with values from 0 to 255."""
-        return self._apply(self.variables, self.preprocess(images_uint8))
-
-    @functools.cached_property
-    def _apply(self) -> Any:
-        return jax.jit(self.module.apply)
+PREPARATION = f"center_crop({CROP}, method='bicubic')"
 
 
 def load(weights: str, variant: str | None = None) -> Network:
-    """Loads a pretrained network.
+    """Loads a network, pretrained or trained here.
 
     Args:
       weights: 'noisy_student', 'imagenet', 'autoaugment', 'randaugment', 'advprop', 'lite',
-        'lite_wheel', or the path of a checkpoint in any known format.
+        'lite_wheel', the path of a checkpoint in any known format, or a run's workdir, of which
+        the last finished stage is taken.
       variant: such as 'b0'; a path doesn't need it.
 
     Raises:
-      UserError: as `weights.load_pretrained`.
+      UserError: as `weights.load_pretrained` or `training.trained.load_run`.
     """
+    run = _run(weights)
+    if run:
+        if variant not in (None, run.config.variant):
+            raise UserError(f"{weights} is a run of {run.config.variant}, not of {variant}")
+        return run
     pretrained = load_pretrained(weights, variant)
     row = get_variant(pretrained.variant)
     module = EfficientNet(
@@ -84,7 +55,18 @@ def load(weights: str, variant: str | None = None) -> Network:
         preprocessing=pretrained.preprocessing,
         class_names=class_names(pretrained.num_classes),
         resolution=row.resolution,
+        preparation=PREPARATION,
     )
+
+
+def _run(weights: str) -> "Run | None":
+    """Loads a run, if the path is that of one."""
+    if "://" not in weights and not pathlib.Path(weights).expanduser().is_dir():
+        return None
+    # Orbax takes its time, and pretrained weights don't need it.
+    from efficientnet.training import trained
+
+    return trained.load_run(weights) if trained.is_run(weights) else None
 
 
 def class_names(num_classes: int) -> tuple[str, ...]:

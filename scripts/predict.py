@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 import efficientnet
-from efficientnet.loading import Network, read_photo
+from efficientnet.loading import read_photo
+from efficientnet.network import Network
 from scripts import command_line
 
 SHOWN = 5

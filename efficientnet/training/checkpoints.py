@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # The best weights that the latest checkpoint knows of, and those that the next one will.
 KEEP_BEST = 2
+# Orbax's `read_only` would warn that it is.
+READING = {"create": False, "save_root_metadata": False}
 
 
 class DamagedError(Exception):
@@ -34,25 +36,13 @@ class Checkpoints:
     def __init__(self, folder: epath.Path, keep: int = 2) -> None:
         """Opens a folder, made if need be, of which the latest `keep` checkpoints stay."""
         self._folder = folder
-        self._latest = self._manager(
-            "latest", keep, arrays="state", texts=("progress", "checksums")
-        )
+        self._latest = _latest_manager(folder, max_to_keep=keep)
         self._best: dict[str, ocp.CheckpointManager] = {}
         self._state: Any = None
 
-    def _manager(
-        self, name: str, keep: int, arrays: str, texts: Sequence[str]
-    ) -> ocp.CheckpointManager:
-        handlers: dict[str, ocp.CheckpointHandler] = {arrays: ocp.StandardCheckpointHandler()}
-        handlers |= {text: ocp.JsonCheckpointHandler() for text in texts}
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep)
-        return ocp.CheckpointManager(self._folder / name, options=options, item_handlers=handlers)
-
     def _best_of(self, stage: str) -> ocp.CheckpointManager:
         if stage not in self._best:
-            self._best[stage] = self._manager(
-                f"best/{stage}", KEEP_BEST, arrays="variables", texts=("checksums",)
-            )
+            self._best[stage] = _best_manager(self._folder, stage, max_to_keep=KEEP_BEST)
         return self._best[stage]
 
     def resume(self) -> dict[str, Any] | None:
@@ -93,10 +83,8 @@ class Checkpoints:
 
     def _load(self, step: int) -> dict[str, Any]:
         """Returns a checkpoint's progress and keeps its state; raises `DamagedError`."""
-        self._state, progress = None, _read_json(self._latest, step, "progress")
-        saved = _read_json(self._latest, step, "checksums")
-        if saved.pop("progress", None) != checksums.of_json(progress):
-            raise DamagedError("the checksum of its progress is wrong")
+        self._state = None
+        progress, saved = _read_progress(self._latest, step)
         state = _read_tree(self._latest, step, "state", saved)
         best = progress["best"]
         if best:
@@ -110,12 +98,7 @@ class Checkpoints:
         return progress
 
     def _load_best(self, stage: str, step: int | None = None) -> Any:
-        manager = self._best_of(stage)
-        step = manager.latest_step() if step is None else step
-        if step is None or step not in manager.all_steps():
-            raise DamagedError("it is missing")
-        saved = _read_json(manager, step, "checksums")
-        return _read_tree(manager, step, "variables", saved)
+        return _read_best(self._best_of(stage), step)
 
     def _forget_best_after(self, stage: str, step: int) -> None:
         # Written by a killed run after its last checkpoint: this run will write them again.
@@ -166,13 +149,7 @@ class Checkpoints:
           UserError: they are damaged.
         """
         self._best_of(stage).wait_until_finished()
-        try:
-            return _placed(self._load_best(stage), like, f"the best weights of stage {stage!r}")
-        except DamagedError as error:
-            raise UserError(
-                f"the best weights of stage {stage!r} in {self._folder / 'best' / stage} are "
-                f"damaged ({error}): take a new --workdir, or put back a copy of this one"
-            ) from error
+        return _whole_best(self._best_of(stage), stage, like)
 
     def wait(self) -> None:
         """Waits until everything is written."""
@@ -199,6 +176,79 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
             best = checksums.named_leaves(checkpoints._load_best(stage))
             arrays |= {f"best/{stage}/{k}": v for k, v in best.items()}
     return arrays
+
+
+def read_progress(folder: epath.Path) -> dict[str, Any]:
+    """Returns the progress of the newest checkpoint that has a whole one, and changes nothing.
+
+    Unlike `Checkpoints`, this may look at a run that another process trains.
+
+    Raises:
+      UserError: there is none.
+    """
+    with contextlib.closing(_latest_manager(folder, **READING)) as manager:
+        for step in sorted(manager.all_steps(), reverse=True):
+            try:
+                return _read_progress(manager, step)[0]
+            except DamagedError as error:
+                log.warning("checkpoint %s is damaged: %s", folder / f"latest/{step}", error)
+    raise UserError(f"{folder / 'latest'} has no whole checkpoint: train on, with the same command")
+
+
+def read_best(folder: epath.Path, stage: str, like: Any) -> Any:
+    """Returns a stage's best variables in the structure of `like`, and changes nothing.
+
+    Raises:
+      UserError: they are damaged, or don't fit.
+    """
+    with contextlib.closing(_best_manager(folder, stage, **READING)) as manager:
+        return _whole_best(manager, stage, like)
+
+
+def _latest_manager(folder: epath.Path, **options: Any) -> ocp.CheckpointManager:
+    return _manager(folder / "latest", "state", ("progress", "checksums"), options)
+
+
+def _best_manager(folder: epath.Path, stage: str, **options: Any) -> ocp.CheckpointManager:
+    return _manager(folder / "best" / stage, "variables", ("checksums",), options)
+
+
+def _manager(
+    folder: epath.Path, arrays: str, texts: Sequence[str], options: Mapping[str, Any]
+) -> ocp.CheckpointManager:
+    handlers: dict[str, ocp.CheckpointHandler] = {arrays: ocp.StandardCheckpointHandler()}
+    handlers |= {text: ocp.JsonCheckpointHandler() for text in texts}
+    return ocp.CheckpointManager(
+        folder, options=ocp.CheckpointManagerOptions(**options), item_handlers=handlers
+    )
+
+
+def _read_progress(
+    manager: ocp.CheckpointManager, step: int
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Returns a checkpoint's progress, and the checksums of its arrays."""
+    progress = _read_json(manager, step, "progress")
+    saved = _read_json(manager, step, "checksums")
+    if saved.pop("progress", None) != checksums.of_json(progress):
+        raise DamagedError("the checksum of its progress is wrong")
+    return progress, saved
+
+
+def _read_best(manager: ocp.CheckpointManager, step: int | None = None) -> Any:
+    step = manager.latest_step() if step is None else step
+    if step is None or step not in manager.all_steps():
+        raise DamagedError("it is missing")
+    return _read_tree(manager, step, "variables", _read_json(manager, step, "checksums"))
+
+
+def _whole_best(manager: ocp.CheckpointManager, stage: str, like: Any) -> Any:
+    try:
+        return _placed(_read_best(manager), like, f"the best weights of stage {stage!r}")
+    except DamagedError as error:
+        raise UserError(
+            f"the best weights of stage {stage!r} in {manager.directory} are damaged ({error}): "
+            "take a new --workdir, or put back a copy of this one"
+        ) from error
 
 
 def _read_json(manager: ocp.CheckpointManager, step: int, item: str) -> dict[str, Any]:

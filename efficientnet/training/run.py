@@ -8,7 +8,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet import reporting
-from efficientnet.training import checks, distributed, experiment, faults, workdir
+from efficientnet.training import checks, distributed, experiment, faults, trained, workdir
 from efficientnet.training.loop import Trainer
 from efficientnet.training.signals import Stop
 
@@ -20,8 +20,8 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
 
     Args:
       config: a recipe, see configs/common.py.
-      path: the workdir, which gets `config.json`, `checkpoints/`, `tensorboard/`, `summary.json`
-        and `report/`.
+      path: the workdir, which gets `config.json`, `network.json`, `checkpoints/`, `tensorboard/`,
+        `summary.json` and `report/`.
 
     Returns:
       The content of `summary.json`.
@@ -46,7 +46,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
 
 def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]:
     prepared = experiment.prepare(config)
-    workdir.write_config(folder, config)
+    workdir.write_config(folder, config, trained.record(prepared))
     progress = Trainer(prepared, folder, stop).run()
     results = [{k: v for k, v in s.items() if k != "confusion"} for s in progress.finished]
     summary = {"status": "finished", "stages": results}

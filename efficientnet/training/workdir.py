@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from etils import epath
@@ -15,6 +15,7 @@ from efficientnet.errors import UserError
 from efficientnet.training import distributed
 
 CONFIG = "config.json"
+NETWORK = "network.json"
 SUMMARY = "summary.json"
 LOCK = ".lock"
 # Fields that change what is seen and saved, not what is computed.
@@ -32,10 +33,7 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
     Raises:
       UserError: the folder can't be made, or holds a run of another config.
     """
-    workdir = epath.Path(path)
-    if not is_in_bucket(workdir):
-        # Orbax wants an absolute path without '..'.
-        workdir = workdir.expanduser().resolve()
+    workdir = absolute(path)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -44,7 +42,7 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
         ) from error
     known = workdir / CONFIG
     if known.exists():
-        changes = differences(_read(known), json.loads(config.to_json()))
+        changes = differences(read_json(known), json.loads(config.to_json()))
         if changes:
             raise UserError(
                 f"{workdir} holds a run of another config ({'; '.join(changes)}): "
@@ -55,6 +53,12 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
             f"{workdir} has checkpoints but no {CONFIG} that says of what: take another --workdir"
         )
     return workdir
+
+
+def absolute(path: str) -> epath.Path:
+    """Returns a path as Orbax wants it, absolute and without '..'; in a bucket, as it is."""
+    folder = epath.Path(path)
+    return folder if is_in_bucket(folder) else folder.expanduser().resolve()
 
 
 @contextlib.contextmanager
@@ -90,13 +94,20 @@ def locked(workdir: epath.Path) -> Iterator[None]:
         yield
 
 
-def write_config(workdir: epath.Path, config: ConfigDict) -> None:
-    """Makes the folder that of this config; done only when training can really begin."""
+def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, Any]) -> None:
+    """Makes the folder that of this config; done only when training can really begin.
+
+    Args:
+      workdir: the run's folder.
+      config: its recipe.
+      network: what `trained.record` gives, for whoever loads the run without its data.
+    """
     if not distributed.leads():
         return
     try:
         # More is to be trained than the summary of a shorter run tells.
         (workdir / SUMMARY).unlink(missing_ok=True)
+        write_json(workdir / NETWORK, network)
         write_json(workdir / CONFIG, json.loads(config.to_json()))
     except OSError as error:
         raise UserError(
@@ -146,12 +157,12 @@ def write_json(path: epath.Path, content: Any) -> None:
 def finished_summary(workdir: epath.Path, config: ConfigDict) -> dict[str, Any] | None:
     """Returns the summary of a run that is done, else None; more to train means not done."""
     path = workdir / SUMMARY
-    if not path.exists():
+    if not path.exists() or not (workdir / NETWORK).exists():
         return None
-    known = _read(workdir / CONFIG)
+    known = read_json(workdir / CONFIG)
     if _length(known) != _length(json.loads(config.to_json())):
         return None
-    return _read(path)
+    return read_json(path)
 
 
 def is_in_bucket(path: epath.Path) -> bool:
@@ -163,7 +174,8 @@ def _length(config: dict[str, Any]) -> list[float]:
     return [stage["epochs"] for stage in config["stages"]]
 
 
-def _read(path: epath.Path) -> Any:
+def read_json(path: epath.Path) -> Any:
+    """Reads a JSON file of the folder; a damaged one is a `UserError`."""
     try:
         return json.loads(path.read_text())
     except ValueError as error:

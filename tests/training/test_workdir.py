@@ -48,14 +48,14 @@ def test_what_leaves_the_past_as_it_was_goes_on(
     tmp_path: pathlib.Path, change: Callable[[ConfigDict], None]
 ) -> None:
     folder = workdir.open_workdir(str(tmp_path), recipe())
-    workdir.write_config(folder, recipe())
+    workdir.write_config(folder, recipe(), {})
     workdir.write_json(folder / workdir.SUMMARY, {"status": "finished"})
     config = recipe()
     change(config)
     assert workdir.open_workdir(str(tmp_path), config) == folder
     finished = workdir.finished_summary(folder, config)
     assert (finished is not None) == (change is seen_and_saved)
-    workdir.write_config(folder, config)
+    workdir.write_config(folder, config, {})
     assert not (folder / workdir.SUMMARY).exists()
 
 
@@ -88,7 +88,7 @@ def test_what_would_change_the_result_is_refused(
     tmp_path: pathlib.Path, change: Callable[[ConfigDict], None], message: str
 ) -> None:
     folder = workdir.open_workdir(str(tmp_path), recipe())
-    workdir.write_config(folder, recipe())
+    workdir.write_config(folder, recipe(), {})
     config = recipe()
     change(config)
     with pytest.raises(UserError, match=message):

@@ -1,0 +1,135 @@
+"""A run's network, loaded from its workdir without its data."""
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from etils import epath
+from ml_collections import ConfigDict
+
+from efficientnet.errors import UserError
+from efficientnet.model import EfficientNet, init_variables
+from efficientnet.network import Network
+from efficientnet.training import checkpoints, workdir
+from efficientnet.variants import get_variant
+from efficientnet.weights import Preprocessing
+
+if TYPE_CHECKING:
+    from efficientnet.training.experiment import Experiment
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run(Network):
+    """A network and the run that trained it.
+
+    Attributes:
+      folder: the workdir.
+      config: the run's recipe.
+      stage: name of the stage whose best weights these are.
+    """
+
+    folder: epath.Path
+    config: ConfigDict
+    stage: str
+
+
+def record(experiment: "Experiment") -> dict[str, Any]:
+    """Returns as JSON what a run's network needs beside the config: `network.json`."""
+    return {
+        "class_names": list(experiment.data.class_names),
+        "resolution": experiment.resolution,
+        "padding": experiment.padding,
+        "bn_epsilon": experiment.bn_epsilon,
+        "mean": experiment.mean.tolist(),  # per channel, of values from 0 to 255
+        "std": experiment.std.tolist(),
+    }
+
+
+def is_run(path: str) -> bool:
+    """Whether a folder is the workdir of a run that has begun."""
+    folder = workdir.absolute(path)
+    return (folder / workdir.CONFIG).exists() and (folder / "checkpoints").exists()
+
+
+def load_run(path: str, stage: str | None = None) -> Run:
+    """Loads the best weights of a stage of a run, finished or still training.
+
+    Args:
+      path: the workdir.
+      stage: name of the stage; None takes the last finished one.
+
+    Raises:
+      UserError: the folder is no run's, the stage is unknown or has no weights yet, no stage is
+        finished, or the weights are damaged.
+    """
+    if not is_run(path):
+        raise UserError(f"{path} is no run's workdir: it has no {workdir.CONFIG} and checkpoints")
+    folder = workdir.absolute(path)
+    if not (folder / workdir.NETWORK).exists():
+        raise UserError(
+            f"{folder} has no {workdir.NETWORK}: it was begun by an older version, and the same "
+            "train.py command completes it"
+        )
+    config = _read_config(folder)
+    known = workdir.read_json(folder / workdir.NETWORK)
+    stage = _stage(folder, config, stage)
+    module = EfficientNet(
+        variant=get_variant(config.variant),
+        num_classes=len(known["class_names"]),
+        padding=known["padding"],
+        bn_epsilon=known["bn_epsilon"],
+        head_batch_norm=config.head_batch_norm,
+        dtype=jnp.dtype(config.dtype),
+    )
+    like = jax.eval_shape(
+        lambda key: init_variables(module, key, config.channels), jax.random.key(0)
+    )
+    return Run(
+        module=module,
+        variables=checkpoints.read_best(folder / "checkpoints", stage, like),
+        preprocessing=Preprocessing(tuple(known["mean"]), tuple(known["std"])),
+        class_names=tuple(known["class_names"]),
+        resolution=known["resolution"],
+        preparation=config.preprocess,
+        folder=folder,
+        config=config,
+        stage=stage,
+    )
+
+
+def _read_config(folder: epath.Path) -> ConfigDict:
+    config = ConfigDict(workdir.read_json(folder / workdir.CONFIG))
+    config.stages = tuple(ConfigDict(stage) for stage in config.stages)
+    return config
+
+
+def _stage(folder: epath.Path, config: ConfigDict, wanted: str | None) -> str:
+    """Returns the name of the stage to load."""
+    progress = checkpoints.read_progress(folder / "checkpoints")
+    if (folder / workdir.SUMMARY).exists():
+        finished = [stage.name for stage in config.stages]
+    else:
+        finished = [entry["name"] for entry in progress["finished"]]
+    if wanted is None:
+        if not finished:
+            first = config.stages[0].name
+            raise UserError(
+                f"no stage of {folder} is finished: train on with the same command, or take the "
+                f"best weights so far by --stage={first}"
+            )
+        return finished[-1]
+    names = [stage.name for stage in config.stages]
+    if wanted not in names:
+        raise UserError(f"{folder} has no stage {wanted!r}: expected one of {', '.join(names)}")
+    if wanted not in finished:
+        epochs = [entry["epoch"] for entry in progress["history"] if entry["stage"] == wanted]
+        if not epochs:
+            raise UserError(
+                f"stage {wanted!r} of {folder} has no weights yet: wait for its first epoch's end"
+            )
+        log.warning("stage %s is not finished: these are its best weights so far", wanted)
+    return wanted
