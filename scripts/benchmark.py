@@ -1,0 +1,74 @@
+"""Measures rates and memory against peers, in interleaved rounds; prints a line of JSON for each.
+
+    python scripts/benchmark.py train --variant=b0 --batch=16 --resolution=224 --peers=timm,keras
+
+train   the step of a stage that trains everything
+infer   the step that evaluates
+stages  the steps of infer, head (the classifier), blocks67 (from block 6 on) and all, by `stage`
+loop    the trainer and its evaluation on data that is ready, against the bare steps
+
+Each contender has a process of its own, which is warmed up and then told to run in turns. A line
+holds `mode`, `contender`, `images_per_second` (median over the rounds), `spread` (interquartile
+range), `relative` (the rate as a multiple of the others', median of ratios within each round),
+`peak_memory_mb` (of the whole process), `temporary_memory_mb` (of a compiled step: activations
+above all), `threads` and `versions`. The peers are in the extra 'oracles'.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from efficientnet.errors import UserError
+from efficientnet.variants import get_variant
+from scripts import command_line
+from scripts.benchmarks.contest import contest
+from scripts.benchmarks.modes import MODES, PEERS
+from scripts.benchmarks.workload import Setting
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments, measures, prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("mode", choices=MODES)
+    parser.add_argument("--variant", default="b0", help="default b0")
+    parser.add_argument("--batch", type=int, default=16, help="images a step, default 16")
+    parser.add_argument("--resolution", type=int, help="pixels, default the variant's own")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument(
+        "--batch-norm",
+        default="trained",
+        choices=("frozen", "statistics", "trained"),
+        help="of what trains, default trained as in the peers; recipes' own default is frozen",
+    )
+    parser.add_argument("--peers", default="", help="to compare with, of timm,keras")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender, default 7")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, default 2")
+    options = parser.parse_args(arguments)
+
+    variant = get_variant(options.variant)
+    peers = [name for name in options.peers.split(",") if name]
+    for name in peers:
+        if name not in PEERS:
+            raise UserError(f"--peers={options.peers}: expected some of {', '.join(PEERS)}")
+    setting = Setting(
+        options.variant,
+        options.batch,
+        options.resolution or variant.resolution,
+        options.dtype,
+        options.batch_norm,
+    )
+    for name in ("batch", "resolution", "rounds"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name}={value}: expected at least 1")
+    logging.basicConfig(format="%(message)s")
+    contenders = MODES[options.mode](peers)
+    for result in contest(contenders, setting, options.rounds, options.seconds):
+        command_line.print_json({"mode": options.mode, **vars(setting), **result})
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

@@ -1,0 +1,77 @@
+"""What each mode of the benchmark measures, and against which peers."""
+
+from collections.abc import Callable, Collection
+
+from efficientnet.errors import UserError
+from scripts.benchmarks.contest import Contender
+
+OURS = "efficientnet"
+TIMM: dict[str, dict[str, bool]] = {
+    "eager": {},
+    "channels_last": {"channels_last": True},
+    "compiled": {"channels_last": True, "compiled": True},
+    "bfloat16": {"channels_last": True, "bfloat16": True},
+    "bfloat16_compiled": {"channels_last": True, "bfloat16": True, "compiled": True},
+}
+KERAS = {"tensorflow": {"backend": "tensorflow"}, "jax": {"backend": "jax"}}
+PEERS = ("timm", "keras")
+
+
+def train(peers: Collection[str]) -> list[Contender]:
+    """The step of a stage that trains everything."""
+    ours = Contender(OURS, "scripts.benchmarks.ours:train", {"trains": "all"})
+    return [ours, *_peers(peers, "train")]
+
+
+def infer(peers: Collection[str]) -> list[Contender]:
+    """The step that evaluates."""
+    return [Contender(OURS, "scripts.benchmarks.ours:infer"), *_peers(peers, "infer")]
+
+
+def stages(peers: Collection[str]) -> list[Contender]:
+    """What the stages of a fine-tuning cost: all but `infer` are training steps."""
+    _no_peers("stages", peers)
+    trains = [
+        Contender(name, "scripts.benchmarks.ours:train", {"trains": name}, {"stage": name})
+        for name in ("head", "blocks67", "all")
+    ]
+    return [Contender("infer", "scripts.benchmarks.ours:infer", labels={"stage": "infer"}), *trains]
+
+
+def loop(peers: Collection[str]) -> list[Contender]:
+    """The trainer and its evaluation on data that is ready, against their bare steps."""
+    _no_peers("loop", peers)
+    return [
+        Contender("bare step", "scripts.benchmarks.ours:train", {"trains": "all"}),
+        Contender("loop", "scripts.benchmarks.loop:train"),
+        Contender("bare evaluation", "scripts.benchmarks.ours:infer"),
+        Contender("evaluation", "scripts.benchmarks.loop:evaluate"),
+    ]
+
+
+MODES: dict[str, Callable[[Collection[str]], list[Contender]]] = {
+    "train": train,
+    "infer": infer,
+    "stages": stages,
+    "loop": loop,
+}
+
+
+def _no_peers(mode: str, peers: Collection[str]) -> None:
+    if peers:
+        raise UserError(f"--peers={','.join(peers)}: {mode} compares this project with itself")
+
+
+def _peers(peers: Collection[str], function: str) -> list[Contender]:
+    contenders = []
+    if "timm" in peers:
+        contenders += [
+            Contender(f"timm {name}", f"scripts.benchmarks.timm_peer:{function}", how)
+            for name, how in TIMM.items()
+        ]
+    if "keras" in peers:
+        contenders += [
+            Contender(f"keras {backend}", f"scripts.benchmarks.keras_peer:{function}", how)
+            for backend, how in KERAS.items()
+        ]
+    return contenders

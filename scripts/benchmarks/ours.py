@@ -1,0 +1,131 @@
+"""This project's own steps, as the trainer compiles them."""
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import common
+from efficientnet.model import EfficientNet, init_variables
+from efficientnet.training import feed, metrics, optimizer, schedules, stages, steps
+from efficientnet.variants import get_variant
+from efficientnet.weights.conventions import MEAN_STD
+from scripts.benchmarks.workload import CLASSES, Setting, Workload, repeated
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+# What the measured stages train; the rest of their recipe is the same.
+TRAINS = {"head": "predictions", "blocks67": "block6-", "all": "all"}
+
+
+class Compiled(NamedTuple):
+    """A compiled step."""
+
+    step: Callable[[], jax.Array]  # runs it on the next state; returns something to wait for
+    executable: Any  # jax.stages.Compiled
+
+
+def train(setting: Setting, trains: str) -> Workload:
+    """A training step of a stage."""
+    return _workload(setting, train_step(setting, trains))
+
+
+def infer(setting: Setting) -> Workload:
+    """An evaluation step."""
+    return _workload(setting, eval_step(setting))
+
+
+def train_step(setting: Setting, trains: str) -> Compiled:
+    """Compiles the step of a stage, the key of `TRAINS`."""
+    variant = get_variant(setting.variant)
+    stage = recipe(trains, setting.batch_norm)
+    plan = stages.plan(stage)
+    schedule = schedules.make_schedule(stage, steps=1000, steps_per_epoch=1000)
+    transformation = optimizer.make_optimizer(stage, schedule, variant)
+    network = _network(setting)
+    step = steps.make_train_step(
+        network,
+        plan,
+        transformation,
+        mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
+        std=np.asarray(MEAN_STD.std, np.float32) * 255,
+        rng=jax.random.key(0),
+        objective=steps.Objective(label_smoothing=stage.label_smoothing),
+    )
+    variables = init_variables(network, jax.random.key(0))
+    sharding = feed.replicated(feed.data_mesh())
+    state = jax.device_put(steps.create_state(variables, transformation, plan), sharding)
+    (batch,) = feed.to_devices([random_batch(setting)], feed.data_mesh())
+    compiled = (
+        jax.jit(step, donate_argnums=0, out_shardings=sharding).lower(state, batch, 1.0).compile()
+    )
+
+    def run() -> jax.Array:
+        nonlocal state
+        state, loss = compiled(state, batch, 1.0)
+        return loss
+
+    return Compiled(run, compiled)
+
+
+def eval_step(setting: Setting) -> Compiled:
+    """Compiles the step that evaluates."""
+    network = _network(setting)
+    step = steps.make_eval_step(
+        network,
+        mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
+        std=np.asarray(MEAN_STD.std, np.float32) * 255,
+    )
+    sharding = feed.replicated(feed.data_mesh())
+    variables = jax.device_put(init_variables(network, jax.random.key(0)), sharding)
+    counted = jax.device_put(metrics.eval_metrics(CLASSES).empty(), sharding)
+    (batch,) = feed.to_devices([random_batch(setting)], feed.data_mesh())
+    compiled = jax.jit(step, out_shardings=sharding).lower(variables, counted, batch).compile()
+
+    def run() -> jax.Array:
+        nonlocal counted
+        counted = compiled(variables, counted, batch)
+        return jax.tree.leaves(counted)[0]
+
+    return Compiled(run, compiled)
+
+
+def recipe(trains: str, batch_norm: str) -> Any:
+    """The stage that is measured: SGD with momentum and label smoothing, as the peers' step."""
+    return common.stage(
+        trains, TRAINS[trains], epochs=1, optimizer="sgd", learning_rate=1e-4, batch_norm=batch_norm
+    )
+
+
+def random_batch(setting: Setting) -> dict[str, np.ndarray]:
+    """A batch of noise, as the input pipeline gives it."""
+    rng = np.random.default_rng(0)
+    size = setting.batch
+    shape = (size, setting.resolution, setting.resolution, 3)
+    return {
+        "image": rng.integers(0, 256, shape, np.uint8),
+        "label": rng.integers(0, CLASSES, size, np.int32),
+        "mask": np.ones(size, bool),
+        "index": np.arange(size),
+    }
+
+
+def threads() -> int:
+    """How many threads XLA computes with."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _network(setting: Setting) -> EfficientNet:
+    return EfficientNet(get_variant(setting.variant), CLASSES, dtype=jnp.dtype(setting.dtype))
+
+
+def _workload(setting: Setting, compiled: Compiled) -> Workload:
+    memory = compiled.executable.memory_analysis()
+    return Workload(
+        repeated(lambda: jax.block_until_ready(compiled.step()), setting.batch),
+        PACKAGES,
+        threads(),
+        {"temporary_memory_mb": round(memory.temp_size_in_bytes / 1e6, 1)},
+    )
