@@ -7,13 +7,15 @@ python scripts/convert_weights.py --list
 
 import argparse
 import dataclasses
-import pathlib
 import sys
 import time
 from collections.abc import Sequence
 
+from etils import epath
+
 from efficientnet import weights
 from efficientnet.errors import UserError
+from efficientnet.paths import bytes_of, is_in_bucket, user_path
 from efficientnet.weights import download, registry
 from scripts import command_line
 
@@ -24,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "source", nargs="?", help=f"a path, or one of {', '.join(registry.FAMILIES)}, lite_wheel"
     )
-    parser.add_argument("--output", type=pathlib.Path, help="the .safetensors to write")
+    parser.add_argument("--output", type=user_path, help="the .safetensors to write")
     parser.add_argument("--variant", help="such as b0; found out from a path when left away")
     parser.add_argument("--list", action="store_true", help="show what can be downloaded")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -49,9 +51,9 @@ def show_registry(as_json: bool) -> None:
         command_line.print_json(rows)
 
 
-def convert(source: str, variant: str | None, output: pathlib.Path, as_json: bool) -> None:
+def convert(source: str, variant: str | None, output: epath.Path, as_json: bool) -> None:
     """Reads, writes, reads back, and says what was done."""
-    if output.suffix != ".safetensors" or not output.parent.is_dir():
+    if output.suffix != ".safetensors" or not (is_in_bucket(output) or output.parent.is_dir()):
         raise UserError(
             f"can't write {output}: expected a name that ends in .safetensors, in a folder that is "
             "there"
@@ -60,9 +62,10 @@ def convert(source: str, variant: str | None, output: pathlib.Path, as_json: boo
     pretrained = weights.load_pretrained(source, variant)
     weights.save(pretrained, output)
     seconds = time.perf_counter() - start
+    size = bytes_of(output)
     result = {
         "output": str(output),
-        "bytes": output.stat().st_size,
+        "bytes": size,
         "variant": pretrained.variant,
         "family": pretrained.family,
         "source": pretrained.source,
@@ -81,7 +84,7 @@ def convert(source: str, variant: str | None, output: pathlib.Path, as_json: boo
         f"Normalizes (x - {list(pretrained.preprocessing.mean)}) / "
         f"{list(pretrained.preprocessing.std)}, pads {pretrained.padding}, "
         f"BatchNorm epsilon {pretrained.bn_epsilon}.\n"
-        f"Wrote {output} ({output.stat().st_size:,} bytes) and read it back unchanged, "
+        f"Wrote {output} ({size:,} bytes) and read it back unchanged, "
         f"in {seconds:.1f} s."
     )
     if as_json:

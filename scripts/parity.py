@@ -128,7 +128,7 @@ def save_torch(model: Any, form: str, path: pathlib.Path) -> pathlib.Path:
 
 
 def ask_timm(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarray) -> Answer:
-    """timm, by its name of the architecture."""
+    """timm, by its name of the architecture, or of the architecture and the weights' tag."""
     import timm
 
     model = timm.create_model(model_name)
@@ -139,7 +139,7 @@ def ask_timm(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarra
         return model.classifier(features), features
 
     logits, features = torch_answer(model, parts, config["mean"], config["std"], photos)
-    name = f"{model_name}.{config['tag']}"  # the tag tells the preprocessing
+    name = f"{config['architecture']}.{config['tag']}"  # the tag tells the preprocessing
     return save_torch(model, form, folder / name), logits, features
 
 
@@ -226,18 +226,18 @@ def published_keras(build: Any, path: pathlib.Path, shape: tuple[int, ...]) -> A
 
 
 def cases() -> list[Case]:
-    """Every comparison, each family in all of its variants and each kind of file at least once."""
+    """Every comparison: all networks that an oracle has weights of, every kind of file."""
     lite = [f"lite{i}" for i in range(5)]
     b = [f"b{i}" for i in range(9)]
-    result = [Case("timm", f"tf_efficientnet_{v}", v, "safetensors", ask_timm) for v in (*b, *lite)]
-    result += [
-        Case("timm", f"tf_efficientnet_{v}", v, form, ask_timm)
-        for v, form in (("b0", ".pth zip"), ("lite0", ".pth old"))
+    ported = [(f"tf_efficientnet_{v}", v, "safetensors") for v in (*b, "l2", *lite)]
+    ported += [
+        ("tf_efficientnet_b0.ap_in1k", "b0", "safetensors"),
+        ("tf_efficientnet_b0", "b0", ".pth zip"),
+        ("tf_efficientnet_lite0", "lite0", ".pth old"),
     ]
-    result += [
-        Case("timm", f"efficientnet_{v}", v, "safetensors", ask_timm)
-        for v in ("b0", "b1", "b2", "b3", "b4", "b5", "lite0")
-    ]
+    own = [(f"efficientnet_{v}", v, "safetensors") for v in (*b[:6], "lite0")]
+    own.append(("efficientnet_b0.ra4_e3600_r224_in1k", "b0", "safetensors"))
+    result = [Case("timm", model, v, form, ask_timm) for model, v, form in (*ported, *own)]
     result += [
         Case("torchvision", f"efficientnet_{v}", v, ".pth zip", ask_torchvision) for v in b[:8]
     ]

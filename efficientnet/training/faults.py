@@ -9,6 +9,7 @@ from clu.asynclib import AsyncError
 from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import is_in_bucket
 from efficientnet.training import workdir as workdir_module
 
 RESUME = "the last checkpoint is intact, and the same command resumes from it"
@@ -102,6 +103,6 @@ def _explain(error: BaseException, workdir: epath.Path) -> str | None:
 def _there(workdir: epath.Path) -> bool:
     """Whether it is the folder that was locked; a save may have made another in its place."""
     try:
-        return workdir_module.is_in_bucket(workdir) or (workdir / workdir_module.LOCK).exists()
+        return is_in_bucket(workdir) or (workdir / workdir_module.LOCK).exists()
     except OSError:
         return False

@@ -12,6 +12,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
+from efficientnet.paths import is_in_bucket
 from efficientnet.training import distributed
 
 CONFIG = "config.json"
@@ -163,11 +164,6 @@ def finished_summary(workdir: epath.Path, config: ConfigDict) -> dict[str, Any] 
     if _length(known) != _length(json.loads(config.to_json())):
         return None
     return read_json(path)
-
-
-def is_in_bucket(path: epath.Path) -> bool:
-    """Whether a path is not on a disk."""
-    return "://" in str(path)
 
 
 def _length(config: dict[str, Any]) -> list[float]:

@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import json
-import pathlib
 import re
 
 import numpy as np
+from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import is_in_bucket
 from efficientnet.weights.dialects import Dialect
 from efficientnet.weights.naming import KERAS, KERAS_NUMBERED, TIMM, TORCHVISION
 
@@ -40,13 +41,14 @@ class Conventions:
     bn_epsilon: float = 1e-3
 
 
-def hint_of(path: pathlib.Path) -> str:
+def hint_of(path: epath.Path) -> str:
     """The words by which checkpoints of the same shapes are told apart, in lower case.
 
     These are the last names of the path and, of a folder from timm's hub, what its `config.json`
     calls the model.
     """
-    words = list(path.absolute().parts[-4:])
+    whole = path if is_in_bucket(path) else path.absolute()
+    words = list(whole.parts[-4:])
     config = path.parent / "config.json"
     if config.is_file():
         with contextlib.suppress(ValueError, OSError):
@@ -57,7 +59,7 @@ def hint_of(path: pathlib.Path) -> str:
     return "/".join(words).lower()
 
 
-def conventions(dialect: Dialect, variant: str, hint: str, path: pathlib.Path) -> Conventions:
+def conventions(dialect: Dialect, variant: str, hint: str, path: epath.Path) -> Conventions:
     """Returns what goes with a checkpoint that doesn't say so itself.
 
     Args:
@@ -81,7 +83,7 @@ def conventions(dialect: Dialect, variant: str, hint: str, path: pathlib.Path) -
     return Conventions(PLUS_MINUS_ONE if adversarial else MEAN_STD)
 
 
-def _timm(variant: str, hint: str, path: pathlib.Path) -> Conventions:
+def _timm(variant: str, hint: str, path: epath.Path) -> Conventions:
     named = re.findall(r"(?<![a-z])(tf_)?efficientnet_(?:b\d|l2|lite\d)([._a-z0-9]*)", hint)
     if not named:
         raise UserError(

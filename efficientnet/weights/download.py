@@ -1,4 +1,7 @@
-"""Fetches archives into the cache: resumed when broken off, moved into place whole, checked."""
+"""Fetches archives into the cache: resumed when broken off, moved into place whole, checked.
+
+The cache is on a disk of this machine, never in a bucket.
+"""
 
 import http.client
 import os
@@ -8,8 +11,10 @@ import urllib.error
 import urllib.request
 
 import tqdm
+from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import is_in_bucket
 from efficientnet.weights import integrity
 from efficientnet.weights.registry import Download
 
@@ -20,15 +25,24 @@ RANGE_NOT_SATISFIABLE = 416
 
 
 def cache_directory() -> pathlib.Path:
-    """`EFFICIENTNET_CACHE`, or `efficientnet` in the user's cache directory."""
+    """`EFFICIENTNET_CACHE`, or `efficientnet` in the user's cache directory.
+
+    Raises:
+      UserError: `EFFICIENTNET_CACHE` is a bucket.
+    """
     chosen = os.environ.get("EFFICIENTNET_CACHE")
+    if chosen and is_in_bucket(epath.Path(chosen)):
+        raise UserError(
+            f"EFFICIENTNET_CACHE={chosen} is in a bucket: expected a folder of this machine; "
+            "weights in a bucket are given by their path"
+        )
     if chosen:
         return pathlib.Path(chosen).expanduser()
     caches = os.environ.get("XDG_CACHE_HOME")
     return (pathlib.Path(caches) if caches else pathlib.Path.home() / ".cache") / "efficientnet"
 
 
-def fetch(download: Download) -> pathlib.Path:
+def fetch(download: Download) -> epath.Path:
     """Returns the archive's path in the cache, after downloading it if it isn't there.
 
     The digest is checked against the known one, or else recorded the first time and checked from
@@ -47,13 +61,14 @@ def fetch(download: Download) -> pathlib.Path:
         part.replace(path)
     elif download.digest is not None:
         _check(path, download)
-    if not integrity.check(path):
-        integrity.record(path, integrity.digest_of(path))
-    return path
+    archive = epath.Path(path)
+    if not integrity.check(archive):
+        integrity.record(archive, integrity.digest_of(archive))
+    return archive
 
 
 def _check(path: pathlib.Path, download: Download) -> None:
-    digest = integrity.digest_of(path)
+    digest = integrity.digest_of(epath.Path(path))
     if digest != download.digest:
         path.unlink()
         raise UserError(

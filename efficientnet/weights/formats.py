@@ -1,9 +1,11 @@
 """Recognizes the format of a checkpoint by what it is, not by what it is called."""
 
-import contextlib
-import pathlib
-import tempfile
+import functools
+import mmap
 import zipfile
+from collections.abc import Callable
+
+from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.weights import (
@@ -15,15 +17,15 @@ from efficientnet.weights import (
     tf_checkpoint,
     torch_pickle,
 )
-from efficientnet.weights.checkpoint import Checkpoint
+from efficientnet.weights.checkpoint import Checkpoint, map_file
 
 START_BYTES = 64
 GZIP_MAGIC = b"\x1f\x8b"
 PICKLE_PROTOCOL = b"\x80"  # the first instruction of every pickle since protocol 2
-SINGLE_FILES = ("*.safetensors", "*.pth", "*.pt", "*.bin", "*.keras", "*.h5")
+SINGLE_FILES = (".safetensors", ".pth", ".pt", ".bin", ".keras", ".h5")
 
 
-def open_checkpoint(path: pathlib.Path) -> Checkpoint:
+def open_checkpoint(path: epath.Path) -> Checkpoint:
     """Opens a checkpoint of any known format.
 
     Args:
@@ -33,27 +35,25 @@ def open_checkpoint(path: pathlib.Path) -> Checkpoint:
     Raises:
       UserError: nothing there, or of no known format.
     """
-    prefix = tf_checkpoint.find_prefix(path)
-    if prefix is not None:
-        return tf_checkpoint.read(prefix)
     if path.is_dir():
-        files = sorted(file for pattern in SINGLE_FILES for file in path.glob(pattern))
-        if len(files) != 1:
-            found = ", ".join(file.name for file in files) or "none"
-            raise UserError(f"{path} should hold one checkpoint and holds {found}: name one")
-        path = files[0]
+        files = _files_below(path)
+        prefix = tf_checkpoint.find_prefix(files, str(path))
+        if prefix is not None:
+            return tf_checkpoint.read(path, prefix, files)
+        path = _only_file(path)
+    prefix_path = tf_checkpoint.prefix_of(path)
+    if prefix_path is not None:
+        files = {file.name: functools.partial(map_file, file) for file in path.parent.iterdir()}
+        return tf_checkpoint.read(prefix_path, prefix_path.name, files)
     if not path.exists():
         raise UserError(f"no checkpoint at {path}: expected a file, a folder or a TF prefix")
 
     with path.open("rb") as file:
         start = file.read(START_BYTES)
     if start.startswith(GZIP_MAGIC):
-        with tempfile.TemporaryDirectory(prefix="efficientnet-") as folder:
-            archive.unpack(path, pathlib.Path(folder))
-            # The maps of the files outlive their names.
-            return open_checkpoint(pathlib.Path(folder))
+        return _open_archive(path)
     if start.startswith(stored_zip.MAGIC):
-        with contextlib.closing(zipfile.ZipFile(path)) as content:
+        with path.open("rb") as file, zipfile.ZipFile(file) as content:
             is_keras = keras_hdf5.WEIGHTS_MEMBER in content.namelist()
         return keras_hdf5.read(path) if is_keras else torch_pickle.read(path)
     if hdf5.is_hdf5(start):
@@ -66,3 +66,29 @@ def open_checkpoint(path: pathlib.Path) -> Checkpoint:
         f"{path} is of no format known here: expected a TensorFlow checkpoint, .tar.gz, .pth, "
         ".safetensors, .h5 or .keras"
     )
+
+
+def _files_below(folder: epath.Path) -> dict[str, Callable[[], mmap.mmap]]:
+    files: dict[str, Callable[[], mmap.mmap]] = {}
+    for place, _, names in folder.walk():
+        for name in names:
+            file = place / name
+            files[file.relative_to(folder).as_posix()] = functools.partial(map_file, file)
+    return files
+
+
+def _only_file(folder: epath.Path) -> epath.Path:
+    files = sorted(file for file in folder.iterdir() if file.name.endswith(SINGLE_FILES))
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise UserError(f"{folder} should hold one checkpoint and holds {found}: name one")
+    return files[0]
+
+
+def _open_archive(path: epath.Path) -> Checkpoint:
+    contents = archive.unpack(path)
+    files = {name: functools.partial(contents.__getitem__, name) for name in contents}
+    prefix = tf_checkpoint.find_prefix(files, str(path))
+    if prefix is None:
+        raise UserError(f"{path} is an archive without a TensorFlow checkpoint: unpack it")
+    return tf_checkpoint.read(path, prefix, files)

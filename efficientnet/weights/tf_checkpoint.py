@@ -9,16 +9,21 @@ and a flipped bit there can make it ask for any amount of memory.
 import dataclasses
 import mmap
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.weights.checkpoint import Checkpoint, Tensor, map_file
+from efficientnet.weights.checkpoint import Checkpoint, Tensor
 from efficientnet.weights.crc32c import crc32c, masked
 
+# What there is to read, by path relative to the checkpoint's folder or archive.
+Files = Mapping[str, Callable[[], mmap.mmap]]
+
+LATEST = "checkpoint"  # the file that names the latest of several
 FOOTER_BYTES = 48
 TABLE_MAGIC = 0xDB4775248B80FB57
 BLOCK_TRAILER_BYTES = 5  # one byte of compression type, four of CRC
@@ -45,11 +50,12 @@ class _Entry:
     checksum: int
 
 
-def find_prefix(path: pathlib.Path) -> pathlib.Path | None:
-    """Finds the checkpoint that a path means: `PREFIX` stands for `PREFIX.index` and its data.
+def find_prefix(files: Files, folder: str) -> str | None:
+    """Finds the checkpoint among files: a prefix stands for `PREFIX.index` and its data.
 
     Args:
-      path: a prefix, its index or data file, or a folder that has one checkpoint in it or below.
+      files: everything in a folder and below.
+      folder: its name, for the error.
 
     Returns:
       The prefix, or None if there is none.
@@ -57,43 +63,51 @@ def find_prefix(path: pathlib.Path) -> pathlib.Path | None:
     Raises:
       UserError: several, and no file `checkpoint` that names one of them.
     """
-    if path.is_dir():
-        prefixes = sorted(index.with_suffix("") for index in path.rglob("*.index"))
-        if len(prefixes) <= 1:
-            return prefixes[0] if prefixes else None
-        latest = path / "checkpoint"
-        if latest.is_file():
-            first = latest.read_text("utf-8", errors="replace").partition("\n")[0]
-            name = first.partition(":")[2].strip(' "')
-            # The path may be one of the machine that wrote it.
-            named = [prefix for prefix in prefixes if prefix.name == pathlib.PurePath(name).name]
-            if len(named) == 1:
-                return named[0]
-        names = ", ".join(str(prefix.relative_to(path)) for prefix in prefixes)
-        raise UserError(f"{path} has several checkpoints ({names}): name one of them")
+    prefixes = sorted(name.removesuffix(".index") for name in files if name.endswith(".index"))
+    if len(prefixes) <= 1:
+        return prefixes[0] if prefixes else None
+    if LATEST in files:
+        first = files[LATEST]()[:].decode("utf-8", errors="replace").partition("\n")[0]
+        name = first.partition(":")[2].strip(' "')
+        # The path may be one of the machine that wrote it: only its last name counts.
+        last = pathlib.PurePosixPath(name).name
+        named = [prefix for prefix in prefixes if pathlib.PurePosixPath(prefix).name == last]
+        if len(named) == 1:
+            return named[0]
+    raise UserError(f"{folder} has several checkpoints ({', '.join(prefixes)}): name one of them")
+
+
+def prefix_of(path: epath.Path) -> epath.Path | None:
+    """The prefix that is meant by a prefix itself, its index or a data file, if it is there."""
     if path.suffix == ".index" or path.suffix.startswith(".data-"):
         path = path.with_suffix("")
     return path if path.with_name(path.name + ".index").is_file() else None
 
 
-def read(prefix: pathlib.Path) -> Checkpoint:
-    """Opens a checkpoint; its tensors stay in the data files until they are read."""
-    table = dict(_table(map_file(prefix.with_name(prefix.name + ".index"))))
+def read(path: epath.Path, prefix: str, files: Files) -> Checkpoint:
+    """Opens a checkpoint; its tensors stay in the data files until they are read.
+
+    Args:
+      path: what the checkpoint is called.
+      prefix: of its files' names.
+      files: of which these are some.
+    """
+    table = dict(_table(files[f"{prefix}.index"]()))
     header = _fields(table.pop(b""))
     shards = _integer(header, 1)
     if _integer(header, 2) != 0:
-        raise UserError(f"{prefix} was written on a big-endian machine: save it on another one")
+        raise UserError(f"{path} was written on a big-endian machine: save it on another one")
     if not 0 < shards <= len(table) + 1:
         raise ValueError(f"{shards} data files for {len(table)} tensors")
     data = []
     for shard in range(shards):
-        path = prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}")
-        if not path.is_file():
-            raise UserError(f"{prefix}.index has no data file {path.name} beside it: fetch it too")
-        data.append(map_file(path))
+        name = f"{prefix}.data-{shard:05d}-of-{shards:05d}"
+        if name not in files:
+            raise UserError(f"{path} has {prefix}.index but not {name}: fetch it too")
+        data.append(files[name]())
     entries = {key.decode("utf-8"): _entry(value) for key, value in table.items()}
     tensors = {name: _tensor(name, entry, data) for name, entry in entries.items()}
-    return Checkpoint(prefix, "TF1 checkpoint", tensors, checksummed=True)
+    return Checkpoint(path, "TF1 checkpoint", tensors, checksummed=True)
 
 
 def _tensor(name: str, entry: _Entry, data: list[mmap.mmap]) -> Tensor:

@@ -8,13 +8,13 @@ anywhere: what a pickle asks for is either one of the symbols listed here or ref
 import dataclasses
 import io
 import mmap
-import pathlib
 import pickletools
 from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
 import ml_dtypes
 import numpy as np
+from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.weights import stored_zip
@@ -92,7 +92,7 @@ class _Mark:
     """Start of a run of items on the stack."""
 
 
-def unpickle(file: BinaryIO, path: pathlib.Path) -> Any:
+def unpickle(file: BinaryIO, path: epath.Path) -> Any:
     """Evaluates one pickle up to its STOP, leaving `file` just behind it.
 
     Raises:
@@ -189,7 +189,7 @@ def _expect(value: Any, kind: type | tuple[type, ...]) -> Any:
     return value
 
 
-def _symbol(name: str, path: pathlib.Path) -> Symbol:
+def _symbol(name: str, path: epath.Path) -> Symbol:
     if name not in SYMBOLS:
         dotted = str(name).replace(" ", ".")
         raise UserError(
@@ -222,7 +222,7 @@ def _call(function: Any, arguments: tuple[Any, ...]) -> Any:
             raise ValueError(f"pickle calls {name}")
 
 
-def read(path: pathlib.Path) -> Checkpoint:
+def read(path: epath.Path) -> Checkpoint:
     """Opens a `.pth` file of either format; tensors stay in the file until they are read."""
     data = map_file(path)
     if data[:4] == stored_zip.MAGIC:
@@ -230,7 +230,7 @@ def read(path: pathlib.Path) -> Checkpoint:
     return _read_legacy(path, data)
 
 
-def _read_zip(path: pathlib.Path, data: mmap.mmap) -> Checkpoint:
+def _read_zip(path: epath.Path, data: mmap.mmap) -> Checkpoint:
     members = stored_zip.members(path, data)
     (pickle_name,) = (name for name in members if name.split("/")[1:] == ["data.pkl"])
     folder = pickle_name.split("/")[0]
@@ -245,7 +245,7 @@ def _read_zip(path: pathlib.Path, data: mmap.mmap) -> Checkpoint:
     return Checkpoint(path, "PyTorch zip", _tensors(top, load, path), checksummed=True)
 
 
-def _read_legacy(path: pathlib.Path, data: mmap.mmap) -> Checkpoint:
+def _read_legacy(path: epath.Path, data: mmap.mmap) -> Checkpoint:
     file = cast(BinaryIO, data)
     magic, protocol = unpickle(file, path), unpickle(file, path)
     if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL:
@@ -270,7 +270,7 @@ def _read_legacy(path: pathlib.Path, data: mmap.mmap) -> Checkpoint:
     return Checkpoint(path, "PyTorch old", _tensors(top, lambda s: views[s.key], path))
 
 
-def _records(top: Any, path: pathlib.Path) -> dict[str, TensorRecord]:
+def _records(top: Any, path: epath.Path) -> dict[str, TensorRecord]:
     state = _expect(top, dict)
     for key in STATE_DICT_KEYS:
         if isinstance(state.get(key), dict):
@@ -288,7 +288,7 @@ def _records(top: Any, path: pathlib.Path) -> dict[str, TensorRecord]:
 
 
 def _tensors(
-    top: Any, load: Callable[[Storage], np.ndarray], path: pathlib.Path
+    top: Any, load: Callable[[Storage], np.ndarray], path: epath.Path
 ) -> dict[str, Tensor]:
     def tensor(record: TensorRecord) -> Tensor:
         def read() -> np.ndarray:

@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 from checkpoint_files import WRITERS, leaves
+from etils import epath
 
 from efficientnet import weights
 from efficientnet.errors import UserError
@@ -89,7 +90,7 @@ def test_damaged_files(form, guarded, tmp_path, alarm):
     files = [path] if path.is_file() else sorted(path.glob("model.ckpt*"))
     contents = [file.read_bytes() for file in files]
     if guarded and form in UNGUARDED:
-        integrity.record(path, integrity.digest_of(path))
+        integrity.record(epath.Path(path), integrity.digest_of(epath.Path(path)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcomes = []
     for _ in range(FILES_PER_FORMAT):
