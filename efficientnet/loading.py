@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import PIL.Image
 
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet
@@ -19,8 +17,8 @@ if TYPE_CHECKING:
     from efficientnet.training.trained import Run
 
 IMAGENET_CLASSES = 1000
-CROP = 0.875  # of the shorter side, as in the TPU reference implementation's evaluation
-PREPARATION = f"center_crop({CROP}, method='bicubic')"
+# As in the TPU reference implementation's evaluation.
+PREPARATION = "center_crop(0.875, method='bicubic')"
 
 
 def load(weights: str, variant: str | None = None) -> Network:
@@ -75,28 +73,3 @@ def class_names(num_classes: int) -> tuple[str, ...]:
         return tuple(f"class {index}" for index in range(num_classes))
     names = importlib.resources.files("efficientnet.weights") / "imagenet_classes.txt"
     return tuple(names.read_text("utf-8").splitlines())
-
-
-def read_photo(path: pathlib.Path, resolution: int, channels: int) -> np.ndarray:
-    """Reads a photo and cuts out its middle, for evaluation.
-
-    The crop is a square of 0.875 of the shorter side, resized bicubically.
-
-    Returns:
-      uint8 [resolution, resolution, channels].
-
-    Raises:
-      UserError: there is no such file, or it is no image.
-    """
-    try:
-        with PIL.Image.open(path) as image:
-            photo = image.convert("RGB" if channels == 3 else "L")
-    except FileNotFoundError as error:
-        raise UserError(f"there is no photo {path}") from error
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is no image that can be read ({error})") from error
-    side = max(1, int(CROP * min(photo.size)))
-    left, top = ((length - side + 1) // 2 for length in photo.size)
-    box = (left, top, left + side, top + side)
-    square = photo.resize((resolution, resolution), PIL.Image.Resampling.BICUBIC, box=box)
-    return np.asarray(square).reshape(resolution, resolution, channels)

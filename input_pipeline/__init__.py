@@ -13,6 +13,7 @@ threads or processes, nor of where a run was restarted. Normalization happens on
 
 from input_pipeline.batches import Batches, eval_batches, train_batches
 from input_pipeline.cache import cache_in_memory
+from input_pipeline.photos import find_photos, photo_split
 from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
 from input_pipeline.spec import OPS, parse
 
@@ -24,8 +25,10 @@ __all__ = [
     "Split",
     "cache_in_memory",
     "eval_batches",
+    "find_photos",
     "hold_out",
     "load_source",
     "parse",
+    "photo_split",
     "train_batches",
 ]

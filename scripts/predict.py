@@ -1,59 +1,88 @@
-"""Says what is on photos, with pretrained weights and no training.
+"""Says what is on photos, with a run of train.py or with pretrained weights.
 
-python scripts/predict.py --weights=lite_wheel photo.jpg another.png
+python scripts/predict.py photo.jpg folder '2026/*.png' --workdir=runs/mine
+python scripts/predict.py photo.jpg --weights=lite_wheel
+python scripts/predict.py folder --workdir=runs/mine --format=csv --output=predictions.csv
+python scripts/predict.py folder --workdir=runs/mine --features=features.npz
+
+Photos are prepared as in the run's evaluation. Those that can't be read are named, and the exit
+status is then 1.
 """
 
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+
 import argparse
+import contextlib
 import pathlib
 import sys
 from collections.abc import Sequence
 
 import numpy as np
 
-import efficientnet
-from efficientnet.loading import read_photo
-from efficientnet.network import Network
-from scripts import command_line
-
-SHOWN = 5
+import input_pipeline
+from efficientnet.errors import UserError
+from efficientnet.inference import writing
+from efficientnet.inference.predicting import Predictions, best
+from scripts import command_line, networks
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parses the arguments, classifies the photos one after the other."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", nargs="+", type=pathlib.Path, metavar="IMAGE")
-    parser.add_argument("--weights", required=True, help="a word such as lite_wheel, or a path")
-    parser.add_argument("--variant", help="such as b0; found out from a path when left away")
+    """Parses the arguments and classifies the photos."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a glob")
+    networks.add_arguments(parser)
+    parser.add_argument("--top", type=int, default=5, metavar="K", help="classes shown of a photo")
+    parser.add_argument("--format", choices=writing.FORMATS, default="table")
+    parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="in place of stdout")
+    parser.add_argument(
+        "--features",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="also write what the classifier sees of each photo, to .npz or .parquet",
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
+    if args.top < 1:
+        raise UserError(f"--top={args.top} should be a positive number of classes")
+    if args.features:
+        writing.check_features_path(args.features)
+    paths = input_pipeline.find_photos(args.images)
+    network = networks.load(args)
 
-    network = efficientnet.load(args.weights, args.variant)
-    photos = [read_photo(path, network.resolution, network.channels) for path in args.images]
-    results = []
-    for path, photo in zip(args.images, photos, strict=True):
-        predictions = classify(network, photo)
-        results.append({"image": str(path), "predictions": predictions})
-        print(path)
-        for row in predictions:
-            print(f"  {row['probability']:6.1%}  {row['class']}")
+    results, names, features = [], [], []
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(_opened(args.output)) if args.output else sys.stdout
+        writer = writing.FORMATS[args.format](output)
+        predictions = Predictions(network, paths)
+        for answers in predictions:
+            for name, probabilities in zip(answers.names, answers.probabilities, strict=True):
+                result = {"image": name, "predictions": best(network, probabilities, args.top)}
+                writer.write(result)
+                if args.json:
+                    results.append(result)
+            if args.features:
+                names.extend(answers.names)
+                features.append(answers.features)
+    if features:
+        writing.write_features(args.features, names, np.concatenate(features))
     if args.json:
         command_line.print_json(results)
+    if predictions.skipped:
+        raise UserError(
+            f"{len(predictions.skipped)} of {len(paths)} files are no photos that can be read: "
+            f"{', '.join(predictions.skipped)}"
+        )
 
 
-def classify(network: Network, photo: np.ndarray) -> list[dict[str, object]]:
-    """The most probable classes of one photo [H, W, C], best first."""
-    (logits,) = np.asarray(network(photo[np.newaxis]), np.float64)
-    probabilities = np.exp(logits - logits.max())
-    probabilities /= probabilities.sum()
-    best = np.argsort(-probabilities, kind="stable")[:SHOWN]
-    return [
-        {
-            "index": int(index),
-            "class": network.class_names[index],
-            "probability": float(probabilities[index]),
-        }
-        for index in best
-    ]
+def _opened(path: pathlib.Path) -> contextlib.AbstractContextManager:
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise UserError(f"--output={path} can't be written ({error.strerror})") from error
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ class _Lines:
         sys.stderr.flush()
 
 
-def progress_line(title: str, images: int, done: int) -> tqdm:
+def progress_line(title: str, images: int, done: int, hidden: bool = False) -> tqdm:
     """Returns a tqdm bar over the photos of a stage, with rate and time left.
 
     It redraws itself on a terminal; elsewhere it prints a line every ten seconds.
@@ -125,6 +125,7 @@ def progress_line(title: str, images: int, done: int) -> tqdm:
         desc=title,
         total=images,
         initial=done,
+        disable=hidden,
         unit=" photos",
         file=sys.stderr if terminal else _Lines(),
         mininterval=0.2 if terminal else 10.0,

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import optax
 import pytest
-from conftest import tiny_source
 from ml_collections import ConfigDict
 
 import efficientnet
@@ -18,13 +17,16 @@ from efficientnet.training.loop import Trainer
 from efficientnet.training.run import run
 from efficientnet.training.trained import Run, load_run
 from input_pipeline.sources import SOURCES
+from input_pipeline.sources.split import Split
 
 Recipe = Callable[..., ConfigDict]
 
 
 @pytest.fixture
-def folder(tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """A finished run of two stages whose data are gone."""
+def finished(
+    tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[pathlib.Path, Split]:
+    """A finished run of two stages whose data are gone, and its test photos."""
     config = tiny(
         common.stage("head", train="predictions", epochs=1, learning_rate=1e-2),
         common.stage("late", train="block6-", epochs=1, learning_rate=1e-2, batch_norm="trained"),
@@ -34,14 +36,15 @@ def folder(tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     config.mean = (0.4, 0.5, 0.6)
     config.preprocess = "center_crop(0.8)"
     run(config, str(tmp_path))
+    test = SOURCES["tiny"]().splits["test"]
     monkeypatch.delitem(SOURCES, "tiny")
-    return tmp_path
+    return tmp_path, test
 
 
-def loss_of_test_photos(network: Run) -> float:
-    """The mean cross-entropy of the test photos, in nats."""
+def loss_of(network: Run, photos: Split) -> float:
+    """The mean cross-entropy of photos, in nats."""
     batches = input_pipeline.eval_batches(
-        tiny_source().splits["test"],
+        photos,
         batch_size=21,
         resolution=network.resolution,
         preprocess=network.preparation,
@@ -52,12 +55,13 @@ def loss_of_test_photos(network: Run) -> float:
     return float(np.mean(losses))
 
 
-def test_every_stage_says_what_the_run_measured(folder: pathlib.Path) -> None:
+def test_every_stage_says_what_the_run_measured(finished: tuple[pathlib.Path, Split]) -> None:
+    folder, photos = finished
     summary = json.loads((folder / "summary.json").read_text())
     measured = {s["name"]: s["metrics"]["test"]["loss"] for s in summary["stages"]}
     for stage, loss in measured.items():
         network = load_run(str(folder), stage)
-        assert loss_of_test_photos(network) == pytest.approx(loss, abs=1e-5)
+        assert loss_of(network, photos) == pytest.approx(loss, abs=1e-5)
         assert network.stage == stage
     assert measured["head"] != pytest.approx(measured["late"], abs=1e-3)
 
@@ -67,10 +71,11 @@ def test_every_stage_says_what_the_run_measured(folder: pathlib.Path) -> None:
     assert network.class_names == ("red", "green", "blue")
     assert network.resolution == 40
     assert network.config.stages[1].train == "block6-"
-    assert loss_of_test_photos(network) == pytest.approx(measured["late"], abs=1e-5)
+    assert loss_of(network, photos) == pytest.approx(measured["late"], abs=1e-5)
 
 
-def test_what_is_not_there_is_said(folder: pathlib.Path) -> None:
+def test_what_is_not_there_is_said(finished: tuple[pathlib.Path, Split]) -> None:
+    folder, _ = finished
     with pytest.raises(UserError, match="no stage 'all': expected one of head, late"):
         load_run(str(folder), "all")
     with pytest.raises(UserError, match="is a run of tiny, not of b0"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import efficientnet
-from efficientnet.loading import read_photo
+from efficientnet.inference.predicting import prepared
 
 CHECKPOINT = "noisy_student_efficientnet-b0"
 IMAGENET_LITE0_TOP1 = 176
@@ -71,12 +71,12 @@ def test_lite0_of_the_wheel_knows_imagenet(shared):
     folder = shared / "data" / "imagenet_sample"
     with (folder / "index.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    photos = [read_photo(folder / row["file"], network.resolution, 3) for row in rows]
+    batches = prepared(network, [str(folder / row["file"]) for row in rows], 50)
     labels = np.array([int(row["class_index"]) for row in rows])
     for row in rows[:3]:
         name = network.class_names[int(row["class_index"])]
         assert name.replace(" ", "_") == row["name"]
-    logits = np.concatenate([network(np.stack(photos[i : i + 50])) for i in range(0, 200, 50)])
+    logits = np.concatenate([network(batch["image"]) for batch in batches])
     best = np.argsort(-logits, axis=1)[:, :5]
     assert (best[:, 0] == labels).sum() >= IMAGENET_LITE0_TOP1
     assert (best == labels[:, None]).any(axis=1).sum() >= IMAGENET_LITE0_TOP5

@@ -60,7 +60,11 @@ def test_bad_input_is_one_sentence(tmp_path, capsys):
         (convert_weights.main, [str(text), f"--output={output}"], "no format known"),
         (convert_weights.main, [str(weights), f"--output={tmp_path}/no/x.safetensors"], "can't"),
         (convert_weights.main, [str(weights), f"--output={tmp_path}/x.pth"], "can't write"),
-        (predict.main, [f"--weights={weights}", str(text)], "is no image"),
+        (
+            predict.main,
+            [f"--weights={weights}", str(text)],
+            "1 of 1 files are no photos that can be read",
+        ),
         (predict.main, [f"--weights={weights}", str(tmp_path / "no.jpg")], "there is no photo"),
         (predict.main, [f"--weights={text}", str(text)], "no format known"),
     ):

@@ -1,0 +1,86 @@
+"""Predictions and features on their way to people and to other programs."""
+
+import abc
+import csv
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import numpy as np
+
+from efficientnet.errors import UserError
+
+Prediction = dict[str, Any]  # 'image', and 'predictions': rows of 'index', 'class', 'probability'
+
+
+class Writer(abc.ABC):
+    """Writes predictions one after the other."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    @abc.abstractmethod
+    def write(self, prediction: Prediction) -> None:
+        """Writes what is said of one photo."""
+
+
+class Table(Writer):
+    """For people: a photo's name, and below it a line for each class."""
+
+    def write(self, prediction: Prediction) -> None:
+        """See `Writer`."""
+        print(prediction["image"], file=self._file)
+        for row in prediction["predictions"]:
+            print(f"  {row['probability']:6.1%}  {row['class']}", file=self._file)
+
+
+class JsonLines(Writer):
+    """One JSON object a photo and line."""
+
+    def write(self, prediction: Prediction) -> None:
+        """See `Writer`."""
+        print(json.dumps(prediction), file=self._file)
+
+
+class Csv(Writer):
+    """One row a photo and class, under a line of titles."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file)
+        self._rows = csv.writer(file, lineterminator="\n")
+        self._rows.writerow(("image", "rank", "index", "class", "probability"))
+
+    def write(self, prediction: Prediction) -> None:
+        """See `Writer`."""
+        for rank, row in enumerate(prediction["predictions"], start=1):
+            self._rows.writerow((prediction["image"], rank, *row.values()))
+
+
+FORMATS: dict[str, type[Writer]] = {"table": Table, "jsonl": JsonLines, "csv": Csv}
+
+
+def check_features_path(path: pathlib.Path) -> None:
+    """Refuses a path that `write_features` couldn't serve, before the photos are read."""
+    if path.suffix not in (".npz", ".parquet"):
+        raise UserError(f"can't write features to {path}: expected a name in .npz or .parquet")
+    if path.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            raise UserError("parquet files need pyarrow: pip install '.[parquet]'") from None
+
+
+def write_features(path: pathlib.Path, names: Sequence[str], features: np.ndarray) -> None:
+    """Writes float32 [n, features] with the photos' names, as columns `image` and `features`."""
+    if path.suffix == ".npz":
+        np.savez(path, image=np.asarray(names, np.str_), features=features)
+        return
+    import pyarrow.parquet
+
+    values = pyarrow.array(features.reshape(-1))
+    columns = {
+        "image": pyarrow.array(list(names)),
+        "features": pyarrow.FixedSizeListArray.from_arrays(values, features.shape[1]),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)

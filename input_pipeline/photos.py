@@ -1,0 +1,41 @@
+"""Photos without labels, named on a command line."""
+
+import glob
+import pathlib
+from collections.abc import Sequence
+
+from efficientnet.errors import UserError
+from input_pipeline.sources.folders import EXTENSIONS
+from input_pipeline.sources.split import Split, from_files
+
+
+def find_photos(arguments: Sequence[str]) -> list[str]:
+    """Returns the paths of photos that files, folders (with all below) and globs stand for.
+
+    Raises:
+      UserError: an argument stands for none.
+    """
+    found: list[str] = []
+    for argument in arguments:
+        path = pathlib.Path(argument).expanduser()
+        if path.is_dir():
+            photos = [p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()]
+            if not photos:
+                raise UserError(
+                    f"there is no photo in {path}: expected files ending in "
+                    f"{', '.join(sorted(EXTENSIONS))}"
+                )
+        elif path.is_file():
+            photos = [path]
+        else:
+            photos = [pathlib.Path(p) for p in glob.glob(str(path), recursive=True)]
+            photos = [p for p in photos if p.is_file()]
+            if not photos:
+                raise UserError(f"there is no photo {argument}: check the path")
+        found.extend(sorted(map(str, photos)))
+    return found
+
+
+def photo_split(paths: Sequence[str]) -> Split:
+    """The photos as a split for `eval_batches`, all with the label 0."""
+    return from_files(pathlib.Path(), paths, [0] * len(paths))

@@ -1,0 +1,34 @@
+"""The arguments of commands that ask a network: a run of this program, or pretrained weights."""
+
+import argparse
+
+import efficientnet
+from efficientnet.errors import UserError
+from efficientnet.network import Network
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds --workdir with --stage, and --weights with --variant."""
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--workdir", metavar="RUN", help="a run of train.py")
+    network.add_argument("--weights", metavar="W", help="a word such as lite_wheel, or a path")
+    parser.add_argument("--stage", help="of the run; by default the last that is finished")
+    parser.add_argument("--variant", help="of the weights, such as b0; found out from a path")
+
+
+def load(args: argparse.Namespace) -> Network:
+    """Loads the network that the arguments name.
+
+    Raises:
+      UserError: they don't go together, or name none.
+    """
+    if args.weights:
+        if args.stage:
+            raise UserError("--stage goes with --workdir: weights have no stages")
+        return efficientnet.load(args.weights, args.variant)
+    if args.variant:
+        raise UserError("--variant goes with --weights: a run knows its own")
+    # Orbax takes its time, and pretrained weights don't need it.
+    from efficientnet.training.trained import load_run
+
+    return load_run(args.workdir, args.stage)
