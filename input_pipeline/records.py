@@ -1,8 +1,9 @@
 """Writes records, the few large files that the source 'records' reads: see `sources.records`."""
 
 import json
-import pathlib
 from collections.abc import Callable
+
+from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline import decode
@@ -16,7 +17,7 @@ JPEG_QUALITY = 95
 
 def write(
     source: Source,
-    directory: pathlib.Path,
+    directory: epath.Path,
     *,
     shorter_side: int | None = None,
     broken_limit: int = 0,
@@ -68,7 +69,7 @@ def write(
 def _write_shard(
     split: Split,
     indices: range,
-    path: pathlib.Path,
+    path: epath.Path,
     expected: dict[str, object],
     shorter_side: int | None,
     broken_limit: int,
@@ -125,7 +126,7 @@ def _shrink(encoded: tf.Tensor, shorter_side: int | None) -> tf.Tensor:
     return tf.cond(shorter > shorter_side, smaller, lambda: same)
 
 
-def _replace(path: pathlib.Path, content: bytes) -> None:
+def _replace(path: epath.Path, content: bytes) -> None:
     """Writes a file whole or not at all."""
     temporary = path.with_name(path.name + ".part")
     temporary.write_bytes(content)

@@ -9,12 +9,12 @@ Started again, it goes on where it was stopped. Train on the result with
 """
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
 
 import input_pipeline
 from efficientnet.errors import UserError
+from efficientnet.paths import user_path
 from input_pipeline import check, records
 from scripts import command_line
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("source", help=f"one of {', '.join(input_pipeline.SOURCES)}, or tfds:NAME")
     parser.add_argument("--directory", help="where the files are")
     parser.add_argument("--seed", type=int, default=0, help="of a test split not published")
-    parser.add_argument("--output", type=pathlib.Path, help="where to write the records")
+    parser.add_argument("--output", type=user_path, help="where to write the records")
     parser.add_argument(
         "--resize", type=int, metavar="PIXELS", help="shrink photos to this shorter side"
     )

@@ -5,7 +5,6 @@ python scripts/show_augmentations.py photo.jpg --output=grid.png \
 """
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ import numpy as np
 
 import input_pipeline
 from efficientnet.errors import UserError
+from efficientnet.paths import user_path
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import from_encoded
 from scripts import command_line
@@ -21,9 +21,9 @@ from scripts import command_line
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and writes the grid."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("image", type=pathlib.Path)
+    parser.add_argument("image", type=user_path)
     parser.add_argument("--augment", required=True, help="operations in reading order")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="a .png to write")
+    parser.add_argument("--output", type=user_path, required=True, help="a .png to write")
     parser.add_argument("--resolution", type=int, default=224, help="of each variant, pixels")
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--columns", type=int, default=8)

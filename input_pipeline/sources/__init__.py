@@ -2,10 +2,10 @@
 
 import functools
 import inspect
-import pathlib
 from collections.abc import Callable
 
 from efficientnet.errors import UserError
+from efficientnet.paths import user_path
 from input_pipeline.sources import (
     elpv,
     folders,
@@ -51,7 +51,7 @@ def load_source(name: str, directory: str | None = None, seed: int = 0) -> Sourc
     accepted = inspect.signature(load).parameters
     arguments: dict[str, object] = {"seed": seed} if "seed" in accepted else {}
     if directory and "directory" in accepted:
-        path = pathlib.Path(directory).expanduser()
+        path = user_path(directory)
         if not path.is_dir() and not (name == "manifest" and path.is_file()):
             raise UserError(f"no directory {path} for data source {name!r}: check the path")
         arguments["directory"] = path

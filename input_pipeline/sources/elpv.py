@@ -7,7 +7,8 @@ keeps the proportions of defect probability and cell type.
 """
 
 import importlib.util
-import pathlib
+
+from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.split import Source, from_files, stratify
@@ -29,7 +30,7 @@ def load(seed: int = 0) -> Source:
             "the ELPV photos are missing, they come in the wheel elpv-dataset: "
             "pip install '.[demo]'"
         )
-    directory = pathlib.Path(next(iter(spec.submodule_search_locations))) / "data"
+    directory = epath.Path(next(iter(spec.submodule_search_locations))) / "data"
     table = directory / "labels.csv"
     if not table.is_file():
         raise UserError(f"the wheel elpv-dataset has no {table}: pip install '.[demo]' again")

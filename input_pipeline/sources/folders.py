@@ -10,8 +10,9 @@ folders.
 """
 
 import logging
-import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.split import Source, Split, from_files, stratify
@@ -23,7 +24,7 @@ SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test
 TEST_FRACTION = 0.2
 
 
-def load(directory: pathlib.Path, seed: int = 0) -> Source:
+def load(directory: epath.Path, seed: int = 0) -> Source:
     """Opens class folders.
 
     Raises:
@@ -34,7 +35,7 @@ def load(directory: pathlib.Path, seed: int = 0) -> Source:
     return load_as(directory.name, directory, class_names, seed)
 
 
-def split_roots(directory: pathlib.Path) -> dict[str, pathlib.Path]:
+def split_roots(directory: epath.Path) -> dict[str, epath.Path]:
     """The folders of the splits that are there, by split; without a train folder none."""
     roots = {
         split: directory / name
@@ -51,7 +52,7 @@ def split_roots(directory: pathlib.Path) -> dict[str, pathlib.Path]:
 
 def load_as(
     name: str,
-    directory: pathlib.Path,
+    directory: epath.Path,
     class_names: Sequence[str],
     seed: int,
     key: Callable[[str], str] = str,
@@ -80,7 +81,7 @@ def load_as(
     return Source(name, tuple(class_names), splits)
 
 
-def _folders(root: pathlib.Path) -> list[str]:
+def _folders(root: epath.Path) -> list[str]:
     names = sorted(
         path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
     )
@@ -90,8 +91,8 @@ def _folders(root: pathlib.Path) -> list[str]:
 
 
 def _split(
-    directory: pathlib.Path,
-    root: pathlib.Path,
+    directory: epath.Path,
+    root: epath.Path,
     class_names: Sequence[str],
     key: Callable[[str], str],
 ) -> Split:
@@ -103,11 +104,7 @@ def _split(
                 f"the class folder {root / folder} is none of the {len(class_names)} classes "
                 f"({class_names[0]}, ...): rename or remove it"
             )
-        photos = sorted(
-            path.relative_to(directory).as_posix()
-            for path in (root / folder).rglob("*")
-            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-        )
+        photos = sorted(path.relative_to(directory).as_posix() for path in _photos(root / folder))
         if not photos:
             raise UserError(
                 f"no photo in the class folder {root / folder} ({', '.join(sorted(EXTENSIONS))}): "
@@ -116,3 +113,14 @@ def _split(
         names.extend(photos)
         labels.extend([label_of[key(folder)]] * len(photos))
     return from_files(directory, names, labels)
+
+
+def _photos(folder: epath.Path) -> Iterator[epath.Path]:
+    """The photos in a folder and below; nothing is asked about each photo, for buckets' sake."""
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() in EXTENSIONS:
+            yield path
+        elif path.is_dir():
+            yield from _photos(path)

@@ -10,8 +10,9 @@ stand for themselves. Without splits a fifth of the photos becomes the test spli
 
 import csv
 import json
-import pathlib
 from collections.abc import Iterator
+
+from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.folders import TEST_FRACTION
@@ -22,7 +23,7 @@ NAMES_FILE = "class_names.txt"
 SPLITS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
 
 
-def load(directory: pathlib.Path, seed: int = 0) -> Source:
+def load(directory: epath.Path, seed: int = 0) -> Source:
     """Opens a table, or the folder of a manifest.csv or manifest.jsonl.
 
     Raises:
@@ -51,7 +52,7 @@ def load(directory: pathlib.Path, seed: int = 0) -> Source:
     return Source(table.stem, tuple(class_names), opened)
 
 
-def _find(directory: pathlib.Path) -> pathlib.Path:
+def _find(directory: epath.Path) -> epath.Path:
     found = [directory / name for name in TABLES if (directory / name).is_file()]
     if len(found) != 1:
         raise UserError(
@@ -60,10 +61,10 @@ def _find(directory: pathlib.Path) -> pathlib.Path:
     return found[0]
 
 
-def _rows(table: pathlib.Path) -> Iterator[tuple[str, str, str, str]]:
+def _rows(table: epath.Path) -> Iterator[tuple[str, str, str, str]]:
     """Yields (place in the file, path, label, split or '')."""
     try:
-        text = table.read_text("utf-8-sig")
+        text = table.read_bytes().decode("utf-8-sig")
         if table.suffix == ".jsonl":
             records = [json.loads(line) for line in text.splitlines() if line.strip()]
             first = 1
@@ -86,9 +87,9 @@ def _rows(table: pathlib.Path) -> Iterator[tuple[str, str, str, str]]:
         yield place, path, label, SPLITS.get(split, "")
 
 
-def _class_names(names_file: pathlib.Path, labels: list[str]) -> list[str]:
+def _class_names(names_file: epath.Path, labels: list[str]) -> list[str]:
     if names_file.is_file():
-        lines = names_file.read_text("utf-8-sig").splitlines()
+        lines = names_file.read_bytes().decode("utf-8-sig").splitlines()
         return [line.strip() for line in lines if line.strip()]
     if all(_is_number(label) for label in labels):
         return [str(number) for number in range(max(map(int, labels)) + 1)]

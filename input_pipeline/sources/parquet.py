@@ -9,8 +9,9 @@ file's Hugging Face metadata, or text. The encoded photos are held in memory.
 """
 
 import json
-import pathlib
 from typing import Any
+
+from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.split import Source, from_encoded
@@ -20,7 +21,7 @@ IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
-def load(directory: pathlib.Path) -> Source:
+def load(directory: epath.Path) -> Source:
     """Opens the parquet files of train, test and validation.
 
     Raises:
@@ -35,7 +36,8 @@ def load(directory: pathlib.Path) -> Source:
         files = find(directory, split)
         if files:
             try:
-                parts = [pyarrow.parquet.read_table(file) for file in files]
+                contents = (pyarrow.BufferReader(file.read_bytes()) for file in files)
+                parts = [pyarrow.parquet.read_table(content) for content in contents]
                 tables[split] = pyarrow.concat_tables(parts)
             except (OSError, pyarrow.ArrowInvalid) as error:
                 raise UserError(
@@ -69,17 +71,18 @@ def load(directory: pathlib.Path) -> Source:
     return Source(directory.name, tuple(class_names), splits)
 
 
-def find(directory: pathlib.Path, split: str) -> list[pathlib.Path]:
+def find(directory: epath.Path, split: str) -> list[epath.Path]:
     """The parquet files of one split, in order."""
     return sorted(
         path
         for folder in (directory, directory / "data")
-        for path in folder.glob("*.parquet")
-        if path.name.replace(".", "-").split("-")[0] == split
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if path.suffix == ".parquet" and path.name.replace(".", "-").split("-")[0] == split
     )
 
 
-def _columns(table: Any, directory: pathlib.Path) -> tuple[str, str]:
+def _columns(table: Any, directory: epath.Path) -> tuple[str, str]:
     image = [name for name in IMAGE_COLUMNS if name in table.column_names]
     label = [name for name in LABEL_COLUMNS if name in table.column_names]
     if not image or not label:

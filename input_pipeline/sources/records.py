@@ -10,19 +10,23 @@ that was stopped goes on where it was.
 
 import json
 import os
-import pathlib
+from collections.abc import Callable
+from typing import cast
 
 import numpy as np
+from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import bytes_of, is_in_bucket
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Source, Split
 
 INDEX = "index.json"
 PER_SHARD = 1000
+SPLITS = ("train", "validation", "test")
 
 
-def load(directory: pathlib.Path) -> Source:
+def load(directory: epath.Path) -> Source:
     """Opens records.
 
     Raises:
@@ -30,27 +34,33 @@ def load(directory: pathlib.Path) -> Source:
     """
     try:
         index = json.loads((directory / INDEX).read_text("utf-8"))
-    except (OSError, ValueError):
+        name, class_names, sizes = index["name"], index["class_names"], index["splits"]
+    except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
             f"no readable {INDEX} in {directory}: let scripts/prepare_data.py write it to the end"
         ) from None
-    splits = {split: _open(directory, split, size) for split, size in index["splits"].items()}
-    return Source(index["name"], tuple(index["class_names"]), splits)
+    for split in sizes:
+        if split not in SPLITS:
+            raise UserError(
+                f"{directory / INDEX} has a split {split!r}, expected {', '.join(SPLITS)}"
+            )
+    splits = {split: _open(directory, split, size) for split, size in sizes.items()}
+    return Source(name, tuple(class_names), splits)
 
 
-def _open(directory: pathlib.Path, split: str, size: int) -> Split:
+def _open(directory: epath.Path, split: str, size: int) -> Split:
     labels: list[int] = []
     names: list[str] = []
-    files: list[int] = []
+    shards: list[Callable[[int, int], bytes]] = []
     places = [np.zeros([0, 3], np.int64)]  # shard, start and length
     for number, path in enumerate(shard_paths(directory, split, size)):
         try:
             rows = json.loads(path.with_suffix(".json").read_text("utf-8"))["rows"]
-            files.append(os.open(path, os.O_RDONLY))
-        except (OSError, ValueError) as error:
+            shards.append(_reader(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} can't be read: prepare the records again ({error})") from None
         lengths = np.array([length for _, _, length in rows], np.int64)
-        if os.fstat(files[-1]).st_size != lengths.sum():
+        if bytes_of(path) != lengths.sum():
             raise UserError(f"{path} is cut off or changed: prepare the records again")
         labels.extend(label for label, _, _ in rows)
         names.extend(name for _, name, _ in rows)
@@ -60,7 +70,7 @@ def _open(directory: pathlib.Path, split: str, size: int) -> Split:
 
     def read_bytes(place: np.ndarray) -> bytes:
         shard, start, length = place
-        return os.pread(files[shard], length, start)
+        return shards[shard](start, length)
 
     def read(index: tf.Tensor) -> tf.Tensor:
         encoded = tf.numpy_function(read_bytes, [table[index]], tf.string, stateful=False)
@@ -69,7 +79,24 @@ def _open(directory: pathlib.Path, split: str, size: int) -> Split:
     return Split(np.asarray(labels, np.int32), names, read)
 
 
-def shard_paths(directory: pathlib.Path, split: str, size: int) -> list[pathlib.Path]:
+def _reader(path: epath.Path) -> Callable[[int, int], bytes]:
+    """A function of start and length that any thread may call."""
+    if is_in_bucket(path):
+
+        def read(start: int, length: int) -> bytes:
+            with path.open("rb") as file:
+                file.seek(start)
+                return cast(bytes, file.read(length))
+    else:
+        opened = os.open(path, os.O_RDONLY)
+
+        def read(start: int, length: int) -> bytes:
+            return os.pread(opened, length, start)
+
+    return read
+
+
+def shard_paths(directory: epath.Path, split: str, size: int) -> list[epath.Path]:
     """The files of a split that was given `size` photos."""
     count = max(1, -(-size // PER_SHARD))
     return [directory / f"{split}-{number:05d}-of-{count:05d}.bin" for number in range(count)]

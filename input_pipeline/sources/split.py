@@ -2,12 +2,13 @@
 
 import dataclasses
 import hashlib
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import is_in_bucket
 from input_pipeline.quiet_tensorflow import tf
 
 
@@ -52,25 +53,44 @@ class Source:
     splits: Mapping[str, Split]
 
 
-def from_files(directory: pathlib.Path, names: Sequence[str], labels: Sequence[int]) -> Split:
+def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int]) -> Split:
     """A split of files, named by their paths relative to `directory`.
 
     Raises:
-      UserError: a file is missing.
+      UserError: a path leaves the directory, or a file is missing.
     """
-    paths = [directory / name for name in names]
-    missing = [path for path in paths if not path.is_file()]
+    for name in names:
+        if name.startswith("/") or ".." in name.split("/") or "://" in name:
+            raise UserError(
+                f"{directory} lists the photo {name!r}, which is outside of it: expected a path "
+                "below it"
+            )
+    missing = _missing(directory, names)
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(paths)} photos are missing from {directory}, the first is "
-            f"{missing[0].relative_to(directory)}: complete the directory"
+            f"{len(missing)} of {len(names)} photos are missing from {directory}, the first is "
+            f"{missing[0]}: complete the directory"
         )
-    table = tf.constant([str(path).encode("utf-8", "surrogateescape") for path in paths], tf.string)
+    paths = [f"{directory}/{name}".encode("utf-8", "surrogateescape") for name in names]
+    table = tf.constant(paths, tf.string)
     return Split(
         labels=np.asarray(labels, np.int32),
         names=list(names),
         read=lambda index: tf.io.read_file(tf.gather(table, index)),
     )
+
+
+def _missing(directory: epath.Path, names: Sequence[str]) -> list[str]:
+    if not is_in_bucket(directory):
+        return [name for name in names if not (directory / name).is_file()]
+    # To list a folder is one request, to ask for each photo thousands.
+    there = {
+        f"{folder}{file.name}"
+        for folder in {name[: name.rfind("/") + 1] for name in names}
+        if (directory / folder).is_dir()
+        for file in (directory / folder).iterdir()
+    }
+    return [name for name in names if name not in there]
 
 
 def from_encoded(encoded: Sequence[bytes], names: Sequence[str], labels: Sequence[int]) -> Split:

@@ -15,12 +15,13 @@ Class folders, whose names have '/' replaced, in the label order of the devkit:
 Hugging Face's parquet files; see `parquet`.
 """
 
+import io
 import logging
-import pathlib
 from collections.abc import Iterable
 
 import numpy as np
 import scipy.io
+from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources import folders, parquet
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 FULL_SIZES = {"train": 8144, "test": 8041}
 
 
-def load(directory: pathlib.Path, seed: int = 0) -> Source:
+def load(directory: epath.Path, seed: int = 0) -> Source:
     """Opens the train and test photos; says so when it is not the full published set.
 
     Raises:
@@ -60,7 +61,7 @@ def _letters(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _devkit(directory: pathlib.Path) -> Source:
+def _devkit(directory: epath.Path) -> Source:
     meta = _find(directory, "cars_meta.mat")
     class_names = tuple(str(name) for name in _read(meta, "class_names"))
     splits = {}
@@ -80,7 +81,7 @@ def _devkit(directory: pathlib.Path) -> Source:
     return Source("stanford_cars", class_names, splits)
 
 
-def _one_table(directory: pathlib.Path) -> Source:
+def _one_table(directory: epath.Path) -> Source:
     table = directory / "cars_annos.mat"
     rows = _read(table, "annotations")
     class_names = tuple(str(name) for name in _read(table, "class_names"))
@@ -92,7 +93,7 @@ def _one_table(directory: pathlib.Path) -> Source:
     return Source("stanford_cars", class_names, splits)
 
 
-def _find(directory: pathlib.Path, name: str) -> pathlib.Path:
+def _find(directory: epath.Path, name: str) -> epath.Path:
     for folder in (directory, directory / "devkit", directory / "devkit" / "devkit"):
         if (folder / name).is_file():
             return folder / name
@@ -102,23 +103,25 @@ def _find(directory: pathlib.Path, name: str) -> pathlib.Path:
     )
 
 
-def _find_test_annotations(directory: pathlib.Path) -> pathlib.Path:
+def _find_test_annotations(directory: epath.Path) -> epath.Path:
     try:
         return _find(directory, "cars_test_annos_withlabels.mat")
     except UserError:
         return _find(directory, "cars_test_annos.mat")
 
 
-def _photo_folder(directory: pathlib.Path, name: str) -> pathlib.Path:
+def _photo_folder(directory: epath.Path, name: str) -> epath.Path:
     for folder in (directory / name / name, directory / name):
         if folder.is_dir():
             return folder
     raise UserError(f"no folder {name} in {directory}: Stanford Cars keeps its photos there")
 
 
-def _read(path: pathlib.Path, variable: str) -> np.ndarray:
+def _read(path: epath.Path, variable: str) -> np.ndarray:
     try:
-        return np.atleast_1d(scipy.io.loadmat(path, squeeze_me=True)[variable])
+        return np.atleast_1d(
+            scipy.io.loadmat(io.BytesIO(path.read_bytes()), squeeze_me=True)[variable]
+        )
     except KeyError:
         raise UserError(f"{path} has no {variable}: is it the file of the devkit?") from None
     except Exception as error:  # scipy raises many kinds on a file that isn't one
@@ -126,8 +129,8 @@ def _read(path: pathlib.Path, variable: str) -> np.ndarray:
 
 
 def _split(
-    directory: pathlib.Path,
-    annotations: pathlib.Path,
+    directory: epath.Path,
+    annotations: epath.Path,
     names: list[str],
     rows: Iterable[np.void],
     num_classes: int,

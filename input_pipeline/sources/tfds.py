@@ -5,7 +5,8 @@ encoded photos are held in memory.
 """
 
 import logging
-import pathlib
+
+from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.split import Source, from_encoded
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 
 
-def load(name: str, directory: pathlib.Path | None = None) -> Source:
+def load(name: str, directory: epath.Path | None = None) -> Source:
     """Opens a TFDS data set.
 
     Args:
