@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.folders import EXTENSIONS
-from input_pipeline.sources.split import Split, from_files
+from input_pipeline.sources.split import Split, from_paths
 
 
 def find_photos(arguments: Sequence[str]) -> list[str]:
@@ -38,4 +38,4 @@ def find_photos(arguments: Sequence[str]) -> list[str]:
 
 def photo_split(paths: Sequence[str]) -> Split:
     """The photos as a split for `eval_batches`, all with the label 0."""
-    return from_files(pathlib.Path(), paths, [0] * len(paths))
+    return from_paths(paths, paths, [0] * len(paths))

@@ -71,8 +71,12 @@ def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int
             f"{len(missing)} of {len(names)} photos are missing from {directory}, the first is "
             f"{missing[0]}: complete the directory"
         )
-    paths = [f"{directory}/{name}".encode("utf-8", "surrogateescape") for name in names]
-    table = tf.constant(paths, tf.string)
+    return from_paths([f"{directory}/{name}" for name in names], names, labels)
+
+
+def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]) -> Split:
+    """A split of files, wherever they are; nothing is checked."""
+    table = tf.constant([path.encode("utf-8", "surrogateescape") for path in paths], tf.string)
     return Split(
         labels=np.asarray(labels, np.int32),
         names=list(names),
