@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 import input_pipeline
-from efficientnet.training import feed, metrics, steps
+from efficientnet.training import feed, programs
 from efficientnet.training.experiment import Experiment
 from efficientnet.training.signals import Stop
 
@@ -23,11 +23,7 @@ class Evaluator:
         self._experiment = experiment
         # Processes that each stopped here when it heard of it would wait for each other.
         self._stop = stop if jax.process_count() == 1 else None
-        # Inference knows no dropout, so any stage's network will do.
-        model = experiment.model(experiment.config.stages[0])
-        step = steps.make_eval_step(model, mean=experiment.mean, std=experiment.std)
-        self._step = jax.jit(step, out_shardings=feed.replicated(experiment.mesh))
-        self._metrics = metrics.eval_metrics(model.num_classes)
+        self._step, self._metrics = programs.eval_program(experiment)
 
     def __call__(
         self, variables: Mapping[str, Any], split: input_pipeline.Split

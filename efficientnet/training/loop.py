@@ -2,12 +2,11 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 from clu.metrics import Collection
 from etils import epath
 from ml_collections import ConfigDict
@@ -18,8 +17,7 @@ from efficientnet.training import (
     feed,
     metrics,
     monitoring,
-    optimizer,
-    schedules,
+    programs,
     stages,
     steps,
 )
@@ -66,20 +64,16 @@ class Trainer:
 
     def _run_stage(self, stage: ConfigDict) -> None:
         progress, config, mesh = self.progress, self.config, self.experiment.mesh
-        plan = stages.plan(stage)
-        per_epoch = len(self.experiment.data.train) / config.batch_size
-        epoch_ends = schedules.epoch_ends(stage.epochs, per_epoch)
-        num_steps = max(epoch_ends)
-        schedule = schedules.make_schedule(stage, num_steps, per_epoch)
-        transformation = optimizer.make_optimizer(stage, schedule, self.experiment.variant)
-        state = self._place(self._create_state(stage, plan, transformation))
+        course = programs.course(self.experiment, stage)
+        plan, epoch_ends, num_steps = course.plan, course.epoch_ends, course.num_steps
+        state = self._place(programs.create_state(self._start_variables(stage), stage, course))
         if progress.step:
             state = self.checkpoints.restore_latest(like=state)
         experiment, self._validator = self.experiment, self._evaluator
         if stage.cached_copies:
             experiment = feature_cache.cached(experiment, state.variables, stage.cached_copies)
             self._validator = Evaluator(experiment, self._stop)
-        train_step = self._compiled_train_step(experiment, stage, plan, transformation)
+        train_step = programs.train_program(experiment, stage, course, progress.stage)
         log.info(
             "stage %s: %s parameters train, %s are frozen; %d steps",
             stage.name,
@@ -109,7 +103,7 @@ class Trainer:
                 line.update(config.batch_size)
                 if progress.step % config.log_every_steps == 0:
                     rates = {
-                        "learning_rate": float(schedule(progress.step - 1)) * rate_scale,
+                        "learning_rate": float(course.schedule(progress.step - 1)) * rate_scale,
                         "images_per_second": stopwatch.recent_rate(),
                     }
                     self._write("train", state.recent_metrics.compute() | rates)
@@ -138,13 +132,8 @@ class Trainer:
         if self._agenda.stops:
             raise Stopped(f"stopped after step {step}, which is saved; the same command resumes")
 
-    def _create_state(
-        self,
-        stage: ConfigDict,
-        plan: stages.Plan,
-        transformation: optax.GradientTransformation,
-    ) -> steps.TrainState:
-        """The state at a stage's first step, from what the stage before hands over."""
+    def _start_variables(self, stage: ConfigDict) -> Any:
+        """The weights that a stage starts from, from what the stage before hands over."""
         variables = self.experiment.variables
         if self.progress.stage:
             before = self.config.stages[self.progress.stage - 1]
@@ -153,40 +142,7 @@ class Trainer:
             else:
                 variables = self.checkpoints.restore_best(before.name, like=self._place(variables))
         self._last = None
-        variables = self._place(variables)
-        return steps.create_state(variables, transformation, plan, averaged=stage.ema_decay > 0)
-
-    def _compiled_train_step(
-        self,
-        experiment: Experiment,
-        stage: ConfigDict,
-        plan: stages.Plan,
-        transformation: optax.GradientTransformation,
-    ) -> Callable[..., tuple[steps.TrainState, jax.Array]]:
-        step = steps.make_train_step(
-            experiment.model(stage),
-            plan,
-            transformation,
-            mean=experiment.mean,
-            std=experiment.std,
-            objective=self._objective(stage),
-            rng=jax.random.fold_in(jax.random.key(self.config.seed), self.progress.stage),
-        )
-        return jax.jit(step, donate_argnums=0, out_shardings=self.sharding)
-
-    def _objective(self, stage: ConfigDict) -> steps.Objective:
-        data = self.experiment.data
-        weights = None
-        if stage.balance_classes:
-            weights = metrics.balancing_weights(data.train.labels, len(data.class_names))
-        return steps.Objective(
-            label_smoothing=stage.label_smoothing,
-            class_weights=weights,
-            mixup=stage.mixup,
-            cutmix=stage.cutmix,
-            micro_batches=stage.micro_batches,
-            ema_decay=stage.ema_decay,
-        )
+        return self._place(variables)
 
     def _place(self, tree: Any) -> Any:
         # Never an alias: the training step gives its input's memory to its output.

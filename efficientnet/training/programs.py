@@ -1,0 +1,90 @@
+"""The compiled functions of a run: the trainer runs them, estimates for a TPU only compile them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from clu.metrics import Collection
+from ml_collections import ConfigDict
+
+from efficientnet.training import feed, metrics, optimizer, schedules, stages, steps
+from efficientnet.training.experiment import Experiment
+
+
+class Course(NamedTuple):
+    """What a stage trains, for how long and how fast."""
+
+    plan: stages.Plan
+    epoch_ends: dict[int, int]  # which epoch ends at which step
+    schedule: optax.Schedule
+    transformation: optax.GradientTransformationExtraArgs
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole stage."""
+        return max(self.epoch_ends)
+
+
+def course(experiment: Experiment, stage: ConfigDict) -> Course:
+    """Returns what a stage of an experiment comes to."""
+    per_epoch = len(experiment.data.train) / experiment.config.batch_size
+    epoch_ends = schedules.epoch_ends(stage.epochs, per_epoch)
+    schedule = schedules.make_schedule(stage, max(epoch_ends), per_epoch)
+    transformation = optimizer.make_optimizer(stage, schedule, experiment.variant)
+    return Course(stages.plan(stage), epoch_ends, schedule, transformation)
+
+
+def create_state(
+    variables: Mapping[str, Any], stage: ConfigDict, course: Course
+) -> steps.TrainState:
+    """Returns the state at a stage's first step."""
+    averaged = stage.ema_decay > 0
+    return steps.create_state(variables, course.transformation, course.plan, averaged)
+
+
+def train_program(
+    experiment: Experiment, stage: ConfigDict, course: Course, number: int
+) -> Callable[..., tuple[steps.TrainState, jax.Array]]:
+    """Returns the jitted training step of a stage, which takes its state's memory.
+
+    Args:
+      experiment: gives the network and the devices.
+      stage: one of its config's stages.
+      course: of that stage.
+      number: of that stage, from 0; tells its random stream from the others'.
+    """
+    step = steps.make_train_step(
+        experiment.model(stage),
+        course.plan,
+        course.transformation,
+        mean=experiment.mean,
+        std=experiment.std,
+        objective=_objective(experiment, stage),
+        rng=jax.random.fold_in(jax.random.key(experiment.config.seed), number),
+    )
+    return jax.jit(step, donate_argnums=0, out_shardings=feed.replicated(experiment.mesh))
+
+
+def eval_program(experiment: Experiment) -> tuple[Callable[..., Collection], type[Collection]]:
+    """Returns the jitted evaluation step and the metrics that it adds to."""
+    # Inference knows no dropout, so any stage's network will do.
+    model = experiment.model(experiment.config.stages[0])
+    step = steps.make_eval_step(model, mean=experiment.mean, std=experiment.std)
+    program = jax.jit(step, out_shardings=feed.replicated(experiment.mesh))
+    return program, metrics.eval_metrics(model.num_classes)
+
+
+def _objective(experiment: Experiment, stage: ConfigDict) -> steps.Objective:
+    data = experiment.data
+    weights = None
+    if stage.balance_classes:
+        weights = metrics.balancing_weights(data.train.labels, len(data.class_names))
+    return steps.Objective(
+        label_smoothing=stage.label_smoothing,
+        class_weights=weights,
+        mixup=stage.mixup,
+        cutmix=stage.cutmix,
+        micro_batches=stage.micro_batches,
+        ema_decay=stage.ema_decay,
+    )
