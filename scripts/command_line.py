@@ -29,3 +29,11 @@ def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None =
 def print_json(result: Any) -> None:
     """Prints the one line that `--json` promises."""
     print(json.dumps(result), flush=True)
+
+
+def refuse_broken(skipped: Sequence[str], total: int) -> None:
+    """Fails, after all is done, for photos that could not be read."""
+    if skipped:
+        raise UserError(
+            f"{len(skipped)} of {total} files are no photos that can be read: {', '.join(skipped)}"
+        )

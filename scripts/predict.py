@@ -71,11 +71,7 @@ def main(arguments: Sequence[str]) -> None:
         writing.write_features(args.features, names, np.concatenate(features))
     if args.json:
         command_line.print_json(results)
-    if predictions.skipped:
-        raise UserError(
-            f"{len(predictions.skipped)} of {len(paths)} files are no photos that can be read: "
-            f"{', '.join(predictions.skipped)}"
-        )
+    command_line.refuse_broken(predictions.skipped, len(paths))
 
 
 def _opened(path: pathlib.Path) -> contextlib.AbstractContextManager:

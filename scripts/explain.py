@@ -1,0 +1,105 @@
+"""Shows where on photos a network sees a class, by Grad-CAM (Selvaraju et al. 2017).
+
+python scripts/explain.py photo.jpg --workdir=runs/mine --output=why.png
+python scripts/explain.py folder --workdir=runs/mine --class=daisy --output=explanations
+
+Each photo stands as the network sees it beside itself with the heat of a class laid over: of the
+most probable one, or of --class. A folder gets one picture a photo, a .png holds them all.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+
+import argparse
+import difflib
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import input_pipeline
+from efficientnet.errors import UserError
+from efficientnet.inference.explaining import Explanation, Explanations
+from efficientnet.network import Network
+from efficientnet.reporting import explanations as pictures
+from efficientnet.training.progress import progress_line
+from scripts import command_line, networks
+
+DPI = 100
+MAX_TOGETHER = 60  # photos that one picture has room for
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments and writes the pictures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a glob")
+    networks.add_arguments(parser)
+    parser.add_argument("--class", dest="name", help="whose heat to show")
+    parser.add_argument(
+        "--output", type=pathlib.Path, required=True, help="a .png, or a folder for many"
+    )
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args(arguments)
+    paths = input_pipeline.find_photos(args.images)
+    together = args.output.suffix == ".png"
+    if together and len(paths) > MAX_TOGETHER:
+        raise UserError(
+            f"{len(paths)} photos are too many for one picture: name a folder as --output"
+        )
+    network = networks.load(args)
+    label = None if args.name is None else _label(network, args.name)
+    try:
+        (args.output.parent if together else args.output).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output={args.output} can't be made ({error.strerror})") from error
+
+    results, kept = [], []
+    explanations = Explanations(network, paths, label)
+    taken: set[str] = set()
+    with progress_line("explain", len(paths), 0, hidden=together) as line:
+        for explanation in explanations:
+            picture = args.output if together else args.output / _free_name(explanation, taken)
+            results.append(
+                {
+                    "image": explanation.name,
+                    "class": network.class_names[explanation.label],
+                    "probability": explanation.probability,
+                    "picture": str(picture),
+                }
+            )
+            if together:
+                kept.append(explanation)
+            else:
+                pictures.draw([explanation], network.class_names).savefig(picture, dpi=DPI)
+            line.update()
+    if kept:
+        pictures.draw(kept, network.class_names).savefig(args.output, dpi=DPI)
+    if results:
+        print(f"wrote {args.output}")
+    if args.json:
+        command_line.print_json(results)
+    command_line.refuse_broken(explanations.skipped, len(paths))
+
+
+def _label(network: Network, name: str) -> int:
+    if name in network.class_names:
+        return network.class_names.index(name)
+    close = difflib.get_close_matches(name, network.class_names, n=5, cutoff=0.5)
+    known = close or network.class_names[:5]
+    raise UserError(f"no class is called {name!r}: perhaps {', '.join(known)}")
+
+
+def _free_name(explanation: Explanation, taken: set[str]) -> str:
+    stem, number = pathlib.Path(explanation.name).stem, 1
+    name = f"{stem}.png"
+    while name in taken:
+        number += 1
+        name = f"{stem}_{number}.png"
+    taken.add(name)
+    return name
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))
