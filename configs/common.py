@@ -51,6 +51,7 @@ def get_config() -> ConfigDict:
     config.log_every_steps = 10  # steps between two points of the training curves
     config.checkpoint_every_steps = 1000  # steps between two checkpoints, besides every epoch's end
     config.checkpoint_every_minutes = 5.0  # and minutes after the last one; 0 for steps alone
+    config.profile_steps = ""  # such as '10:20', the steps after 10 up to 20, to trace; '' for none
     config.keep_checkpoints = 2  # the latest so many, besides the best weights of each stage
     config.lock()
     return config

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.training import monitoring, optimizer, schedules, stages
+from efficientnet.training import monitoring, optimizer, profiling, schedules, stages
 from efficientnet.variants import get_variant
 
 DTYPES = ("float32", "bfloat16")
@@ -34,6 +34,7 @@ def check(config: ConfigDict) -> None:
             )
     for spec in (config.augment, config.preprocess):
         input_pipeline.parse(spec)
+    profiling.parse(config.profile_steps)
     variant = get_variant(config.variant)
     for stage in config.stages:
         _check_numbers(stage)

@@ -27,6 +27,7 @@ from efficientnet.training.curves import Curves
 from efficientnet.training.evaluation import Evaluator, Interrupted
 from efficientnet.training.experiment import Experiment
 from efficientnet.training.guards import LossGuard, check_first_epoch
+from efficientnet.training.profiling import Profiler
 from efficientnet.training.progress import Progress, Stopwatch, progress_line
 from efficientnet.training.signals import Stop, Stopped
 
@@ -51,13 +52,18 @@ class Trainer:
         self.progress = Progress.from_json(saved) if saved else Progress()
         progress = self.progress
         self.curves = Curves(workdir / "tensorboard", progress.global_step, progress.validated)
+        self._profiler = Profiler(self.config, workdir / "tensorboard")
         self._last: Any = None  # weights that the stage just finished ended with
 
     def run(self) -> Progress:
         """Trains the stages that are not finished, and returns the finished run's progress."""
         if self.progress.global_step:
             log.info("resuming after step %d", self.progress.global_step)
-        with contextlib.closing(self.checkpoints), contextlib.closing(self.curves):
+        with (
+            contextlib.closing(self.checkpoints),
+            contextlib.closing(self.curves),
+            contextlib.closing(self._profiler),
+        ):
             while self.progress.stage < len(self.config.stages):
                 self._run_stage(self.config.stages[self.progress.stage])
         return self.progress
@@ -100,6 +106,7 @@ class Trainer:
                 # The first step compiles, and is not timed.
                 guard.wait(at_most=IN_FLIGHT if stopwatch.running else 0)
                 stopwatch.step_done()
+                self._profiler.step_done(progress.global_step, loss)
                 line.update(config.batch_size)
                 if progress.step % config.log_every_steps == 0:
                     rates = {
