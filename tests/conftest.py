@@ -1,13 +1,18 @@
 """Every test sees eight CPU devices; tests on real photos find them at `../shared`."""
 
+import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import pytest
+from etils import epath
+from etils.epath import gpath, register
 
 jax.config.update("jax_num_cpu_devices", 8)
 
@@ -28,3 +33,54 @@ def shared() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"no real photos and goldens at {folder}: set EFFICIENTNET_SHARED to have them")
     return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Bucket:
+    """A bucket, which is TensorFlow's file system in memory.
+
+    It is no folder of this machine, and `ram://` goes through the same code of etils and TensorFlow
+    as `gs://` does: what opens a path in any other way doesn't find it.
+    """
+
+    root: epath.Path
+
+    def upload(self, path: pathlib.Path, name: str = "") -> epath.Path:
+        """Copies a file, or a folder with all below, to `name` or to its own."""
+        target = self.root / (name or path.name)
+        if path.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+            for child in path.iterdir():
+                self.upload(child, f"{name or path.name}/{child.name}")
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+        return target
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Iterator[Bucket]:
+    """A new and empty bucket; nothing may be written where the test runs."""
+    monkeypatch.setattr(gpath, "_URI_PREFIXES", (*gpath._URI_PREFIXES, "ram://"))
+    monkeypatch.setattr(gpath, "_URI_SCHEMES", gpath._URI_SCHEMES | {"ram"})
+    monkeypatch.setitem(gpath._URI_MAP_ROOT, "ram://", "/ram/")
+    backend = gpath.backend_lib.tf_backend
+    monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, "ram", backend)
+
+    opened = backend.open
+
+    def open_anew(path: str, mode: str) -> Any:
+        # Memory, unlike Google's buckets, appends to a file that is there.
+        if "w" in mode and backend.exists(path):
+            backend.remove(path)
+        return opened(path, mode)
+
+    monkeypatch.setattr(backend, "open", open_anew)
+    monkeypatch.setitem(register._URI_PREFIXES_TO_CLS, "ram://", gpath.PosixGPath)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    root = epath.Path(f"ram://{tmp_path.name}")
+    root.mkdir(parents=True, exist_ok=True)
+    yield Bucket(root)
+    assert not list(here.iterdir())  # a path that was taken for a relative one

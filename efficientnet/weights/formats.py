@@ -35,16 +35,18 @@ def open_checkpoint(path: epath.Path) -> Checkpoint:
     Raises:
       UserError: nothing there, or of no known format.
     """
+    prefix_path = tf_checkpoint.prefix_of(path)
+    if prefix_path is not None:
+        files: tf_checkpoint.Files = {
+            file.name: functools.partial(map_file, file) for file in path.parent.iterdir()
+        }
+        return tf_checkpoint.read(prefix_path, prefix_path.name, files)
     if path.is_dir():
         files = _files_below(path)
         prefix = tf_checkpoint.find_prefix(files, str(path))
         if prefix is not None:
             return tf_checkpoint.read(path, prefix, files)
         path = _only_file(path)
-    prefix_path = tf_checkpoint.prefix_of(path)
-    if prefix_path is not None:
-        files = {file.name: functools.partial(map_file, file) for file in path.parent.iterdir()}
-        return tf_checkpoint.read(prefix_path, prefix_path.name, files)
     if not path.exists():
         raise UserError(f"no checkpoint at {path}: expected a file, a folder or a TF prefix")
 

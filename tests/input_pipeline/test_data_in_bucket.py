@@ -1,0 +1,113 @@
+import json
+
+import numpy as np
+import pytest
+import scipy.io
+
+import input_pipeline
+from efficientnet.errors import UserError
+from input_pipeline import records
+from scripts import command_line, prepare_data
+
+
+def evaluated(source, split="train"):
+    """What the network sees of each photo, by name."""
+    examples = source.splits[split]
+    batches = input_pipeline.eval_batches(examples, batch_size=4, resolution=16)
+    return {
+        examples.names[index]: image.tobytes()
+        for batch in batches
+        for index, image in zip(
+            batch["index"][batch["mask"]], batch["image"][batch["mask"]], strict=True
+        )
+    }
+
+
+@pytest.fixture
+def layout(request, photo_folder, tmp_path):
+    """A folder in one of the layouts that may be in a bucket."""
+    folder = tmp_path / request.param
+    photos = sorted(photo_folder.iterdir())[:12]
+    names = [f"{'train' if i % 3 else 'test'}/{'ab'[i % 2]}/{p.name}" for i, p in enumerate(photos)]
+    for name, photo in zip(names, photos, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(photo.read_bytes())
+    if request.param == "manifest":
+        rows = [f"{name},{name.split('/')[1]},{name.split('/')[0]}" for name in names]
+        (folder / "manifest.csv").write_text("\n".join(["path,label,split", *rows]))
+    if request.param == "stanford_cars":
+        kind = [("class", "i4"), ("relative_im_path", "O"), ("test", "i4")]
+        rows = [("ab".index(n.split("/")[1]) + 1, n, int(n.startswith("test"))) for n in names]
+        content = {"annotations": np.array(rows, kind), "class_names": np.array(["a", "b"], "O")}
+        scipy.io.savemat(folder / "cars_annos.mat", content)
+    if request.param == "records":
+        records.write(input_pipeline.load_source("folders", str(folder)), folder)
+    if request.param == "parquet":
+        pyarrow = pytest.importorskip("pyarrow", reason="needs pip install '.[parquet]'")
+        from pyarrow import parquet
+
+        images = [photo.read_bytes() for photo in photos]
+        table = pyarrow.table({"image": images, "label": [i % 2 for i in range(12)]})
+        (folder / "data").mkdir()
+        parquet.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "layout", ["folders", "manifest", "stanford_cars", "records", "parquet"], indirect=True
+)
+def test_every_layout_is_read_from_a_bucket(layout, bucket):
+    here = input_pipeline.load_source(layout.name, str(layout))
+    there = input_pipeline.load_source(layout.name, str(bucket.upload(layout)))
+    assert there.class_names == here.class_names
+    assert there.splits.keys() == here.splits.keys()
+    for split in here.splits:
+        assert evaluated(there, split) == evaluated(here, split)
+        np.testing.assert_array_equal(there.splits[split].labels, here.splits[split].labels)
+
+
+@pytest.mark.parametrize("layout", ["folders"], indirect=True)
+def test_records_are_prepared_into_a_bucket(layout, bucket):
+    source = bucket.upload(layout)
+    output = bucket.root / "records"
+    arguments = ["folders", f"--directory={source}", f"--output={output}"]
+    assert command_line.run(prepare_data.main, arguments) == 0
+    prepared = input_pipeline.load_source("records", str(output))
+    assert evaluated(prepared) == evaluated(input_pipeline.load_source("folders", str(layout)))
+
+
+@pytest.mark.parametrize("layout", ["manifest"], indirect=True)
+def test_photos_that_a_bucket_lacks_are_counted(layout, bucket):
+    root = bucket.upload(layout)
+    (root / "train" / "a" / "04.jpg").unlink()
+    with pytest.raises(UserError, match=r"1 of 8 photos are missing .*first is train/a/04.jpg"):
+        input_pipeline.load_source("manifest", str(root))
+
+
+@pytest.mark.parametrize("path", ["../secret.jpg", "a/../../secret.jpg", "/etc/passwd", "gs://b/x"])
+@pytest.mark.parametrize("table", ["manifest.csv", "manifest.jsonl", "cars_annos.mat"])
+def test_no_path_in_a_table_leaves_its_folder(path, table, photo_folder, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "secret.jpg").write_bytes((photo_folder / "01.jpg").read_bytes())
+    if table == "cars_annos.mat":
+        kind = [("class", "i4"), ("relative_im_path", "O"), ("test", "i4")]
+        rows = np.array([(1, path, 0), (2, path, 1)], kind)
+        content = {"annotations": rows, "class_names": np.array(["a", "b"], "O")}
+        scipy.io.savemat(folder / table, content)
+    elif table == "manifest.csv":
+        (folder / table).write_text(f"path,label\n{path},a\n")
+    else:
+        (folder / table).write_text(json.dumps({"path": path, "label": "a"}))
+    name = "stanford_cars" if table == "cars_annos.mat" else "manifest"
+    with pytest.raises(UserError, match="which is outside of it"):
+        input_pipeline.load_source(name, str(folder))
+
+
+@pytest.mark.parametrize("layout", ["records"], indirect=True)
+def test_no_split_of_records_leaves_their_folder(layout):
+    index = json.loads((layout / "index.json").read_text())
+    index["splits"]["../../train"] = index["splits"].pop("train")
+    (layout / "index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=r"has a split '../../train', expected train"):
+        input_pipeline.load_source("records", str(layout))

@@ -1,0 +1,104 @@
+"""Whatever may be in a bucket is opened through etils' epath: who does otherwise is named here."""
+
+import ast
+import pathlib
+
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGES = ("efficientnet", "input_pipeline", "scripts", "configs")
+
+# What opens, lists or changes files of this machine alone; also all of `pathlib.Path`.
+MODULES = ("glob", "shutil", "tempfile", "os.path")
+OS_FUNCTIONS = (
+    "chmod",
+    "link",
+    "listdir",
+    "lstat",
+    "makedirs",
+    "mkdir",
+    "open",
+    "readlink",
+    "remove",
+    "removedirs",
+    "rename",
+    "renames",
+    "replace",
+    "rmdir",
+    "scandir",
+    "stat",
+    "symlink",
+    "truncate",
+    "unlink",
+    "walk",
+)
+FILES_OF_THIS_MACHINE = {
+    "efficientnet/loading.py": "asks whether weights are a local folder before it imports Orbax",
+    "efficientnet/paths.py": "the size of a local file, where is_in_bucket() said so",
+    "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
+    "input_pipeline/sources/records.py": "reads local shards without seeking, for many threads",
+    "input_pipeline/photos.py": "photos that a command line names, globs among them",
+    "efficientnet/inference/writing.py": "answers, which go where the command was given",
+    "scripts/predict.py": "answers, which go where the command was given",
+    "scripts/benchmarks/contest.py": "the log of a contender",
+    "scripts/benchmarks/loop.py": "a workdir for the time of a measurement",
+    "scripts/benchmarks/workload.py": "the kernel's account of memory",
+    "scripts/chaos.py": "starts processes and kills them; their workdirs live as long",
+    "scripts/parity.py": "files that other frameworks write, for the time of a comparison",
+    "scripts/sweep.py": "logs of processes, which a bucket can't take line by line",
+}
+
+
+def local_calls(tree):
+    """The names by which a module reaches for files of this machine."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="open")):
+                yield "open"
+            case ast.Attribute(value=ast.Name(id="pathlib"), attr="Path"):
+                yield "pathlib.Path"
+            case ast.Attribute(value=ast.Name(id="io"), attr="open"):
+                yield "io.open"
+            case ast.Attribute(value=ast.Name(id="os"), attr=name) if name in OS_FUNCTIONS:
+                yield f"os.{name}"
+            case ast.Attribute(value=ast.Name(id="os"), attr="path"):
+                yield "os.path"
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names if alias.name in MODULES)
+            case ast.ImportFrom(module=module, names=names):
+                imported = {alias.name for alias in names}
+                if module in MODULES:
+                    yield str(module)
+                elif module == "pathlib" and "Path" in imported:
+                    yield "pathlib.Path"
+                elif module == "os" and imported & {*OS_FUNCTIONS, "path"}:
+                    yield "os"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "with open(path) as file: pass",
+        "pathlib.Path(name)",
+        "from pathlib import Path",
+        "os.path.join(a, b)",
+        "from os import path",
+        "import glob",
+        "from shutil import rmtree",
+        "os.rename(a, b)",
+    ],
+)
+def test_a_plain_open_is_seen(line):
+    assert list(local_calls(ast.parse(line)))
+
+
+def test_only_named_files_open_anything_without_epath():
+    sources = [path for package in PACKAGES for path in (CHECKOUT / package).rglob("*.py")]
+    found = {
+        path.relative_to(CHECKOUT).as_posix(): sorted(calls)
+        for path in (*sources, CHECKOUT / "train.py")
+        if (calls := set(local_calls(ast.parse(path.read_text("utf-8")))))
+    }
+    unknown = {path: calls for path, calls in found.items() if path not in FILES_OF_THIS_MACHINE}
+    assert not unknown, "take efficientnet.paths.user_path, or name the reason above"
+    assert found.keys() == FILES_OF_THIS_MACHINE.keys()

@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+
+from configs import common
+from efficientnet.reporting import write_report
+from efficientnet.training import curves, workdir
+
+
+def test_a_workdir_in_a_bucket(bucket):
+    config = common.get_config()
+    config.stages = (common.stage("head", "predictions", epochs=1),)
+    folder = workdir.open_workdir(str(bucket.root / "runs" / "cars"), config)
+    with workdir.locked(folder):
+        workdir.write_config(folder, config, {"class_names": ["a", "b"]})
+    assert json.loads((folder / workdir.CONFIG).read_text())["batch_size"] == config.batch_size
+    assert workdir.finished_summary(folder, config) is None
+    workdir.write_json(folder / workdir.SUMMARY, {"status": "finished"})
+    assert workdir.open_workdir(str(folder), config) == folder
+    assert workdir.finished_summary(folder, config) == {"status": "finished"}
+    names = {workdir.CONFIG, workdir.SUMMARY, workdir.NETWORK}
+    assert {path.name for path in folder.iterdir()} == names
+
+
+def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
+    for first in (0, 2):
+        opened = curves.Curves(bucket.root / "tensorboard", first)
+        for step in range(first + 1, first + 4):
+            opened.write("train", step, {"loss": np.float32(step)})
+        opened.close()
+    points = curves.read(bucket.root / "tensorboard")
+    assert [step for step, _ in points["train/loss"]] == [1, 2, 3, 4, 5]
+
+
+def test_a_report_in_a_bucket(bucket):
+    metrics = {"top1": 0.5, "top3": 1.0, "top5": 1.0, "loss": 1.0}
+    history = [
+        {
+            "stage": "head",
+            "epoch": 1,
+            "train": metrics,
+            "validation": metrics,
+            "chosen": "validation",
+        }
+    ]
+    stage = {
+        "name": "head",
+        "metrics": {"test": metrics},
+        "selected_on": "the validation split",
+        "confusion": [[1, 1], [0, 2]],
+    }
+    write_report(bucket.root / "report", history, [stage], ["a", "b"])
+    for name in ("curves.png", "confusion_head.png"):
+        assert (bucket.root / "report" / name).read_bytes().startswith(b"\x89PNG")
