@@ -44,6 +44,7 @@ FILES_OF_THIS_MACHINE = {
     "scripts/benchmarks/loop.py": "a workdir for the time of a measurement",
     "scripts/benchmarks/workload.py": "the kernel's account of memory",
     "scripts/chaos.py": "starts processes and kills them; their workdirs live as long",
+    "scripts/explain.py": "pictures, which go where the command was given",
     "scripts/parity.py": "files that other frameworks write, for the time of a comparison",
     "scripts/sweep.py": "logs of processes, which a bucket can't take line by line",
 }
