@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
+from input_pipeline import sampler
 from input_pipeline.geometry import Geometric
 from input_pipeline.quiet_tensorflow import tf
-
-# Photo pixels between neighbors of the result beyond which a photo is shrunk before it is sampled.
-THIN = 1.05
 
 
 def compose(
@@ -105,7 +103,7 @@ def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0)
 
 
 def reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Shrinks an image that a warp would sample too thinly, so that nothing aliases.
+    """Shrinks an image that a warp would sample much too thinly, so that nothing aliases.
 
     Args:
       image: uint8 or float32 [height, width, channels].
@@ -114,8 +112,7 @@ def reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
       An image of the same type and channels, and the warp from target points to its points.
     """
-    # Input pixels between neighbors of the output, along y and x.
-    step = tf.norm(matrix[1::-1, :2], axis=1)
+    step = sampler.spacing(matrix)
 
     def shrink() -> tuple[tf.Tensor, tf.Tensor]:
         size = tf.cast(tf.shape(image)[:2], tf.float32)
@@ -126,4 +123,4 @@ def reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         zoom = tf.concat([(reduced / size)[::-1], [1.0]], 0)
         return tf.ensure_shape(small, [None, None, image.shape[-1]]), zoom[:, None] * matrix
 
-    return tf.cond(tf.reduce_any(step > THIN), shrink, lambda: (image, matrix))
+    return tf.cond(tf.reduce_any(step > sampler.FAR), shrink, lambda: (image, matrix))

@@ -210,7 +210,7 @@ def test_a_resize_in_training_does_not_alias():
     augmentation = Augmentation("resize|flip_left_right|color_jitter(contrast=0.1)", 60)
     result = augmentation(tf.constant(stream.getvalue()), tf.zeros([2], tf.int64)).numpy()
     exact = evaluate("resize", 60, Image.fromarray(stripes))
-    assert abs(result.std() - exact.std()) < 8
+    assert abs(result.std() - exact.std()) < 10
     assert exact.std() < 50
 
 
