@@ -1,0 +1,53 @@
+"""Exports a network to a folder that needs nothing of this program.
+
+python scripts/export.py --workdir=runs/mine --output=exported
+python scripts/export.py --weights=lite_wheel --output=exported --formats=stablehlo,onnx
+
+StableHLO for JAX on CPU, TPU and GPU, TensorFlow's SavedModel, TFLite, and with the extra `onnx`
+ONNX. Each takes uint8 photos in any batch size and normalizes them itself. Each is run again in a
+process of its own; unless all agree with the network to 1e-4, nothing is left.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from efficientnet.errors import UserError
+from efficientnet.inference.exporting import export
+from efficientnet.inference.formats import DEFAULT, FORMATS
+from scripts import command_line, networks
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments and writes the folder."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    networks.add_arguments(parser)
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--formats", default=",".join(DEFAULT), help=f"of {','.join(FORMATS)}; default: %(default)s"
+    )
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args(arguments)
+    formats = list(dict.fromkeys(args.formats.split(",")))
+    for name in formats:
+        if name not in FORMATS:
+            raise UserError(f"unknown format {name!r}: expected some of {', '.join(FORMATS)}")
+    network = networks.load(args)
+    source = args.weights or f"the run {pathlib.Path(args.workdir).resolve().name}"
+    metadata = export(network, args.output, formats, source)
+    for name, difference in metadata["largest_difference"].items():
+        path = args.output / FORMATS[name].name
+        print(f"wrote {path}, which agrees with the network to {difference:.1e}")
+    if args.json:
+        command_line.print_json({"output": str(args.output), **metadata})
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))
