@@ -33,19 +33,22 @@ OS_FUNCTIONS = (
     "walk",
 )
 FILES_OF_THIS_MACHINE = {
+    "efficientnet/inference/exporting.py": "an exported folder, which another process runs",
+    "efficientnet/inference/formats.py": "the same, by writers that want a name on a disk",
+    "efficientnet/inference/writing.py": "answers, which go where the command was given",
     "efficientnet/loading.py": "asks whether weights are a local folder before it imports Orbax",
     "efficientnet/paths.py": "the size of a local file, where is_in_bucket() said so",
     "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
-    "input_pipeline/sources/records.py": "reads local shards without seeking, for many threads",
     "input_pipeline/photos.py": "photos that a command line names, globs among them",
-    "efficientnet/inference/writing.py": "answers, which go where the command was given",
-    "scripts/predict.py": "answers, which go where the command was given",
+    "input_pipeline/sources/records.py": "reads local shards without seeking, for many threads",
     "scripts/benchmarks/contest.py": "the log of a contender",
     "scripts/benchmarks/loop.py": "a workdir for the time of a measurement",
     "scripts/benchmarks/workload.py": "the kernel's account of memory",
     "scripts/chaos.py": "starts processes and kills them; their workdirs live as long",
     "scripts/explain.py": "pictures, which go where the command was given",
+    "scripts/export.py": "the same",
     "scripts/parity.py": "files that other frameworks write, for the time of a comparison",
+    "scripts/predict.py": "answers, which go where the command was given",
     "scripts/sweep.py": "logs of processes, which a bucket can't take line by line",
 }
 
