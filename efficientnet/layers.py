@@ -244,11 +244,12 @@ def squeeze_excite(
     Called inside a compact method, it adds the 1x1 convolutions `{prefix}_se_reduce` (to `filters`)
     and `{prefix}_se_expand` to that module.
     """
-    gate = jnp.mean(x, axis=(1, 2), keepdims=True)
-    gate = Conv(filters, 1, use_bias=True, dtype=dtype, name=f"{prefix}_se_reduce")(gate)
-    gate = activation(gate)
-    gate = Conv(x.shape[-1], 1, use_bias=True, dtype=dtype, name=f"{prefix}_se_expand")(gate)
-    return x * jax.nn.sigmoid(gate)
+    with jax.named_scope(f"{prefix}_se"):  # for profiles
+        gate = jnp.mean(x, axis=(1, 2), keepdims=True)
+        gate = Conv(filters, 1, use_bias=True, dtype=dtype, name=f"{prefix}_se_reduce")(gate)
+        gate = activation(gate)
+        gate = Conv(x.shape[-1], 1, use_bias=True, dtype=dtype, name=f"{prefix}_se_expand")(gate)
+        return x * jax.nn.sigmoid(gate)
 
 
 def stochastic_depth(x: Array, survival: float, rng: Array) -> Array:

@@ -94,7 +94,8 @@ class EfficientNet(nn.Module):
             survival = 1.0 - self.drop_connect * index / len(blocks)
             if group_of(block.name) not in training_groups:
                 survival = 1.0
-            x = self.block(x, block, survival, batch_norm_groups)
+            with jax.named_scope(block.name):  # for profiles
+                x = self.block(x, block, survival, batch_norm_groups)
             self.sow("intermediates", block.name, x)
 
         x = self.conv("top_conv", x, self.variant.top_filters)
@@ -179,5 +180,6 @@ def init_variables(model: EfficientNet, rng: jax.Array, channels: int = 3) -> di
       channels: of the input images, 3 for color or 1 for gray.
     """
     images = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
-    variables = model.lazy_init(rng, images)
+    # As one program: hundreds of small ones take longer to compile, and are not cached.
+    variables = jax.jit(lambda key: model.lazy_init(key, images))(rng)
     return {name: variables[name] for name in ("params", "batch_stats")}

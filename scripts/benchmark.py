@@ -10,14 +10,15 @@ loop    the trainer and its evaluation on data that is ready, against the bare s
 Each contender has a process of its own, which is warmed up and then told to run in turns. A line
 holds `mode`, `contender`, `images_per_second` (median over the rounds), `spread` (interquartile
 range), `relative` (the rate as a multiple of the others', median of ratios within each round),
-`peak_memory_mb` (of the whole process), `temporary_memory_mb` (of a compiled step: activations
-above all), `threads` and `versions`. The peers are in the extra 'oracles'.
+`peak_memory_mb` (of the whole process once it is warm), `temporary_memory_mb` (of a compiled step:
+activations above all), `threads` and `versions`. The peers are in the extra 'oracles'.
 """
 
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from efficientnet.errors import UserError
 from efficientnet.variants import get_variant
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str]) -> None:
         choices=("frozen", "statistics", "trained"),
         help="of what trains, default trained as in the peers; recipes' own default is frozen",
     )
+    parser.add_argument(
+        "--profile", action="store_true", help="of train: add the ten costliest operations"
+    )
     parser.add_argument("--peers", default="", help="to compare with, of timm,keras")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender, default 7")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, default 2")
@@ -66,8 +70,23 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(f"--{name}={value}: expected at least 1")
     logging.basicConfig(format="%(message)s")
     contenders = MODES[options.mode](peers)
+    if options.profile:
+        if options.mode != "train":
+            raise UserError(f"--profile is of train, not of {options.mode}")
+        contenders[0].arguments["profile"] = True
     for result in contest(contenders, setting, options.rounds, options.seconds):
+        print_costliest(result.get("costliest", []))
         command_line.print_json({"mode": options.mode, **vars(setting), **result})
+
+
+def print_costliest(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Shows people what `costliest.costliest` found."""
+    for row in rows:
+        print(
+            f"{row['milliseconds']:8.1f} ms {row['share']:6.1%}  {row['layer'] or '-':24}"
+            f"{row['pass']:9} {row['operation']}",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

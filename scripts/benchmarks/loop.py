@@ -13,6 +13,7 @@ from etils import epath
 
 import input_pipeline
 from configs import common
+from efficientnet import compilation_cache
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.training import feed
 from efficientnet.training.evaluation import Evaluator
@@ -47,6 +48,7 @@ class ReadyExperiment(Experiment):
 def train(setting: Setting) -> Workload:
     """Whole runs of the trainer; their rate is the one that the trainer reports."""
     logging.getLogger("efficientnet").setLevel(logging.WARNING)
+    compilation_cache.enable()
     rate = 0.0
 
     def run(seconds: float) -> tuple[int, float]:
@@ -65,6 +67,7 @@ def train(setting: Setting) -> Workload:
 
 def evaluate(setting: Setting) -> Workload:
     """Evaluations of a split, from the first batch to the metrics."""
+    compilation_cache.enable()
     experiment = _experiment(setting, num_steps=1)
     evaluator = Evaluator(experiment)
     variables = jax.device_put(experiment.variables, feed.replicated(experiment.mesh))

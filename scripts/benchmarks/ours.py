@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import common
+from efficientnet import compilation_cache
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.training import feed, metrics, optimizer, schedules, stages, steps
 from efficientnet.variants import get_variant
 from efficientnet.weights.conventions import MEAN_STD
+from scripts.benchmarks.costliest import costliest
 from scripts.benchmarks.workload import CLASSES, Setting, Workload, repeated
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -27,13 +29,16 @@ class Compiled(NamedTuple):
     executable: Any  # jax.stages.Compiled
 
 
-def train(setting: Setting, trains: str) -> Workload:
-    """A training step of a stage."""
-    return _workload(setting, train_step(setting, trains))
+def train(setting: Setting, trains: str, profile: bool = False) -> Workload:
+    """A training step of a stage; `profile` reports its costliest operations."""
+    if not profile:  # code from the cache may bear the names that its layers had
+        compilation_cache.enable()
+    return _workload(setting, train_step(setting, trains), profile)
 
 
 def infer(setting: Setting) -> Workload:
     """An evaluation step."""
+    compilation_cache.enable()
     return _workload(setting, eval_step(setting))
 
 
@@ -121,11 +126,15 @@ def _network(setting: Setting) -> EfficientNet:
     return EfficientNet(get_variant(setting.variant), CLASSES, dtype=jnp.dtype(setting.dtype))
 
 
-def _workload(setting: Setting, compiled: Compiled) -> Workload:
-    memory = compiled.executable.memory_analysis()
-    return Workload(
-        repeated(lambda: jax.block_until_ready(compiled.step()), setting.batch),
-        PACKAGES,
-        threads(),
-        {"temporary_memory_mb": round(memory.temp_size_in_bytes / 1e6, 1)},
-    )
+def _workload(setting: Setting, compiled: Compiled, profile: bool = False) -> Workload:
+    def step() -> None:
+        jax.block_until_ready(compiled.step())
+
+    executable = compiled.executable
+    facts: dict[str, Any] = {
+        "temporary_memory_mb": round(executable.memory_analysis().temp_size_in_bytes / 1e6, 1)
+    }
+    run = repeated(step, setting.batch)
+    if profile:
+        facts["costliest"] = costliest(step, executable.as_text())
+    return Workload(run, PACKAGES, threads(), facts)

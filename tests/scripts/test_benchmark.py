@@ -57,6 +57,7 @@ def test_a_contender_that_fails_is_left_out_with_its_reason(
     [
         (["train", "--peers=jeffnet"], "--peers=jeffnet: expected some of timm, keras"),
         (["stages", "--peers=timm"], "stages compares this project with itself"),
+        (["infer", "--profile"], "--profile is of train, not of infer"),
         (["infer", "--batch=0"], "--batch=0: expected at least 1"),
         (["infer", "--variant=b9"], "b9"),
     ],
@@ -79,6 +80,20 @@ def test_inference_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert line["threads"] >= 1
     assert {"jax", "flax"} <= set(line["versions"])
     assert (line["batch"], line["resolution"], line["dtype"]) == (2, 32, "float32")
+
+
+@pytest.mark.slow
+def test_the_costliest_operations_are_named_by_their_layers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (line,) = measured(capsys, "train", "--profile")
+    rows = line["costliest"]
+    assert len(rows) == 10
+    costs = [row["milliseconds"] for row in rows]
+    assert costs == sorted(costs, reverse=True)
+    assert 0 < sum(row["share"] for row in rows) <= 1
+    assert any(row["layer"].startswith("block") for row in rows)
+    assert {row["pass"] for row in rows} <= {"forward", "gradient"}
 
 
 @pytest.mark.slow
