@@ -1,9 +1,9 @@
-"""Reads TensorFlow's V2 checkpoints without TensorFlow, every byte of them checked.
+"""Reads TensorFlow's V2 checkpoints without TensorFlow, as views of a memory map.
 
 The index is a LevelDB table (blocks of sorted keys, each block with its CRC-32C) from a tensor's
 name to a protocol buffer with its type, shape, place in the data files and CRC-32C
-(tensorflow/core/protobuf/tensor_bundle.proto). TensorFlow's own reader trusts the table's footer,
-and a flipped bit there can make it ask for any amount of memory.
+(tensorflow/core/protobuf/tensor_bundle.proto). Everything that is used is checked. The table's
+footer alone has no checksum: what it points to must lie in the file and have its own.
 """
 
 import dataclasses

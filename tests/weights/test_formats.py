@@ -207,3 +207,19 @@ def test_unknown_words_and_places():
         weights.load_pretrained("imagenet", "b7")
     with pytest.raises(UserError, match="need a variant"):
         weights.load_pretrained("advprop")
+
+
+def test_a_footer_that_points_elsewhere_is_an_error_or_harmless(tmp_path):
+    index = WRITERS["tf1"](tmp_path) / "model.ckpt.index"
+    content = index.read_bytes()
+    refused = 0
+    for place in range(1, 49):
+        damaged = bytearray(content)
+        damaged[-place] ^= 0x80 if place % 2 else 0x04
+        index.unlink()
+        index.write_bytes(damaged)
+        try:
+            assert_whole(weights.load_pretrained(str(tmp_path / "tf1")))
+        except UserError:
+            refused += 1
+    assert refused > 8  # at least for the magic number
