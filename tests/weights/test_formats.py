@@ -7,6 +7,7 @@ from checkpoint_files import (
     Pickle,
     foreign,
     leaves,
+    state_dict,
     write_old_pth,
     write_pth,
     write_safetensors,
@@ -223,3 +224,15 @@ def test_a_footer_that_points_elsewhere_is_an_error_or_harmless(tmp_path):
         except UserError:
             refused += 1
     assert refused > 8  # at least for the magic number
+
+
+def test_averaged_weights_of_a_training_checkpoint_come_first(tmp_path):
+    arrays = foreign(naming.LUKEMELAS, leaves())
+    averaged = {f"module.{name}": array for name, array in arrays.items()}
+    pickle = Pickle()
+    pickle.code += b"}("
+    for key, content in (("state_dict", {"junk": np.ones(1, "f4")}), ("state_dict_ema", averaged)):
+        pickle.text(key).code += state_dict(content).code[len(Pickle().code) :]
+    pickle.code += b"u"
+    path = write_pth(tmp_path / "checkpoint.pth", arrays, pickle.end())
+    assert_whole(weights.load_pretrained(str(path)))
