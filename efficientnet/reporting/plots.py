@@ -6,59 +6,101 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from efficientnet.reporting.predictions import Predictions
+from efficientnet.reporting.scores import Calibration
+
+# What curves show: the name of each metric, and its title.
+CURVES = {"top1": "Top-1 accuracy", "loss": "Loss (nats)"}
 # Up to this many classes every cell of a confusion matrix has room for its number.
 MAX_ANNOTATED_CLASSES = 12
 # Up to this many classes their names have room along the axes.
 MAX_NAMED_CLASSES = 40
+PHOTO_COLUMNS = 6
+CAPTION_LETTERS = 24
+DOTS_PER_INCH = 120
 
 
-def curves(history: Sequence[Mapping[str, Any]], selected_on: str) -> Figure:
-    """Draws accuracy and loss over the epochs of all stages, one color a stage.
+def curves(
+    history: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]], metric: str
+) -> Figure:
+    """Draws a metric over the epochs of all stages, one color a stage, with the test results.
 
     Args:
-      history: one entry an epoch, as in the progress of a run: 'stage', the 'train' metrics, and
-        the validation metrics under the name that is 'chosen' (plain weights or their average).
-      selected_on: the photos that the validation metrics come from.
+      history: one entry an epoch: 'stage', the 'train' metrics, and the validation metrics under
+        the name that is 'chosen' (plain weights or their average).
+      stages: finished stages: 'name', 'best_epoch' and 'metrics'.
+      metric: a key of `CURVES`.
     """
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    panels = figure.subplots(1, 2)
-    stages = list(dict.fromkeys(entry["stage"] for entry in history))
-    for panel, metric, title in zip(
-        panels, ("top1", "loss"), ("top-1 accuracy", "loss (nats)"), strict=True
-    ):
-        for color, stage in enumerate(stages):
-            points = [(x, e) for x, e in enumerate(history, start=1) if e["stage"] == stage]
-            epochs = [x for x, _ in points]
-            for split, style in (("train", "--"), ("validation", "-")):
-                values = [
-                    entry["train" if split == "train" else entry["chosen"]][metric]
-                    for _, entry in points
-                ]
-                panel.plot(
-                    epochs,
-                    values,
-                    style,
-                    marker="o",
-                    markersize=4,
-                    color=f"C{color}",
-                    label=f"{stage}, {split}",
-                )
-            if color:
-                panel.axvline(epochs[0] - 0.5, color="0.7", linewidth=1)
-        panel.set(xlabel="epoch", title=title)
-        panel.xaxis.get_major_locator().set_params(integer=True)
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[0].yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
-    panels[0].legend(frameon=False)
-    figure.suptitle(f"validation: {selected_on}", fontsize="small", color="0.4")
+    figure, panel = _panel()
+    for color, stage in enumerate(stages):
+        points = [(x, e) for x, e in enumerate(history, 1) if e["stage"] == stage["name"]]
+        epochs = [x for x, _ in points]
+        for split, style in (("train", ":"), ("validation", "-")):
+            values = [e["train" if split == "train" else e["chosen"]][metric] for _, e in points]
+            marker = "o" if split == "validation" else None
+            label = f"{stage['name']}, {split}"
+            panel.plot(epochs, values, style, marker=marker, color=f"C{color}", label=label)
+        best = epochs[0] + stage["best_epoch"] - 1
+        panel.plot(
+            [best],
+            [stage["metrics"]["test"][metric]],
+            "D",
+            color=f"C{color}",
+            markerfacecolor="white",
+            label=f"{stage['name']}, test of the best weights",
+        )
+        if color:
+            panel.axvline(epochs[0] - 0.5, color="0.75", linewidth=1)
+    _finish_curves(panel, metric)
     return figure
 
 
-def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
+def overlaid_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str) -> Figure:
+    """Draws the validation metric of several runs, one color a run, with dots where stages begin.
+
+    Args:
+      runs: the history of each run by its name, see `curves`.
+      metric: a key of `CURVES`.
+    """
+    figure, panel = _panel()
+    for color, (name, history) in enumerate(runs.items()):
+        values = [entry[entry["chosen"]][metric] for entry in history]
+        first = [
+            place
+            for place, entry in enumerate(history)
+            if not place or entry["stage"] != history[place - 1]["stage"]
+        ]
+        epochs = range(1, len(values) + 1)
+        panel.plot(epochs, values, "-o", markevery=first, color=f"C{color}", label=name)
+    _finish_curves(panel, metric)
+    return figure
+
+
+def _panel() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.4, 4), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _finish_curves(panel: Axes, metric: str) -> None:
+    panel.set(xlabel="epoch", title=CURVES[metric])
+    panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    if metric != "loss":
+        panel.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
+    panel.legend(frameon=False, fontsize="small")
+    _plain(panel)
+
+
+def _plain(panel: Axes) -> None:
+    panel.grid(alpha=0.3)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Draws how often examples of each class (rows) were taken for each class (columns).
 
     Few classes get a number in every cell and are colored by the share of their row; many are
@@ -67,10 +109,9 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str)
     Args:
       counts: int [true class, predicted class].
       class_names: in the order of the labels.
-      title: of the picture.
     """
     classes = len(class_names)
-    size = 4.5 if classes <= MAX_ANNOTATED_CLASSES else 9
+    size = 4 if classes <= MAX_ANNOTATED_CLASSES else 8
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     panel = figure.subplots()
     if classes <= MAX_ANNOTATED_CLASSES:
@@ -83,25 +124,137 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str)
             np.ma.masked_equal(counts, 0), cmap="viridis_r", norm=LogNorm(1, max(counts.max(), 2))
         )
         ticks = mpl.ticker.LogLocator(subs=(1, 2, 5))
-        bar = figure.colorbar(image, ticks=ticks, format="%d", label="photos (logarithmic)")
+        bar = figure.colorbar(
+            image, ticks=ticks, format="%d", label="photos (logarithmic)", shrink=0.8
+        )
         bar.minorticks_off()
     if classes <= MAX_NAMED_CLASSES:
-        panel.set_xticks(
-            range(classes), class_names, rotation=45 if classes > 3 else 0, ha="center"
-        )
-        panel.set_yticks(range(classes), class_names)
-    panel.set(xlabel="predicted", ylabel="true", title=title)
+        names = [_literal(_short(name)) for name in class_names]
+        panel.set_xticks(range(classes), names)
+        panel.set_yticks(range(classes), names)
+        _turn_names(panel)
+    panel.set(xlabel="predicted", ylabel="true")
     return figure
 
 
 def _annotate(panel: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+    size = "medium" if len(counts) <= 6 else "x-small"
     for (row, column), count in np.ndenumerate(counts):
-        color = "white" if shares[row, column] > 0.5 else "black"
+        share = shares[row, column]
         panel.text(
             column,
             row,
-            f"{count}\n{shares[row, column]:.1%}",
+            f"{count}\n{share:.1%}",
             ha="center",
             va="center",
-            color=color,
+            color="white" if share > 0.5 else "black",
+            fontsize=size,
         )
+
+
+def reliability(calibration: Calibration) -> Figure:
+    """Draws accuracy over confidence, and below it how many photos each bin has."""
+    figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    widths, left = np.diff(calibration.edges), calibration.edges[:-1]
+    used = calibration.photos > 0
+    above.plot([0, 1], [0, 1], "--", color="0.6", linewidth=1, label="perfectly calibrated")
+    above.bar(
+        left[used],
+        calibration.accuracy[used],
+        widths[used],
+        align="edge",
+        color="C0",
+        alpha=0.75,
+        edgecolor="white",
+        label="accuracy",
+    )
+    above.plot(
+        calibration.confidence[used],
+        calibration.accuracy[used],
+        "o",
+        color="black",
+        markersize=3,
+        label="at the bin's mean confidence",
+    )
+    above.set(ylabel="accuracy", title=f"Calibration error {calibration.error:.1%}", ylim=(0, 1))
+    above.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
+    above.legend(frameon=False, fontsize="small", loc="upper left")
+    below.bar(left, calibration.photos, widths, align="edge", color="0.6", edgecolor="white")
+    below.set(xlabel="confidence", ylabel="photos", xlim=(0, 1))
+    below.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
+    for panel in (above, below):
+        _plain(panel)
+    return figure
+
+
+def photo_grid(predictions: Predictions, indices: np.ndarray, photos: np.ndarray) -> Figure:
+    """Draws photos with what they were taken for and what they are.
+
+    Args:
+      predictions: of the split.
+      indices: int [n], which of its photos.
+      photos: uint8 [n, height, width, channels].
+    """
+    rows = -(-len(indices) // PHOTO_COLUMNS)
+    figure = Figure(figsize=(1.7 * PHOTO_COLUMNS, 2.15 * rows), layout="constrained")
+    panels = figure.subplots(rows, PHOTO_COLUMNS, squeeze=False).ravel()
+    for panel in panels:
+        panel.axis("off")
+    for panel, index, photo in zip(panels, indices, photos, strict=False):
+        panel.imshow(photo.squeeze(), cmap="gray")
+        said, true = (
+            _short(predictions.class_names[label])
+            for label in (predictions.predicted[index], predictions.label[index])
+        )
+        sure = predictions.probabilities[index].max()
+        panel.set_title(_literal(f"{said} {sure:.0%}\nis {true}"), fontsize=7, loc="left")
+    return figure
+
+
+def mistakes(wrong: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draws which photos (rows) which runs (columns) got wrong, black for a mistake.
+
+    Args:
+      wrong: bool [photos, runs], in the order in which to draw them.
+      names: of the runs.
+    """
+    width = max(3.6, 0.7 * len(names) + 1.2)
+    figure = Figure(figsize=(width, 8), layout="constrained")
+    panel = figure.subplots()
+    panel.imshow(wrong, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="antialiased")
+    labels = [
+        _literal(f"{_short(name)}\n{share:.1%}")
+        for name, share in zip(names, wrong.mean(axis=0), strict=True)
+    ]
+    panel.set_xticks(range(len(names)), labels, fontsize="small")
+    _turn_names(panel)
+    for place in range(1, len(names)):
+        panel.axvline(place - 0.5, color="white", linewidth=2)
+    panel.set(ylabel="test photos, the hardest first")
+    return figure
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """Returns a figure as uint8 [height, width, 3]."""
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _turn_names(panel: Axes) -> None:
+    """Lets names below an axis that would touch each other stand at an angle."""
+    labels = panel.get_xticklabels()
+    if len(labels) > 3:
+        for label in labels:
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= CAPTION_LETTERS else name[: CAPTION_LETTERS - 1] + "…"
+
+
+def _literal(text: str) -> str:
+    """Text whose dollar signs are no formula's."""
+    return text.replace("$", r"\$")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 from clu import metric_writers
 from etils import epath
@@ -10,13 +11,19 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from efficientnet import block_groups
 from efficientnet.training.distributed import leads
 
-SPLITS = ("train", "validation", "validation_ema", "test")
+# `weights` has the histograms of what trains.
+FOLDERS = ("train", "validation", "validation_ema", "weights", "test")
+# What is drawn only once an epoch that has ended is validated.
+VALIDATED = ("validation", "validation_ema", "weights")
 
 
 class Curves:
     """Writes a folder a split, so that TensorBoard draws their curves into one chart.
+
+    The folder above them has the run's hyperparameters, with which TensorBoard lists the metrics.
 
     Writing is asynchronous: scalars may be arrays that are still being computed.
     """
@@ -27,16 +34,17 @@ class Curves:
         Of several processes, the first writes. A checkpoint at the end of an epoch that is not
         `validated` will be, though it may have been after it was saved.
         """
+        self._folder = folder
         self._writers: dict[str, metric_writers.MetricWriter] = {}
         if not leads():
             return
-        for split in SPLITS:
+        for name in FOLDERS:
             # A stage is tested after its last checkpoint, and so will be again.
-            again = split == "test" or (split.startswith("validation") and not validated)
-            _forget(folder / split, step if again else step + 1)
+            again = name == "test" or (name in VALIDATED and not validated)
+            _forget(folder / name, step if again else step + 1)
         self._writers = {
-            split: metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder / split)))
-            for split in SPLITS
+            name: metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder / name)))
+            for name in FOLDERS
         }
 
     def write(self, split: str, step: int, scalars: Mapping[str, Any]) -> None:
@@ -44,10 +52,34 @@ class Curves:
         if self._writers:
             self._writers[split].write_scalars(step, scalars)
 
-    def write_photos(self, step: int, photos: np.ndarray) -> None:
-        """Shows uint8 photos [N, H, W, C] as the network sees them at a step."""
+    def write_images(self, split: str, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Shows uint8 pictures [H, W, C], or several [N, H, W, C], by name."""
         if self._writers:
-            self._writers["train"].write_images(step, {"photos": photos})
+            self._writers[split].write_images(step, images)
+
+    def write_histograms(self, step: int, trained: Mapping[str, Any]) -> None:
+        """Shows how the parameters of each block group are spread.
+
+        Args:
+          step: where on the time axis.
+          trained: parameters by layer.
+        """
+        if self._writers:
+            groups: dict[str, list[np.ndarray]] = {}
+            for layer, leaves in trained.items():
+                values = [np.ravel(leaf) for leaf in jax.tree.leaves(leaves)]
+                groups.setdefault(block_groups.group_of(layer), []).extend(values)
+            arrays = {group: np.concatenate(values) for group, values in groups.items()}
+            self._writers["weights"].write_histograms(step, arrays)
+
+    def write_hyperparameters(self, config: Mapping[str, Any]) -> None:
+        """Lists every field of a config beside the run's metrics, in the place of earlier lists."""
+        if self._writers:
+            for path in self._folder.glob("*.tfevents.*"):
+                path.unlink()
+            writer = metric_writers.SummaryWriter(str(self._folder))
+            writer.write_hparams(config)
+            writer.close()
 
     def flush(self) -> None:
         """Waits until everything is written; due before each checkpoint."""
@@ -61,15 +93,15 @@ class Curves:
 
 
 def read(folder: epath.Path) -> dict[str, list[tuple[int, bytes]]]:
-    """Returns the points of all curves and pictures, (step, encoded value), by split and name."""
+    """Returns the points of all curves and pictures, (step, encoded value), by folder and name."""
     points: dict[str, list[tuple[int, bytes]]] = {}
-    for split in SPLITS:
-        for path in sorted((folder / split).glob("*.tfevents.*")):
+    for name in FOLDERS:
+        for path in sorted((folder / name).glob("*.tfevents.*")):
             for record in RawEventFileLoader(str(path)).Load():
                 event = Event.FromString(record)
                 for value in event.summary.value:
                     content = value.tensor.SerializeToString(deterministic=True)
-                    points.setdefault(f"{split}/{value.tag}", []).append((event.step, content))
+                    points.setdefault(f"{name}/{value.tag}", []).append((event.step, content))
     return {name: sorted(found) for name, found in points.items()}
 
 

@@ -1,15 +1,21 @@
 """Counting a whole split, every example once."""
 
-from collections.abc import Mapping
+import collections
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from clu.metrics import Collection
+from jax.sharding import Mesh
 
 import input_pipeline
-from efficientnet.training import feed, programs
+from efficientnet.training import feed, metrics, programs
 from efficientnet.training.experiment import Experiment
 from efficientnet.training.signals import Stop
+
+# Batches that are computed while the host fetches an earlier one's logits.
+IN_FLIGHT = 2
 
 
 class Interrupted(Exception):  # noqa: N818 (no error)
@@ -17,32 +23,74 @@ class Interrupted(Exception):  # noqa: N818 (no error)
 
 
 class Evaluator:
-    """Evaluates variables of an experiment's network; compiles once for the whole run."""
+    """Evaluates a network's variables on splits; compiles once."""
 
-    def __init__(self, experiment: Experiment, stop: Stop | None = None) -> None:
-        self._experiment = experiment
+    def __init__(
+        self,
+        program: Callable[..., tuple[Collection, jax.Array]],
+        mesh: Mesh,
+        batches: Callable[[input_pipeline.Split], Iterable[dict[str, np.ndarray]]],
+        stop: Stop | None = None,
+    ) -> None:
+        """Prepares to evaluate.
+
+        Args:
+          program: the evaluation step, see `programs.jit_eval`.
+          mesh: the devices, over which every batch is split.
+          batches: gives this process's part of a split's batches: every example once and in order,
+            the last batch padded.
+          stop: asks for an end before all is evaluated.
+        """
+        self._step, self._mesh, self._batches = program, mesh, batches
         # Processes that each stopped here when it heard of it would wait for each other.
         self._stop = stop if jax.process_count() == 1 else None
-        self._step, self._metrics = programs.eval_program(experiment)
 
     def __call__(
-        self, variables: Mapping[str, Any], split: input_pipeline.Split
+        self,
+        variables: Mapping[str, Any],
+        split: input_pipeline.Split,
+        done: Callable[[int], object] = lambda photos: None,
     ) -> tuple[dict[str, float], np.ndarray]:
         """Evaluates variables, already on the devices, on a split.
 
+        Args:
+          variables: of the network.
+          split: what to evaluate on.
+          done: is told of every batch how many photos it had.
+
         Returns:
-          loss (nats) and top1, top3, top5 (fractions); and the confusion matrix, int32
-          [true class, predicted class].
+          loss (nats) and top1, top3, top5 (fractions); and the logits, float32 [n, classes], in the
+          order of the split.
 
         Raises:
           Interrupted: the run was asked to stop, and is the only process.
         """
-        mesh = self._experiment.mesh
-        counted = jax.device_put(self._metrics.empty(), feed.replicated(mesh))
-        for batch in feed.to_devices(self._experiment.eval_batches(split), mesh):
+        counted = jax.device_put(metrics.Metrics.empty(), feed.replicated(self._mesh))
+        computed: collections.deque[jax.Array] = collections.deque()
+        fetched: list[np.ndarray] = []
+        left = len(split)
+
+        def fetch() -> None:
+            nonlocal left
+            # What is left cuts the last batch's padding off.
+            fetched.append(np.asarray(computed.popleft(), np.float32)[:left])
+            left -= len(fetched[-1])
+            done(len(fetched[-1]))
+
+        for batch in feed.to_devices(self._batches(split), self._mesh):
             if self._stop and self._stop.requested:
                 raise Interrupted
-            counted = self._step(variables, counted, batch)
-        values = {name: np.asarray(value) for name, value in counted.compute().items()}
-        confusion = values.pop("confusion")
-        return {name: float(value) for name, value in values.items()}, confusion
+            counted, logits = self._step(variables, counted, batch)
+            computed.append(logits)
+            if len(computed) > IN_FLIGHT:
+                fetch()
+        while computed:
+            fetch()
+        values = {name: float(value) for name, value in counted.compute().items()}
+        return values, np.concatenate(fetched)
+
+
+def for_experiment(experiment: Experiment, stop: Stop | None = None) -> Evaluator:
+    """Returns an evaluator of an experiment's network, as every stage uses it."""
+    program, _ = programs.eval_program(experiment)
+    return Evaluator(program, experiment.mesh, experiment.eval_batches, stop)

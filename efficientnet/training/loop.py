@@ -12,7 +12,10 @@ from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from efficientnet.reporting.runs import PREDICTIONS
 from efficientnet.training import (
+    evaluation,
+    examination,
     feature_cache,
     feed,
     metrics,
@@ -24,7 +27,6 @@ from efficientnet.training import (
 from efficientnet.training.agenda import Agenda
 from efficientnet.training.checkpoints import Checkpoints
 from efficientnet.training.curves import Curves
-from efficientnet.training.evaluation import Evaluator, Interrupted
 from efficientnet.training.experiment import Experiment
 from efficientnet.training.guards import LossGuard, check_first_epoch
 from efficientnet.training.profiling import Profiler
@@ -46,13 +48,15 @@ class Trainer:
         self.config = experiment.config
         self.sharding = feed.replicated(experiment.mesh)
         self._stop, self._agenda = stop, Agenda(self.config, stop)
-        self._evaluator = self._validator = Evaluator(experiment, stop)
+        self._evaluator = self._validator = evaluation.for_experiment(experiment, stop)
+        self._predictions = workdir / PREDICTIONS
         self.checkpoints = Checkpoints(workdir / "checkpoints", self.config.keep_checkpoints)
         saved = self.checkpoints.resume()
         self.progress = Progress.from_json(saved) if saved else Progress()
         progress = self.progress
         self.curves = Curves(workdir / "tensorboard", progress.global_step, progress.validated)
         self._profiler = Profiler(self.config, workdir / "tensorboard")
+        self.curves.write_hyperparameters(self.config.to_dict())
         self._last: Any = None  # weights that the stage just finished ended with
 
     def run(self) -> Progress:
@@ -78,12 +82,12 @@ class Trainer:
         experiment, self._validator = self.experiment, self._evaluator
         if stage.cached_copies:
             experiment = feature_cache.cached(experiment, state.variables, stage.cached_copies)
-            self._validator = Evaluator(experiment, self._stop)
+            self._validator = evaluation.for_experiment(experiment, self._stop)
         train_step = programs.train_program(experiment, stage, course, progress.stage)
         log.info(
             "stage %s: %s parameters train, %s are frozen; %d steps",
             stage.name,
-            *(f"{count:,}" for count in _count(state.params, plan).values()),
+            *(f"{count:,}" for count in stages.count_params(state.params, plan).values()),
             num_steps,
         )
 
@@ -156,7 +160,7 @@ class Trainer:
         return jax.device_put(tree, self.sharding, may_alias=False)
 
     def _no_metrics(self) -> Collection:
-        return self._place(metrics.TrainMetrics.empty())
+        return self._place(metrics.Metrics.empty())
 
     def _write(self, split: str, scalars: Mapping[str, Any]) -> None:
         self.curves.write(split, self.progress.global_step, scalars)
@@ -164,16 +168,7 @@ class Trainer:
     def _write_photos(self, images: jax.Array) -> None:
         """Shows the first photos of a stage as the network sees them."""
         photos = np.asarray(images.addressable_data(0))[:GRID_PHOTOS]
-        self.curves.write_photos(self.progress.global_step + 1, photos)
-
-    def _evaluate(
-        self, variables: Mapping[str, Any], split: str, curve: str
-    ) -> tuple[dict[str, float], np.ndarray]:
-        """Evaluates on a split, writes the curves, and returns metrics and confusion matrix."""
-        evaluator = self._validator if split == "validation" else self._evaluator
-        values, confusion = evaluator(variables, getattr(self.experiment.data, split))
-        self._write(curve, values)
-        return values, confusion
+        self.curves.write_images("train", self.progress.global_step + 1, {"photos": photos})
 
     def _end_epoch(
         self, stage: ConfigDict, epoch: int, state: steps.TrainState, line: tqdm
@@ -183,7 +178,7 @@ class Trainer:
             return state
         try:
             entry = self._validate(stage, epoch, state)
-        except Interrupted:
+        except evaluation.Interrupted:
             self._agenda.save_is_due(self.progress.global_step)
             return state
         line.set_postfix_str(
@@ -201,9 +196,12 @@ class Trainer:
         candidates = {"validation": state.variables}
         if stage.ema_decay:
             candidates["validation_ema"] = state.averaged_variables
-        measured = {
-            name: self._evaluate(v, "validation", name)[0] for name, v in candidates.items()
-        }
+        measured = {}
+        for name, variables in candidates.items():
+            measured[name], _ = self._validator(variables, self.experiment.data.validation)
+            self._write(name, measured[name])
+        trainable, _ = stages.split_params(state.params, stages.plan(stage))
+        self.curves.write_histograms(progress.global_step, trainable)
         chosen = max(measured, key=lambda name: monitoring.score(stage, measured[name]))
         entry = {
             "stage": stage.name,
@@ -228,7 +226,14 @@ class Trainer:
         progress = self.progress
         self._last = state.averaged_variables if stage.ema_decay else state.variables
         best = self.checkpoints.restore_best(stage.name, like=state.variables)
-        test, confusion = self._evaluate(best, "test", "test")
+        test = examination.examine(
+            self.experiment,
+            self._evaluator,
+            best,
+            self._predictions / f"{stage.name}.npz",
+            self.curves,
+            progress.global_step,
+        )
         log.info("stage %s: test top-1 %.2f %%", stage.name, 100 * test["top1"])
         entry = progress.best
         assert entry is not None
@@ -243,18 +248,8 @@ class Trainer:
                 "steps": progress.step,
                 "seconds": progress.seconds,
                 "images_per_second": progress.images_per_second,
-                "parameters": _count(state.params, plan),
+                "parameters": stages.count_params(state.params, plan),
                 "metrics": {"test": test, "validation": entry[entry["chosen"]]},
                 "selected_on": self.config.data.validation_split or "photos held out of training",
-                "confusion": confusion.tolist(),
             }
         )
-
-
-def _count(params: Mapping[str, Any], plan: stages.Plan) -> dict[str, int]:
-    """Counts the scalars that train and those that don't."""
-    names = ("trainable", "frozen")
-    return {
-        name: sum(leaf.size for leaf in jax.tree.leaves(part))
-        for name, part in zip(names, stages.split_params(params, plan), strict=True)
-    }

@@ -3,40 +3,11 @@
 import functools
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from clu import metrics
-
-
-@functools.cache
-def confusion_metric(num_classes: int) -> type[metrics.Metric]:
-    """Returns a metric that counts examples by (true class, predicted class)."""
-
-    @flax.struct.dataclass
-    class Confusion(metrics.Metric):
-        counts: jax.Array  # int32 [num_classes, num_classes]
-
-        @classmethod
-        def empty(cls) -> "Confusion":
-            return cls(counts=jnp.zeros((num_classes, num_classes), jnp.int32))
-
-        @classmethod
-        def from_model_output(
-            cls, *, logits: jax.Array, label: jax.Array, mask: jax.Array, **_: Any
-        ) -> "Confusion":
-            counts = cls.empty().counts.at[label, jnp.argmax(logits, axis=-1)]
-            return cls(counts=counts.add(mask.astype(jnp.int32)))
-
-        def merge(self, other: "Confusion") -> "Confusion":
-            return type(self)(counts=self.counts + other.counts)
-
-        def compute(self) -> jax.Array:
-            return self.counts
-
-    return Confusion
 
 
 def _in_top(k: int, logits: jax.Array, label: jax.Array, **_: Any) -> jax.Array:
@@ -50,19 +21,12 @@ def _in_top(k: int, logits: jax.Array, label: jax.Array, **_: Any) -> jax.Array:
 
 # What a step gives: `loss` [N], `logits` [N, classes], `label` [N] and `mask` [N]. What comes out:
 # the mean loss, and top-k accuracies as fractions.
-MEANS = {
-    "loss": metrics.Average.from_output("loss"),
-    "top1": metrics.Average.from_fun(functools.partial(_in_top, 1)),
-    "top3": metrics.Average.from_fun(functools.partial(_in_top, 3)),
-    "top5": metrics.Average.from_fun(functools.partial(_in_top, 5)),
-}
-TrainMetrics = metrics.Collection.create(**MEANS)
-
-
-@functools.cache
-def eval_metrics(num_classes: int) -> type[metrics.Collection]:
-    """Returns the training's metrics with the confusion matrix besides."""
-    return metrics.Collection.create(**MEANS, confusion=confusion_metric(num_classes))
+Metrics = metrics.Collection.create(
+    loss=metrics.Average.from_output("loss"),
+    top1=metrics.Average.from_fun(functools.partial(_in_top, 1)),
+    top3=metrics.Average.from_fun(functools.partial(_in_top, 3)),
+    top5=metrics.Average.from_fun(functools.partial(_in_top, 5)),
+)
 
 
 def cross_entropy(

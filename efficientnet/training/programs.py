@@ -6,10 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import optax
 from clu.metrics import Collection
+from jax.sharding import Mesh
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
+from efficientnet.model import EfficientNet
 from efficientnet.training import feed, metrics, optimizer, schedules, stages, steps
 from efficientnet.training.experiment import Experiment
+
+EvalProgram = Callable[..., tuple[Collection, jax.Array]]
 
 
 class Course(NamedTuple):
@@ -66,13 +71,20 @@ def train_program(
     return jax.jit(step, donate_argnums=0, out_shardings=feed.replicated(experiment.mesh))
 
 
-def eval_program(experiment: Experiment) -> tuple[Callable[..., Collection], type[Collection]]:
-    """Returns the jitted evaluation step and the metrics that it adds to."""
+def eval_program(experiment: Experiment) -> tuple[EvalProgram, type[Collection]]:
+    """Returns the jitted evaluation step of an experiment and the metrics that it adds to."""
     # Inference knows no dropout, so any stage's network will do.
     model = experiment.model(experiment.config.stages[0])
-    step = steps.make_eval_step(model, mean=experiment.mean, std=experiment.std)
-    program = jax.jit(step, out_shardings=feed.replicated(experiment.mesh))
-    return program, metrics.eval_metrics(model.num_classes)
+    program = jit_eval(model, experiment.mean, experiment.std, experiment.mesh)
+    return program, metrics.Metrics
+
+
+def jit_eval(
+    model: EfficientNet, mean: ArrayLike, std: ArrayLike, mesh: Mesh, flip: bool = False
+) -> EvalProgram:
+    """Returns the jitted evaluation step of a network, see `steps.make_eval_step`."""
+    step = steps.make_eval_step(model, mean=mean, std=std, flip=flip)
+    return jax.jit(step, out_shardings=feed.replicated(mesh))
 
 
 def _objective(experiment: Experiment, stage: ConfigDict) -> steps.Objective:

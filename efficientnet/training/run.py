@@ -1,18 +1,23 @@
 """A whole run in its workdir: train what is not trained yet, then report."""
 
+import importlib.metadata
 import logging
+import os
+import platform
 from typing import Any
 
 import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from efficientnet import reporting
+from efficientnet.reporting import report, runs, tables
 from efficientnet.training import checks, distributed, experiment, faults, trained, workdir
 from efficientnet.training.loop import Trainer
 from efficientnet.training.signals import Stop
 
 log = logging.getLogger(__name__)
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def run(config: ConfigDict, path: str) -> dict[str, Any]:
@@ -21,7 +26,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
     Args:
       config: a recipe, see configs/common.py.
       path: the workdir, which gets `config.json`, `network.json`, `checkpoints/`, `tensorboard/`,
-        `summary.json` and `report/`.
+        `predictions/`, `summary.json` and `report/index.html`.
 
     Returns:
       The content of `summary.json`.
@@ -39,8 +44,8 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
         alone = jax.process_count() == 1
         with faults.explained(folder), workdir.locked(folder), Stop(alone) as stop:
             summary = _train(config, folder, stop)
-    log.info("%s", reporting.stage_table(summary["stages"]))
-    log.info("results: %s, curves: tensorboard --logdir %s", folder / "report", folder)
+    log.info("%s", tables.stage_table(summary["stages"]))
+    log.info("results: %s, curves: tensorboard --logdir %s", folder / report.PAGE, folder)
     return summary
 
 
@@ -48,11 +53,33 @@ def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]
     prepared = experiment.prepare(config)
     workdir.write_config(folder, config, trained.record(prepared))
     progress = Trainer(prepared, folder, stop).run()
-    results = [{k: v for k, v in s.items() if k != "confusion"} for s in progress.finished]
-    summary = {"status": "finished", "stages": results}
+    data = prepared.data
+    summary = {
+        "status": "finished",
+        "stages": progress.finished,
+        "history": progress.history,
+        "photos": {
+            "train": len(data.train),
+            "validation": len(data.validation),
+            "test": len(data.test),
+        },
+        "classes": len(data.class_names),
+        **_machine(),
+    }
     if distributed.leads():
-        reporting.write_report(
-            folder / "report", progress.history, progress.finished, prepared.data.class_names
-        )
-        workdir.write_json(folder / workdir.SUMMARY, summary)
+        report.write_report(runs.Run(folder, config, summary), data.test)
+        workdir.write_json(folder / runs.SUMMARY, summary)
     return summary
+
+
+def _machine() -> dict[str, Any]:
+    """What a run is on."""
+    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    if jax.default_backend() == "cpu":
+        devices += f" ({platform.machine()}, {os.cpu_count()} cores)"
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "devices": devices,
+        "processes": jax.process_count(),
+        "versions": {"python": platform.python_version(), **versions},
+    }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
 from efficientnet import block_groups
@@ -44,3 +45,11 @@ def split_params(params: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any],
         for layer in [layer for layer in trainable if layer.endswith("_bn")]:
             frozen[layer] = trainable.pop(layer)
     return trainable, frozen
+
+
+def count_params(params: Mapping[str, Any], plan: Plan) -> dict[str, int]:
+    """Counts the scalars that are `trainable` and those that are `frozen`."""
+    return {
+        name: sum(leaf.size for leaf in jax.tree.leaves(part))
+        for name, part in zip(("trainable", "frozen"), split_params(params, plan), strict=True)
+    }

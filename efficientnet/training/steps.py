@@ -54,8 +54,8 @@ def create_state(
         batch_stats=batch_stats,
         opt_state=optimizer.init(trainable),
         averages=averages.start(params, batch_stats, plan) if averaged else {},
-        recent_metrics=metrics.TrainMetrics.empty(),
-        epoch_metrics=metrics.TrainMetrics.empty(),
+        recent_metrics=metrics.Metrics.empty(),
+        epoch_metrics=metrics.Metrics.empty(),
     )
 
 
@@ -178,7 +178,7 @@ def make_train_step(
             (*before, state.averages),
         )
         # Of a mixed photo, what there is more of counts as its class.
-        counted = metrics.TrainMetrics.single_from_model_output(
+        counted = metrics.Metrics.single_from_model_output(
             loss=losses,
             logits=logits,
             label=jnp.argmax(mixed[1], axis=-1),
@@ -198,17 +198,30 @@ def make_train_step(
 
 
 def make_eval_step(
-    model: EfficientNet, *, mean: ArrayLike, std: ArrayLike
-) -> Callable[[Mapping[str, Any], Collection, Batch], Collection]:
-    """Returns a function that adds a batch's examples, where `mask` is true, to the metrics."""
+    model: EfficientNet, *, mean: ArrayLike, std: ArrayLike, flip: bool = False
+) -> Callable[[Mapping[str, Any], Collection, Batch], tuple[Collection, jax.Array]]:
+    """Returns a function that adds a batch's examples, where `mask` is true, to the metrics.
 
-    def eval_step(variables: Mapping[str, Any], counted: Collection, batch: Batch) -> Collection:
-        logits = jnp.asarray(model.apply(variables, normalize(batch["image"], mean, std)))
+    The other thing it returns are the logits, [N, classes]. With `flip`, they are the logarithms of
+    the mean of the probabilities for each image and its mirror image.
+    """
+
+    def logits_of(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
+        return jnp.asarray(model.apply(variables, normalize(images, mean, std)))
+
+    def eval_step(
+        variables: Mapping[str, Any], counted: Collection, batch: Batch
+    ) -> tuple[Collection, jax.Array]:
+        logits = logits_of(variables, batch["image"])
+        if flip:
+            mirrored = logits_of(variables, batch["image"][:, :, ::-1])
+            both = (jax.nn.log_softmax(logits), jax.nn.log_softmax(mirrored))
+            logits = jnp.logaddexp(*both) - jnp.log(2.0)
         targets = jax.nn.one_hot(batch["label"], logits.shape[-1])
         losses = metrics.cross_entropy(logits, targets)
         more = type(counted).single_from_model_output(
             loss=losses, logits=logits, label=batch["label"], mask=batch["mask"]
         )
-        return counted.merge(more)
+        return counted.merge(more), logits
 
     return eval_step

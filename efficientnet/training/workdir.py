@@ -13,11 +13,10 @@ from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket
+from efficientnet.reporting.runs import CONFIG, SUMMARY
 from efficientnet.training import distributed
 
-CONFIG = "config.json"
 NETWORK = "network.json"
-SUMMARY = "summary.json"
 LOCK = ".lock"
 # Fields that change what is seen and saved, not what is computed.
 HARMLESS = (

@@ -85,13 +85,13 @@ def eval_step(setting: Setting) -> Compiled:
     )
     sharding = feed.replicated(feed.data_mesh())
     variables = jax.device_put(init_variables(network, jax.random.key(0)), sharding)
-    counted = jax.device_put(metrics.eval_metrics(CLASSES).empty(), sharding)
+    counted = jax.device_put(metrics.Metrics.empty(), sharding)
     (batch,) = feed.to_devices([random_batch(setting)], feed.data_mesh())
     compiled = jax.jit(step, out_shardings=sharding).lower(variables, counted, batch).compile()
 
     def run() -> jax.Array:
         nonlocal counted
-        counted = compiled(variables, counted, batch)
+        counted, _ = compiled(variables, counted, batch)
         return jax.tree.leaves(counted)[0]
 
     return Compiled(run, compiled)

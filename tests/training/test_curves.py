@@ -2,7 +2,9 @@
 
 import pathlib
 
+import numpy as np
 from etils import epath
+from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
 from efficientnet.training import curves
 from efficientnet.training.curves import Curves
@@ -55,7 +57,22 @@ def test_a_validation_that_is_not_saved_is_drawn_once(tmp_path: pathlib.Path) ->
     for _ in range(2):
         drawn = Curves(epath.Path(tmp_path), 4, validated=False)
         drawn.write("validation", 4, {"loss": 0.5})
+        drawn.write_histograms(4, {"top_conv": {"kernel": np.arange(5.0)}})
         drawn.close()
-    assert steps(tmp_path, "validation/loss") == [4]
+    assert steps(tmp_path, "validation/loss") == steps(tmp_path, "weights/top") == [4]
     Curves(epath.Path(tmp_path), 4).close()
     assert steps(tmp_path, "validation/loss") == [4]
+
+
+def test_hyperparameters_are_listed_once(tmp_path: pathlib.Path) -> None:
+    for rate in (0.1, 0.2):
+        drawn = Curves(epath.Path(tmp_path), 0)
+        stage = {"learning_rate": rate, "dropout": None, "name": "head"}
+        drawn.write_hyperparameters({"seed": 0, "stages": (stage,)})
+        drawn.close()
+    assert len(list(tmp_path.glob("*.tfevents.*"))) == 1
+    found = EventMultiplexer().AddRun(str(tmp_path), "run").Reload()
+    metadata = found.SummaryMetadata("run", "_hparams_/session_start_info")
+    content = metadata.plugin_data.content
+    assert b"stages.0.learning_rate" in content
+    assert b"head" in content

@@ -7,8 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import common
-from efficientnet.training import experiment, feature_cache, feed
-from efficientnet.training.evaluation import Evaluator
+from efficientnet.training import evaluation, experiment, feature_cache, feed
 
 
 def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -> None:
@@ -32,7 +31,7 @@ def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -
     (later,) = cached.train_batches(7, 1)
     np.testing.assert_array_equal(later["image"], batches[7]["image"])
 
-    by_photo, _ = Evaluator(plain)(variables, plain.data.validation)
-    by_feature, _ = Evaluator(cached)(variables, plain.data.validation)
+    by_photo, _ = evaluation.for_experiment(plain)(variables, plain.data.validation)
+    by_feature, _ = evaluation.for_experiment(cached)(variables, plain.data.validation)
     for name, value in by_photo.items():
         np.testing.assert_allclose(by_feature[name], value, rtol=1e-5)

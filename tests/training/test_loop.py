@@ -8,11 +8,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from etils import epath
 from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from configs import common
 from efficientnet.errors import UserError
+from efficientnet.reporting import runs
+from efficientnet.training.curves import read as read_curves
 from efficientnet.training.loop import Trainer
 from efficientnet.training.run import run
 from input_pipeline.sources import SOURCES, Source
@@ -52,14 +55,18 @@ def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.
     assert head["parameters"]["trainable"] == 3 * (1280 // 4) + 3
     assert sum(head["parameters"].values()) == sum(late["parameters"].values())
     assert late["steps"] == 10  # 2 epochs of 40 photos, 8 a step
-    assert set(late["metrics"]["test"]) == {"top1", "top3", "top5", "loss"}
+    assert {"top1", "top3", "top5", "loss"} <= set(late["metrics"]["test"])
     assert late["metrics"]["test"]["top3"] == 1.0
     # 21 photos: a share that counts each exactly once is a multiple of 1 / 21.
     assert (late["metrics"]["test"]["top1"] * 21) == pytest.approx(
         round(late["metrics"]["test"]["top1"] * 21), abs=1e-5
     )
-    for picture in ("curves.png", "confusion_head.png", "confusion_late.png"):
-        assert (tmp_path / "report" / picture).read_bytes().startswith(b"\x89PNG")
+    assert summary["photos"] == {"train": 40, "validation": 10, "test": 21}
+    assert [entry["stage"] for entry in summary["history"]] == ["head", "late", "late"]
+    kept = runs.load(str(tmp_path)).predictions("late")
+    assert kept.names == tuple(f"{number}.png" for number in range(21))
+    assert (kept.predicted == kept.label).mean() == pytest.approx(late["metrics"]["test"]["top1"])
+    assert (tmp_path / "report" / "index.html").read_bytes().startswith(b"<!doctype html>")
 
     curves = EventAccumulator(str(tmp_path / "tensorboard" / "train"))
     curves.Reload()
@@ -67,6 +74,11 @@ def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.
         curves.Tags()["tensors"]
     )
     assert [event.step for event in curves.Tensors("photos")] == [1, 6]
+    drawn = read_curves(epath.Path(tmp_path / "tensorboard"))
+    for name in ("test/confusion_matrix", "test/worst_photos", "test/f1_macro"):
+        assert [step for step, _ in drawn[name]] == [5, 15]
+    assert [step for step, _ in drawn["weights/predictions"]] == [5, 10, 15]
+    assert [step for step, _ in drawn["weights/block7"]] == [10, 15]
 
 
 def test_a_finished_run_is_not_trained_again(

@@ -1,0 +1,87 @@
+"""What a network says about the photos of a split, kept in a file."""
+
+import dataclasses
+import io
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.special
+from etils import epath
+
+from efficientnet.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Predictions of every photo of a split, once and in its order.
+
+    Attributes:
+      probabilities: float32 [n, classes].
+      label: int32 [n], the true classes.
+      names: of the n photos.
+      class_names: in the order of the labels.
+    """
+
+    probabilities: np.ndarray
+    label: np.ndarray
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable classes, int [n]."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def of_truth(self) -> np.ndarray:
+        """The probabilities of the true classes, float32 [n]."""
+        return np.take_along_axis(self.probabilities, self.label[:, None], axis=1)[:, 0]
+
+
+def from_logits(
+    logits: np.ndarray, label: np.ndarray, names: Sequence[str], class_names: Sequence[str]
+) -> Predictions:
+    """Returns the predictions of logits [n, classes]."""
+    probabilities = scipy.special.softmax(logits.astype(np.float64), axis=1)
+    return Predictions(
+        probabilities.astype(np.float32),
+        np.asarray(label, np.int32),
+        tuple(names),
+        tuple(class_names),
+    )
+
+
+def save(path: epath.Path, predictions: Predictions) -> None:
+    """Writes a `.npz` with the fields of `Predictions`, never seen half-written."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **dataclasses.asdict(predictions))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content.getvalue())
+    part.replace(path)
+
+
+def load(path: epath.Path) -> Predictions:
+    """Reads what `save` wrote.
+
+    Raises:
+      UserError: there is no such file, or it is something else.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as file:
+            return Predictions(
+                file["probabilities"],
+                file["label"],
+                tuple(file["names"].tolist()),
+                tuple(file["class_names"].tolist()),
+            )
+    except FileNotFoundError as error:
+        raise UserError(
+            f"there are no predictions {path}: scripts/evaluate.py --output writes them"
+        ) from error
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} holds no predictions that can be read ({error}): "
+            "scripts/evaluate.py --output writes them"
+        ) from error

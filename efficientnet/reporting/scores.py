@@ -1,0 +1,147 @@
+"""How good predictions are: every metric a function of all predictions of a split."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+from sklearn import metrics
+
+from efficientnet.reporting.predictions import Predictions
+
+CALIBRATION_BINS = 15  # as Guo et al. 2017
+
+
+def in_top(predictions: Predictions, k: int) -> np.ndarray:
+    """Whether the true class is among the k most probable, bool [n].
+
+    A class that is as probable as the true one counts against it, as in training.metrics.
+    """
+    true = predictions.of_truth[:, None]
+    return (predictions.probabilities >= true).sum(axis=1) <= k
+
+
+def loss(predictions: Predictions) -> float:
+    """The mean cross-entropy, nats."""
+    smallest = np.finfo(np.float32).tiny
+    return float(-np.log(np.maximum(predictions.of_truth, smallest), dtype=np.float64).mean())
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % bootstrap interval of a share of `count` examples, by percentiles.
+
+    A share of examples that are drawn again with replacement is Binomial(count, share) / count: its
+    percentiles are known, so nothing has to be drawn (Efron and Tibshirani 1993, chapter 13).
+    """
+    low, high = scipy.stats.binom.ppf((0.025, 0.975), count, share) / count
+    return float(low), float(high)
+
+
+class PerClass(NamedTuple):
+    """Metrics of each class; 0 where there is nothing to divide by."""
+
+    precision: np.ndarray  # float [classes], of the photos that were taken for it
+    recall: np.ndarray  # float [classes], of its photos
+    f1: np.ndarray  # float [classes]
+    photos: np.ndarray  # int [classes]
+
+
+def per_class(predictions: Predictions) -> PerClass:
+    """Precision, recall and F1 of each class, and how many photos it has."""
+    return PerClass(
+        *metrics.precision_recall_fscore_support(
+            predictions.label,
+            predictions.predicted,
+            labels=range(len(predictions.class_names)),
+            zero_division=0.0,
+        )
+    )
+
+
+def confusion(predictions: Predictions) -> np.ndarray:
+    """How many photos of each class (rows) were taken for each class (columns), int."""
+    classes = range(len(predictions.class_names))
+    return metrics.confusion_matrix(predictions.label, predictions.predicted, labels=classes)
+
+
+class Calibration(NamedTuple):
+    """How often a network is right where it is so sure, by equal bins of its confidence."""
+
+    error: float  # mean distance of accuracy from confidence over the photos (ECE)
+    edges: np.ndarray  # float [bins + 1]
+    photos: np.ndarray  # int [bins]
+    confidence: np.ndarray  # float [bins], mean probability of the predicted class; 0 if empty
+    accuracy: np.ndarray  # float [bins]; 0 if empty
+
+
+def calibration(predictions: Predictions, bins: int = CALIBRATION_BINS) -> Calibration:
+    """The expected calibration error and its bins (Guo et al. 2017, equation 3)."""
+    confidence = predictions.probabilities.max(axis=1).astype(np.float64)
+    right = predictions.predicted == predictions.label
+    edges = np.linspace(0, 1, bins + 1)
+    # Bins are open below and closed above.
+    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    photos = np.bincount(place, minlength=bins)
+    at_least_one = np.maximum(photos, 1)
+    sure = np.bincount(place, confidence, minlength=bins) / at_least_one
+    accurate = np.bincount(place, right, minlength=bins) / at_least_one
+    error = float(np.abs(accurate - sure) @ photos / len(right))
+    return Calibration(error, edges, photos, sure, accurate)
+
+
+def summary(predictions: Predictions, top: Sequence[int] = (1, 3, 5)) -> dict[str, float]:
+    """All metrics of a split: fractions, but for `loss`, nats.
+
+    `top1_low` and `top1_high` are the ends of the 95 % interval of top-1. Precision, recall and F1
+    are the means over the classes that occur (`macro`), and weighted by their photos (`weighted`).
+    """
+    count = len(predictions.label)
+    values = {f"top{k}": float(in_top(predictions, k).mean()) for k in top}
+    right = float(in_top(predictions, 1).mean())
+    low, high = share_interval(right, count)
+    values |= {"loss": loss(predictions), "top1_low": low, "top1_high": high}
+    for average in ("macro", "weighted"):
+        found = metrics.precision_recall_fscore_support(
+            predictions.label, predictions.predicted, average=average, zero_division=0.0
+        )
+        for name, value in zip(("precision", "recall", "f1"), found, strict=False):
+            values[f"{name}_{average}"] = float(value)
+    return values | {"calibration_error": calibration(predictions).error}
+
+
+class Pair(NamedTuple):
+    """Photos of one class that were taken for another."""
+
+    true: int
+    predicted: int
+    photos: int
+    share: float  # of the true class's photos
+
+
+def confused_pairs(counts: np.ndarray, limit: int) -> list[Pair]:
+    """The pairs of classes that were confused most often, the most frequent first.
+
+    Args:
+      counts: int [true class, predicted class].
+      limit: how many pairs at most.
+    """
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    places = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    return [
+        Pair(int(t), int(p), int(wrong[t, p]), float(wrong[t, p] / counts[t].sum()))
+        for t, p in places
+        if wrong[t, p]
+    ]
+
+
+def worst_photos(predictions: Predictions, limit: int) -> np.ndarray:
+    """Indices of the wrong photos whose true class is least probable, the worst first."""
+    order = np.argsort(predictions.of_truth, kind="stable")
+    return order[predictions.predicted[order] != predictions.label[order]][:limit]
+
+
+def hardest_classes(classes: PerClass, limit: int) -> np.ndarray:
+    """Indices of the classes with the lowest recall, then F1, the hardest first."""
+    order = np.lexsort((classes.f1, classes.recall))
+    return order[classes.photos[order] > 0][:limit]
