@@ -1,0 +1,209 @@
+"""Runs side by side: curves, a table, and the photos that none, some or all of them get wrong."""
+
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from efficientnet.errors import UserError
+from efficientnet.reporting import markup, plots, tables
+from efficientnet.reporting.markup import Element, tag
+from efficientnet.reporting.predictions import Predictions
+from efficientnet.reporting.runs import Run
+from efficientnet.reporting.tables import duration, percent
+
+PAGE = "index.html"
+HEADER = ("Run", "Top-1", "95 %", "Top-3", "Top-5", "Loss", "F1", "Trainable", "Trained in")
+
+
+class Comparison:
+    """Runs that were tested on the same photos, each by its last stage.
+
+    Attributes:
+      names: of the runs, all different.
+      wrong: bool [photos, runs], which run got which test photo wrong, in the split's order.
+      order: int [photos], the hardest photo first: the one that most runs got wrong, and of those
+        the one whose true class they found least probable.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        """Reads the runs' predictions.
+
+        Raises:
+          UserError: there is only one run, or their test photos differ.
+        """
+        if len(runs) < 2:
+            raise UserError("a comparison needs two runs or more")
+        self.runs = runs
+        self.names = short_names([str(run.folder) for run in runs])
+        self.predictions = [run.predictions(run.stages[-1]["name"]) for run in runs]
+        for run, found in zip(runs, self.predictions, strict=True):
+            _check_same(runs[0], self.predictions[0], run, found)
+        self.wrong = np.stack([np.not_equal(p.predicted, p.label) for p in self.predictions], 1)
+        of_truth = np.mean([found.of_truth for found in self.predictions], axis=0)
+        self.order = np.lexsort((of_truth, -self.wrong.sum(axis=1)))
+
+    @property
+    def never_right(self) -> np.ndarray:
+        """Indices of the photos that no run got right, the hardest first."""
+        return self.order[self.wrong[self.order].all(axis=1)]
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """What each run has come to, in the columns of `HEADER`."""
+        for name, run in zip(self.names, self.runs, strict=True):
+            stage = run.stages[-1]
+            test = stage["metrics"]["test"]
+            low, high = 100 * test["top1_low"], 100 * test["top1_high"]
+            yield (
+                name,
+                percent(test["top1"]),
+                f"{low:.1f} to {high:.1f}",
+                percent(test["top3"]),
+                percent(test["top5"]),
+                f"{test['loss']:.3f}",
+                percent(test["f1_macro"]),
+                f"{stage['parameters']['trainable']:,}",
+                duration(sum(stage["seconds"] for stage in run.stages)),
+            )
+
+    def table(self) -> str:
+        """The same as aligned text."""
+        return tables.aligned(HEADER, list(self.rows()))
+
+
+def short_names(folders: Sequence[str]) -> list[str]:
+    """The folders' own names, or as much of the ends of their paths as tells them apart.
+
+    Raises:
+      UserError: two folders are the same.
+    """
+    paths = [pathlib.PurePath(folder).parts for folder in folders]
+    for count in range(1, 1 + max(map(len, paths))):
+        names = ["/".join(parts[-count:]) for parts in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise UserError("the same run is named twice: name each once")
+
+
+def _check_same(one: Run, expected: Predictions, other: Run, found: Predictions) -> None:
+    if found.class_names != expected.class_names:
+        difference = f"{len(expected.class_names)} and {len(found.class_names)} classes"
+    elif found.names != expected.names or not np.array_equal(found.label, expected.label):
+        difference = f"{len(expected.names)} and {len(found.names)} photos"
+    else:
+        return
+    raise UserError(
+        f"{one.folder} and {other.folder} were tested on different photos ({difference}): compare "
+        "runs of one test set"
+    )
+
+
+def write_page(folder: epath.Path, comparison: Comparison) -> None:
+    """Writes the page `index.html`, which needs no other file, into a folder, made if need be."""
+    content = markup.page(
+        "Comparison of runs",
+        tag(
+            "header",
+            tag("h1", f"{len(comparison.runs)} runs side by side"),
+            tag(
+                "p",
+                f"Each by its last stage, on the same {len(comparison.order):,} test photos.",
+                class_="soft",
+            ),
+        ),
+        markup.section("Results", markup.table(HEADER, comparison.rows(), texts=(0,))),
+        _curves(comparison),
+        _differences(comparison),
+        _mistakes(comparison),
+        _never_right(comparison),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{PAGE}.part"
+    part.write_bytes(content)
+    part.replace(folder / PAGE)
+
+
+def _curves(comparison: Comparison) -> Element:
+    histories = {
+        name: run.history for name, run in zip(comparison.names, comparison.runs, strict=True)
+    }
+    drawn = [
+        markup.drawing(plots.overlaid_curves(histories, metric), f"{title} of all runs")
+        for metric, title in plots.CURVES.items()
+    ]
+    note = tag("p", "On the validation photos; a dot marks a stage's first epoch.", class_="soft")
+    return markup.section("Curves", note, markup.columns(*drawn))
+
+
+def _differences(comparison: Comparison) -> Element:
+    """The fields in which the recipes differ."""
+    fields = [dict(_flat(json.loads(run.config.to_json()), "config")) for run in comparison.runs]
+    names = list(dict.fromkeys(name for known in fields for name in known))
+    rows = [
+        (name, *(known.get(name, "") for known in fields))
+        for name in names
+        if len({known.get(name) for known in fields}) > 1
+    ]
+    if not rows:
+        return markup.section("Recipes", tag("p", "The recipes are the same."))
+    header = ("Field", *comparison.names)
+    return markup.section("Recipes", markup.table(header, rows, texts=range(len(header))))
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(item, f"{name}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _flat(item, f"{name}[{index}]")
+    else:
+        yield name, str(value)
+
+
+def _mistakes(comparison: Comparison) -> Element:
+    figure = plots.mistakes(comparison.wrong[comparison.order], comparison.names)
+    counts = comparison.wrong.sum(axis=1)
+    runs = len(comparison.runs)
+    rows = [
+        (str(number), f"{photos:,}", percent(photos / len(counts)))
+        for number, photos in enumerate(np.bincount(counts, minlength=runs + 1))
+    ]
+    beside = tag(
+        "div",
+        tag(
+            "p",
+            "Every column is a run and every row a test photo; black is a mistake. Photos that are "
+            "hard for every run show as lines across the picture.",
+            class_="soft",
+        ),
+        markup.table(("Runs that are wrong", "Photos", "Share"), rows, texts=()),
+    )
+    picture = markup.drawing(figure, "Mistakes of each run on each test photo")
+    return markup.section("Mistakes", markup.columns(picture, beside))
+
+
+def _never_right(comparison: Comparison) -> Element:
+    first = comparison.predictions[0]
+    names, classes = first.names, first.class_names
+    rows = [
+        (
+            names[index],
+            classes[first.label[index]],
+            *(
+                f"{classes[found.predicted[index]]}, {found.probabilities[index].max():.0%}"
+                for found in comparison.predictions
+            ),
+        )
+        for index in comparison.never_right
+    ]
+    title = "Photos that no run got right"
+    if not rows:
+        return markup.section(title, tag("p", "There is none."))
+    header = ("Photo", "Is", *comparison.names)
+    return markup.section(
+        f"{title}: {len(rows):,}", markup.table(header, rows, texts=range(len(header)))
+    )

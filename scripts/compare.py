@@ -1,0 +1,48 @@
+"""Puts finished runs side by side: a table here, and a page with curves and mistakes.
+
+python scripts/compare.py runs/cars_all runs/cars_blocks67 --output=runs/comparison
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from efficientnet.paths import user_path
+from efficientnet.reporting import comparison, runs
+from scripts import command_line
+
+SHOWN = 10
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments, compares, writes the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="the workdir of a finished run")
+    parser.add_argument("--output", required=True, metavar="DIR", help="gets index.html")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args(arguments)
+
+    compared = comparison.Comparison([runs.load(path) for path in args.runs])
+    folder = user_path(args.output)
+    comparison.write_page(folder, compared)
+    print(compared.table())
+    hardest = [compared.predictions[0].names[index] for index in compared.never_right]
+    more = f" and {len(hardest) - SHOWN} more" if len(hardest) > SHOWN else ""
+    print(f"no run got right: {', '.join(hardest[:SHOWN]) or 'no photo'}{more}")
+    print(f"all of it: {folder / comparison.PAGE}")
+    if args.json:
+        results = [
+            {"run": name, "stage": run.stages[-1]["name"], **run.stages[-1]["metrics"]["test"]}
+            for name, run in zip(compared.names, compared.runs, strict=True)
+        ]
+        command_line.print_json({"runs": results, "no_run_got_right": hardest})
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

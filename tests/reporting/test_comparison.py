@@ -1,0 +1,78 @@
+"""Runs side by side: who gets what wrong."""
+
+import pathlib
+
+import made_up
+import numpy as np
+import pages
+import pytest
+from etils import epath
+
+from efficientnet.errors import UserError
+from efficientnet.reporting import comparison, runs
+from efficientnet.reporting.comparison import Comparison
+
+
+def made(tmp_path: pathlib.Path, name: str, **choices: int) -> runs.Run:
+    (tmp_path / name).mkdir(parents=True)
+    return made_up.run(tmp_path / name, **choices)
+
+
+def test_the_hardest_photos_come_first(tmp_path: pathlib.Path) -> None:
+    compared = Comparison([made(tmp_path, name, seed=n) for n, name in enumerate("abc")])
+    assert compared.wrong.shape == (60, 3)
+    last = compared.predictions[1]
+    np.testing.assert_array_equal(compared.wrong[:, 1], last.predicted != last.label)
+    mistakes = compared.wrong[compared.order].sum(axis=1)
+    assert (np.diff(mistakes) <= 0).all()
+    assert mistakes[0] > mistakes[-1]
+    np.testing.assert_array_equal(
+        compared.never_right, compared.order[: np.count_nonzero(mistakes == 3)]
+    )
+    assert len(compared.never_right)
+
+
+def test_the_page_stands_alone_and_names_what_differs(tmp_path: pathlib.Path) -> None:
+    compared = Comparison([made(tmp_path, name, seed=n) for n, name in enumerate("ab")])
+    comparison.write_page(epath.Path(tmp_path / "new" / "page"), compared)
+    page = pages.assert_self_contained((tmp_path / "new" / "page" / "index.html").read_bytes())
+    assert "config.seed" in page.text
+    assert "config.batch_size" not in page.text
+    for index in compared.never_right:
+        assert compared.predictions[0].names[index] in page.text
+    for row in compared.rows():
+        assert all(cell in page.text for cell in row)
+
+
+def test_other_photos_are_refused(tmp_path: pathlib.Path) -> None:
+    one = made(tmp_path, "one")
+    with pytest.raises(UserError, match=r"different photos \(60 and 60 photos\): compare runs of"):
+        Comparison([one, made(tmp_path, "two", truth=1)])
+    with pytest.raises(UserError, match=r"different photos \(3 and 4 classes\)"):
+        Comparison([one, made(tmp_path, "three", classes=4)])
+    with pytest.raises(UserError, match="two runs or more"):
+        Comparison([one])
+    with pytest.raises(UserError, match="named twice"):
+        Comparison([one, one])
+
+
+def test_names_are_as_short_as_they_can_be() -> None:
+    assert comparison.short_names(["/a/x", "/b/y"]) == ["x", "y"]
+    assert comparison.short_names(["/r/a/x", "/r/b/x", "/r/b/y"]) == ["a/x", "b/x", "b/y"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("config.json", "is no workdir of a run"),
+        ("summary.json", "is not finished"),
+        ("predictions/all.npz", "there are no predictions"),
+    ],
+)
+def test_what_is_no_finished_run_is_refused(
+    tmp_path: pathlib.Path, missing: str, message: str
+) -> None:
+    made(tmp_path, "one")
+    (tmp_path / "one" / missing).unlink()
+    with pytest.raises(UserError, match=message):
+        runs.load(str(tmp_path / "one")).predictions("all")

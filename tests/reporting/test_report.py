@@ -1,0 +1,43 @@
+"""The page of a run, for few and for many classes."""
+
+import pathlib
+
+import made_up
+import pages
+import pytest
+
+from efficientnet.reporting import report
+
+
+@pytest.mark.parametrize("classes", [2, 196])
+def test_the_page_stands_alone(tmp_path: pathlib.Path, classes: int) -> None:
+    run = made_up.run(tmp_path, classes)
+    last = run.predictions("all")
+    report.write_report(run, made_up.split(last))
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["index.html"]
+    page = pages.assert_self_contained((tmp_path / report.PAGE).read_bytes())
+
+    # Names are text, whatever they look like.
+    assert "<b>$class$ & 1" in page.text
+    worst = [name for name in last.names if name in page.text]
+    assert 0 < len(worst) <= 24
+    for words in ("1,234,567", "61", "12.3", "8 x cpu", "100 photos to train", "jax 0"):
+        assert words in page.text
+    assert f"{100 * run.stages[1]['metrics']['test']['top1']:.1f} %" in page.text
+    assert ("Hardest classes" in page.text) == (classes > 15)
+    assert page.text.count('"learning_rate"') == 2
+
+
+def test_a_run_without_mistakes_says_so(tmp_path: pathlib.Path) -> None:
+    run = made_up.run(tmp_path, margin=99.0)
+    report.write_report(run, made_up.split(run.predictions("all")))
+    page = pages.assert_self_contained((tmp_path / report.PAGE).read_bytes())
+    assert "Every test photo was recognized." in page.text
+    assert "No two classes were confused." in page.text
+
+
+def test_weights_that_were_picked_on_the_test_photos_are_said_to_be(tmp_path: pathlib.Path) -> None:
+    run = made_up.run(tmp_path)
+    run.stages[-1]["selected_on"] = "test"
+    report.write_report(run, made_up.split(run.predictions("all")))
+    assert b"picked on the test photos themselves" in (tmp_path / report.PAGE).read_bytes()
