@@ -2,7 +2,6 @@
 
 import io
 import json
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -42,9 +41,10 @@ def split(found: Predictions) -> Split:
 
 
 def run(
-    folder: pathlib.Path, classes: int = 3, seed: int = 0, truth: int = 0, margin: float = 2.0
+    folder: epath.PathLike, classes: int = 3, seed: int = 0, truth: int = 0, margin: float = 2.0
 ) -> runs.Run:
     """A finished run of two stages, as train.py leaves it."""
+    folder = epath.Path(folder)
     config = common.get_config()
     config.data.source = "made_up"
     config.seed = seed
@@ -52,7 +52,7 @@ def run(
     stages, history = [], []
     for number, name in enumerate(STAGES):
         found = predict(classes, 60, seed + 100 * number, truth, margin)
-        predictions.save(epath.Path(folder / "predictions" / f"{name}.npz"), found)
+        predictions.save(folder / "predictions" / f"{name}.npz", found)
         test = scores.summary(found)
         history += [entry(name, epoch, test) for epoch in (1, 2)]
         stages.append(

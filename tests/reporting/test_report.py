@@ -41,3 +41,10 @@ def test_weights_that_were_picked_on_the_test_photos_are_said_to_be(tmp_path: pa
     run.stages[-1]["selected_on"] = "test"
     report.write_report(run, made_up.split(run.predictions("all")))
     assert b"picked on the test photos themselves" in (tmp_path / report.PAGE).read_bytes()
+
+
+def test_a_report_in_a_bucket(bucket) -> None:
+    folder = bucket.root / "runs" / "cars"
+    run = made_up.run(folder)
+    report.write_report(run, made_up.split(run.predictions("all")))
+    pages.assert_self_contained((folder / report.PAGE).read_bytes())

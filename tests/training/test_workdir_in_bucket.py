@@ -3,7 +3,6 @@ import json
 import numpy as np
 
 from configs import common
-from efficientnet.reporting import write_report
 from efficientnet.training import curves, workdir
 
 
@@ -30,25 +29,3 @@ def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
         opened.close()
     points = curves.read(bucket.root / "tensorboard")
     assert [step for step, _ in points["train/loss"]] == [1, 2, 3, 4, 5]
-
-
-def test_a_report_in_a_bucket(bucket):
-    metrics = {"top1": 0.5, "top3": 1.0, "top5": 1.0, "loss": 1.0}
-    history = [
-        {
-            "stage": "head",
-            "epoch": 1,
-            "train": metrics,
-            "validation": metrics,
-            "chosen": "validation",
-        }
-    ]
-    stage = {
-        "name": "head",
-        "metrics": {"test": metrics},
-        "selected_on": "the validation split",
-        "confusion": [[1, 1], [0, 2]],
-    }
-    write_report(bucket.root / "report", history, [stage], ["a", "b"])
-    for name in ("curves.png", "confusion_head.png"):
-        assert (bucket.root / "report" / name).read_bytes().startswith(b"\x89PNG")
