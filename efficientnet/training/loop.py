@@ -133,7 +133,10 @@ class Trainer:
                 stopwatch.start()
         self.checkpoints.wait()
         self._stop.safe = True
-        self._end_stage(stage, plan, state)
+        try:
+            self._end_stage(stage, plan, state)
+        except Interrupted as error:
+            raise self._stopped() from error
 
     def _save(self, state: steps.TrainState) -> None:
         step = self.progress.global_step
@@ -141,7 +144,11 @@ class Trainer:
         self.checkpoints.save_latest(step, state, self.progress.to_json())
         self._agenda.saved()
         if self._agenda.stops:
-            raise Stopped(f"stopped after step {step}, which is saved; the same command resumes")
+            raise self._stopped()
+
+    def _stopped(self) -> Stopped:
+        step = self.progress.global_step
+        return Stopped(f"stopped after step {step}, which is saved; the same command resumes")
 
     def _start_variables(self, stage: ConfigDict) -> Any:
         """The weights that a stage starts from, from what the stage before hands over."""

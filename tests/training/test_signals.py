@@ -86,12 +86,12 @@ def assert_same_end(one: pathlib.Path, other: pathlib.Path) -> None:
 def test_a_stopped_run_goes_on_exactly(
     tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped in a step, in the last step of an epoch, and twice while it validates."""
+    """Stopped in a step, in the last one of an epoch, while it validates, before it tests."""
     # A busy machine must not end the tests' own process.
     monkeypatch.setattr(signals, "PATIENCE_SECONDS", 3600.0)
     run(two_stages(tiny), str(tmp_path / "whole"))
 
-    write, evaluate = Trainer._write, Evaluator.__call__
+    write, evaluate, end_stage = Trainer._write, Evaluator.__call__, Trainer._end_stage
 
     def stop_in_step(step: int) -> None:
         def stopping_write(self: Trainer, split: str, scalars: Mapping[str, Any]) -> None:
@@ -113,17 +113,28 @@ def test_a_stopped_run_goes_on_exactly(
 
         monkeypatch.setattr(Evaluator, "__call__", stopping_evaluate)
 
+    def stop_before_test() -> None:
+        def stopping_end_stage(self: Trainer, *arguments: Any) -> None:
+            self._stop.safe = False
+            ask_to_stop(self._stop)
+            self._stop.safe = True
+            end_stage(self, *arguments)
+
+        monkeypatch.setattr(Trainer, "_end_stage", stopping_end_stage)
+
     for saved, prepare in (
         (3, lambda: stop_in_step(3)),
         (5, lambda: stop_in_step(5)),
         # What is left to do at step 5 is validation and test; the next validation is two-fold.
         (10, lambda: stop_in_evaluation(4)),
         (13, lambda: stop_in_step(13)),
+        (15, stop_before_test),
     ):
         prepare()
         with pytest.raises(Stopped, match=f"after step {saved},"):
             run(two_stages(tiny), str(tmp_path / "stopped"))
         monkeypatch.setattr(Trainer, "_write", write)
         monkeypatch.setattr(Evaluator, "__call__", evaluate)
+        monkeypatch.setattr(Trainer, "_end_stage", end_stage)
     run(two_stages(tiny), str(tmp_path / "stopped"))
     assert_same_end(tmp_path / "whole", tmp_path / "stopped")
