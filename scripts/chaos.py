@@ -139,6 +139,9 @@ class Run:
     def _log(self, workdir: str) -> pathlib.Path:
         return self._folder / f"{workdir}.log"
 
+    def _last(self, workdir: str) -> str:
+        return self._log(workdir).read_text()[-500:]
+
     def finish(self, workdir: str) -> None:
         """Lets it run to its end."""
         process = self._start(workdir)
@@ -147,8 +150,7 @@ class Run:
         finally:
             process.kill()
         if status:
-            tail = self._log(workdir).read_text().splitlines()[-1:]
-            raise UserError(f"train.py failed with status {status} ({' '.join(tail)})")
+            raise UserError(f"train.py failed with status {status}: {self._last(workdir)}")
 
     def kill(
         self, workdir: str, moment: str, number: signal.Signals, rng: random.Random
@@ -178,7 +180,9 @@ class Run:
         finally:
             process.kill()
         if number == signal.SIGTERM and status not in (signals.STOPPED, -signal.SIGTERM, 0):
-            raise UserError(f"after SIGTERM train.py ended with status {status}")
+            raise UserError(
+                f"after SIGTERM train.py ended with status {status}: {self._last(workdir)}"
+            )
         return f"status {status} after {time.monotonic() - sent:.1f} s"
 
 
