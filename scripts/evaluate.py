@@ -1,0 +1,139 @@
+"""Says how good a network is on a split, every photo counted once.
+
+python scripts/evaluate.py --workdir=runs/mine
+python scripts/evaluate.py --workdir=runs/mine --stage=head --split=validation --flip
+python scripts/evaluate.py --weights=lite_wheel --data=tfds:imagenet2012 --directory=DIRECTORY
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+
+import argparse
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+
+import input_pipeline
+from efficientnet.errors import UserError
+from efficientnet.network import Network
+from efficientnet.paths import user_path
+from efficientnet.reporting import predictions, scores, tables
+from efficientnet.training import experiment, feed, programs
+from efficientnet.training.evaluation import Evaluator
+from efficientnet.training.progress import progress_line
+from efficientnet.training.trained import Run
+from scripts import command_line, networks
+
+SPLITS = ("test", "validation", "train")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments, evaluates, prints a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    networks.add_arguments(parser)
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--data", metavar="SOURCE", help="of --weights: where the photos come from")
+    parser.add_argument("--directory", help="of --data: where its files are")
+    parser.add_argument(
+        "--flip", action="store_true", help="average over each photo's mirror image"
+    )
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="photos at a time")
+    parser.add_argument(
+        "--top", type=int, nargs="+", default=[1, 3, 5], metavar="K", help="which top-K to show"
+    )
+    parser.add_argument("--output", metavar="FILE", help="keep the predictions, as .npz")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
+    if bool(args.workdir) == bool(args.data):
+        raise UserError("--weights needs --data, and --workdir has its own data: give one of them")
+    if args.batch < 1 or min(args.top) < 1:
+        raise UserError("--batch and --top should be positive numbers")
+
+    network = networks.load(args)
+    class_names, split = open_split(args, network)
+    begin = time.perf_counter()
+    logits = evaluate(network, split, args.batch, args.flip)
+    seconds = time.perf_counter() - begin
+    found = predictions.from_logits(logits, split.labels, split.names, class_names)
+    values = scores.summary(found, args.top)
+    rate = len(split) / seconds
+    if args.output:
+        predictions.save(user_path(args.output), found)
+    print(f"{len(split):,} photos of {args.split}, {len(class_names):,} classes")
+    print(tables.aligned(("metric", "value"), list(rows(values))))
+    print(f"{tables.duration(seconds)}, {rate:.1f} photos/s with compilation")
+    if args.json:
+        result = {"split": args.split, "photos": len(split), "flip": args.flip, **values}
+        command_line.print_json({**result, "seconds": seconds, "images_per_second": rate})
+
+
+def open_split(
+    args: argparse.Namespace, network: Network
+) -> tuple[tuple[str, ...], input_pipeline.Split]:
+    """Returns the names of the classes, and the photos.
+
+    Raises:
+      UserError: there is no such data or split, or its classes are not the network's.
+    """
+    if args.workdir:
+        assert isinstance(network, Run)
+        data = experiment.load_data(network.config)
+        return data.class_names, getattr(data, args.split)
+    source = input_pipeline.load_source(args.data, args.directory)
+    if args.split not in source.splits:
+        raise UserError(
+            f"--split={args.split}: the data {args.data!r} has {', '.join(source.splits)}"
+        )
+    if len(source.class_names) != network.module.num_classes:
+        raise UserError(
+            f"--weights={args.weights} has {network.module.num_classes:,} classes, but the data "
+            f"{args.data!r} has {len(source.class_names):,}: fine-tune it on them with train.py, "
+            "and evaluate that --workdir"
+        )
+    return source.class_names, source.splits[args.split]
+
+
+def evaluate(
+    network: Network, split: input_pipeline.Split, batch_size: int, flip: bool
+) -> np.ndarray:
+    """Returns the logits of every photo, float32 [n, classes], and shows how far it is."""
+    mesh = feed.data_mesh()
+    mean, std = (
+        np.asarray(values, np.float32)
+        for values in (network.preprocessing.mean, network.preprocessing.std)
+    )
+    program = programs.jit_eval(network.module, mean, std, mesh, flip)
+
+    def batches(split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
+        return input_pipeline.eval_batches(
+            split,
+            batch_size=math.ceil(batch_size / mesh.size) * mesh.size,
+            resolution=network.resolution,
+            channels=network.channels,
+            preprocess=network.preparation,
+        )
+
+    variables = jax.device_put(network.variables, feed.replicated(mesh))
+    with progress_line("evaluating", len(split), 0) as line:
+        _, logits = Evaluator(program, mesh, batches)(variables, split, line.update)
+    return logits
+
+
+def rows(values: dict[str, float]) -> Iterator[tuple[str, str]]:
+    """Writes metrics for a table."""
+    for name, value in values.items():
+        shown = f"{value:.4f} nats" if name == "loss" else f"{value:.2%}"
+        yield name, shown
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

@@ -1,0 +1,48 @@
+"""Runs side by side from the command line."""
+
+import json
+import pathlib
+import sys
+
+import pytest
+
+from scripts import command_line, compare
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "reporting"))
+import made_up
+
+
+@pytest.fixture
+def two(tmp_path: pathlib.Path) -> list[str]:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        made_up.run(folder, seed=seed)
+    return [str(folder) for folder in folders]
+
+
+def test_runs_become_a_table_and_a_page(
+    two: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "comparison"
+    assert command_line.run(compare.main, [*two, f"--output={output}", "--json"]) == 0
+    said = capsys.readouterr().out
+    result = json.loads(said.splitlines()[-1])
+    assert [row["run"] for row in result["runs"]] == ["one", "two"]
+    for row in result["runs"]:
+        assert f"{100 * row['top1']:.1f} %" in said
+    page = (output / "index.html").read_text()
+    assert result["no_run_got_right"]
+    for name in result["no_run_got_right"]:
+        assert name.replace("<", "&lt;").replace(">", "&gt;") in page
+
+
+def test_runs_of_other_photos_are_refused(
+    two: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "three").mkdir()
+    made_up.run(tmp_path / "three", truth=1)
+    words = [*two, str(tmp_path / "three"), f"--output={tmp_path / 'comparison'}"]
+    assert command_line.run(compare.main, words) == 1
+    assert "were tested on different photos" in capsys.readouterr().err
+    assert not (tmp_path / "comparison").exists()
