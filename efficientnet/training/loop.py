@@ -135,7 +135,7 @@ class Trainer:
         self._stop.safe = True
         try:
             self._end_stage(stage, plan, state)
-        except Interrupted as error:
+        except evaluation.Interrupted as error:
             raise self._stopped() from error
 
     def _save(self, state: steps.TrainState) -> None:
