@@ -41,7 +41,7 @@ KNOWN = {  # files, or folders that end in a slash
     "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
     "input_pipeline/photos.py": "photos that a command line names, globs among them",
     "input_pipeline/sources/records.py": "reads local shards without seeking, for many threads",
-    "scripts/benchmarks/": "what lasts as long as a measurement, and the kernel's account of memory",
+    "scripts/benchmarks/": "what lasts as long as a measurement; the kernel's account",
     "scripts/chaos.py": "starts processes and kills them; their workdirs live as long",
     "scripts/explain.py": "pictures, which go where the command was given",
     "scripts/export.py": "the same",
