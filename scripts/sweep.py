@@ -4,7 +4,8 @@ r"""Trains a recipe once for each point of a grid, and puts the results in one t
         --grid 'config.stages[0].learning_rate=1e-2,1e-3' 'config.stages[0].weight_decay=0,0.01'
 
 Each run has a folder of its own below the workdir; the same command again resumes what was
-interrupted and skips what is done. `table.md` and `plot.png` grow as runs finish.
+interrupted and skips what is done. `table.md` and `plot.png` grow as runs finish; so does the list
+of hyperparameters and results in `tensorboard --logdir WORKDIR`.
 """
 
 import argparse

@@ -42,7 +42,7 @@ th { position: sticky; top: 0; background: #fff; color: var(--soft); font-size: 
   font-weight: 500; vertical-align: bottom; }
 td { overflow-wrap: break-word; }
 .number { text-align: right; white-space: nowrap; }
-.photos { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
+.photos { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
 figure { margin: 0; }
 .photos img { width: 100%; border-radius: 6px; background: var(--tint); }
 figcaption { margin-top: .3rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere; }

@@ -20,6 +20,7 @@ MAX_ANNOTATED_CLASSES = 12
 # Up to this many classes their names have room along the axes.
 MAX_NAMED_CLASSES = 40
 PHOTO_COLUMNS = 6
+COLORBAR = 0.8  # as high as a square matrix beside it
 CAPTION_LETTERS = 24
 DOTS_PER_INCH = 120
 
@@ -41,7 +42,7 @@ def curves(
         epochs = [x for x, _ in points]
         for split, style in (("train", ":"), ("validation", "-")):
             values = [e["train" if split == "train" else e["chosen"]][metric] for _, e in points]
-            marker = "o" if split == "validation" else None
+            marker = "o" if split == "validation" else "."
             label = f"{stage['name']}, {split}"
             panel.plot(epochs, values, style, marker=marker, color=f"C{color}", label=label)
         best = epochs[0] + stage["best_epoch"] - 1
@@ -117,7 +118,12 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     if classes <= MAX_ANNOTATED_CLASSES:
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        figure.colorbar(image, format=mpl.ticker.PercentFormatter(1.0), label="share of the class")
+        figure.colorbar(
+            image,
+            format=mpl.ticker.PercentFormatter(1.0),
+            label="share of the class",
+            shrink=COLORBAR,
+        )
         _annotate(panel, counts, shares)
     else:
         image = panel.imshow(
@@ -125,7 +131,7 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
         )
         ticks = mpl.ticker.LogLocator(subs=(1, 2, 5))
         bar = figure.colorbar(
-            image, ticks=ticks, format="%d", label="photos (logarithmic)", shrink=0.8
+            image, ticks=ticks, format="%d", label="photos (logarithmic)", shrink=COLORBAR
         )
         bar.minorticks_off()
     if classes <= MAX_NAMED_CLASSES:
