@@ -29,7 +29,9 @@ def get_config() -> ConfigDict:
     config.dtype = "float32"  # of activations, or 'bfloat16'; parameters are always float32
 
     config.head_batch_norm = False  # a BatchNorm between the features and the classifier
-    # Mean and standard deviation of each channel on the scale 0..1; () takes those of the weights.
+    # The network sees (photo - mean) / std: those of the 'weights', of 'imagenet', or of the
+    # 'training' photos, computed once. Or numbers, one a channel, on the scale 0..1.
+    config.normalization = "weights"
     config.mean = ()
     config.std = ()
 
@@ -39,6 +41,12 @@ def get_config() -> ConfigDict:
     config.data.directory = ""  # where the source's files are; '' if it needs none
     config.data.validation_split = ""  # a split of the source to validate on; '' holds one out
     config.data.validation_fraction = 0.1  # of the training photos of each class, held out
+    config.data.broken_limit = 0  # photos that can't be read to skip in training, not to stop at
+    # Decoded training photos, each squeezed to a square: kept in 'memory', on 'disk', or in the
+    # accelerators' ('device'); '' decodes them anew each time.
+    config.data.cache = ""
+    config.data.cache_resolution = 256  # pixels per side of the squares
+    config.data.cache_directory = ""  # of 'disk'; '' takes photos/ in the user's cache directory
     config.augment = "random_resized_crop(scale=(0.5, 1.0))|flip_left_right"  # in reading order
     config.preprocess = "resize"  # for evaluation, in the same language
     config.batch_size = 32  # photos per step, over all devices and processes

@@ -12,18 +12,22 @@ threads or processes, nor of where a run was restarted. Normalization happens on
 """
 
 from input_pipeline.batches import Batches, eval_batches, train_batches
-from input_pipeline.cache import cache_in_memory
+from input_pipeline.cache import Decoded, cache_in_memory, decoded
 from input_pipeline.photos import find_photos, photo_split
 from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
 from input_pipeline.spec import OPS, parse
+from input_pipeline.statistics import cached_statistics
 
 __all__ = [
     "OPS",
     "SOURCES",
     "Batches",
+    "Decoded",
     "Source",
     "Split",
     "cache_in_memory",
+    "cached_statistics",
+    "decoded",
     "eval_batches",
     "find_photos",
     "hold_out",

@@ -38,6 +38,7 @@ class Batches(Iterator[Batch]):
         split: Split,
         start: int,
         broken_limit: int,
+        skipped: list[str] | None = None,
     ) -> None:
         """Starts to prepare batches.
 
@@ -47,11 +48,13 @@ class Batches(Iterator[Batch]):
           split: what is read.
           start: the first step.
           broken_limit: how many photos may be skipped.
+          skipped: the names of those that are known already; gets those of more.
         """
-        self.skipped: list[str] = []
+        self.skipped: list[str] = [] if skipped is None else skipped
         self._build, self._rows_of, self._split = build, rows_of, split
         self._step, self._limit = start, broken_limit
-        self._broken: frozenset[int] = frozenset()
+        known = set(self.skipped)
+        self._broken = frozenset(i for i, name in enumerate(split.names) if known and name in known)
         self._batches = build(start, self._broken).as_numpy_iterator()
 
     def __next__(self) -> Batch:
@@ -82,7 +85,7 @@ class Batches(Iterator[Batch]):
             raise error
         for index, reason in found.items():
             name = self._split.names[index]
-            if len(self.skipped) == self._limit:
+            if len(self.skipped) >= self._limit:
                 beyond = f", and {self._limit} were skipped before" if self._limit else ""
                 raise UserError(
                     f"{name} is not a readable photo{beyond}: replace or remove it ({reason})"
@@ -118,6 +121,7 @@ def train_batches(
     process_count: int = 1,
     threads: int | None = None,
     broken_limit: int = 0,
+    skipped: list[str] | None = None,
 ) -> Batches:
     """Shuffled and augmented batches for steps start_step to start_step + num_steps - 1.
 
@@ -138,6 +142,7 @@ def train_batches(
       process_count: of how many.
       threads: how many examples to prepare at a time, by default as many as there are cores.
       broken_limit: how many photos that can't be read are skipped (see `Batches`).
+      skipped: the names of those that are known already; gets those of more.
 
     Raises:
       UserError: a wrong specification or an empty split, at once; a broken photo, when its batch
@@ -166,7 +171,7 @@ def train_batches(
         steps = tf.data.Dataset.range(start, start_step + num_steps)
         return _prepare(steps, split, rows_of, augmentation, local, threads, without)
 
-    return Batches(build, rows_of, split, start_step, broken_limit)
+    return Batches(build, rows_of, split, start_step, broken_limit, skipped)
 
 
 def eval_batches(

@@ -1,17 +1,37 @@
-"""Decoded photos in memory, for sets that fit."""
+"""Decoded photos in memory or on disk, for sets that fit."""
 
+import contextlib
+import fcntl
 import logging
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
 
 import numpy as np
+from tqdm import tqdm
 
+from efficientnet.errors import UserError
 from input_pipeline.batches import eval_batches
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.sources.split import Split
+from input_pipeline.sources.split import Split, stamp_of
 
 log = logging.getLogger(__name__)
 
+# What is left free: of memory for everything else, of the disk for checkpoints.
+SPARE_BYTES = 500e6
+# Changes when a photo would be decoded to other pixels.
+VERSION = "1"
 
-def cache_in_memory(split: Split, *, resolution: int, channels: int = 3) -> Split:
+
+def cache_in_memory(
+    split: Split,
+    *,
+    resolution: int,
+    channels: int = 3,
+    broken_limit: int = 0,
+    skipped: list[str] | None = None,
+) -> Split:
     """Decodes a split once, each photo squeezed to a square; says beforehand what it takes.
 
     Augmentations then see the square: a crop's aspect ratio is that of the square, not of the
@@ -21,18 +41,160 @@ def cache_in_memory(split: Split, *, resolution: int, channels: int = 3) -> Spli
       split: what to decode.
       resolution: side of the squares, pixels; somewhat above that of the network.
       channels: 3, or 1 for gray.
+      broken_limit: how many photos that can't be read are left out.
+      skipped: gets their names.
 
     Returns:
-      The same examples, whose `read` gives uint8 [resolution, resolution, channels].
+      The examples, whose `read` gives uint8 [resolution, resolution, channels].
 
     Raises:
-      UserError: a photo can't be read.
+      UserError: it does not fit into the free memory, or a photo can't be read.
+    """
+    photos = decoded(split, resolution, channels, "memory", broken_limit, skipped)
+    return photos.split
+
+
+class Decoded:
+    """Decoded photos [n, resolution, resolution, channels] and the split that reads them."""
+
+    def __init__(self, split: Split, photos: np.ndarray, readable: np.ndarray) -> None:
+        self.photos = photos
+        shape = photos.shape[1:]
+
+        def read(index: tf.Tensor) -> tf.Tensor:
+            photo = tf.numpy_function(lambda i: photos[i], [index], tf.uint8, stateful=False)
+            return tf.ensure_shape(photo, shape)
+
+        # The rows of what can't be read stay empty, and are never asked for.
+        whole = Split(split.labels, split.names, read, split.stamp)
+        self.rows = np.flatnonzero(readable)
+        self.split = whole if readable.all() else whole.take(self.rows)
+
+
+def decoded(
+    split: Split,
+    resolution: int,
+    channels: int,
+    place: str,
+    broken_limit: int = 0,
+    skipped: list[str] | None = None,
+) -> Decoded:
+    """Decodes a split once, as `cache_in_memory` says, into memory or a file.
+
+    Args:
+      split: what to decode.
+      resolution: side of the squares, pixels.
+      channels: 3, or 1 for gray.
+      place: 'memory', or the folder of the file. It is written whole or not at all, named after
+        the examples and these arguments, and read by whoever asks for the same again.
+      broken_limit: how many photos that can't be read are left out.
+      skipped: gets their names.
+
+    Raises:
+      UserError: it does not fit, the folder can't be written, or a photo can't be read.
     """
     shape = (len(split), resolution, resolution, channels)
-    log.info("decoding %d photos into %.0f MB of memory", len(split), np.prod(shape) / 1e6)
-    photos = np.empty(shape, np.uint8)
-    batches = eval_batches(split, batch_size=32, resolution=resolution, channels=channels)
-    for batch in batches:
-        photos[batch["index"]] = batch["image"]
-    table = tf.constant(photos)
-    return Split(split.labels, split.names, lambda index: tf.gather(table, index))
+    size = int(np.prod(shape))
+    names: list[str] = []
+    if place == "memory":
+        _announce(size, "memory", _free_memory())
+        photos: np.ndarray = np.empty(shape, np.uint8)
+        readable = _fill(photos, split, broken_limit, names)
+    else:
+        key = stamp_of(VERSION, split.fingerprint(), str(shape))
+        path = pathlib.Path(place).expanduser() / f"{key}.npy"
+        try:
+            with _alone(path):
+                if not path.exists():
+                    free = shutil.disk_usage(path.parent).free
+                    _announce(size, str(path), free)
+                    _write(path, shape, split, broken_limit, names)
+            photos = np.load(path, mmap_mode="r")
+            readable = np.load(_table(path))
+        except UserError:
+            raise
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"the cache of photos in {path.parent} can't be used ({error}): take another "
+                "config.data.cache_directory, or remove the folder"
+            ) from error
+        names = [split.names[int(row)] for row in np.flatnonzero(~readable)]
+        if len(names) > broken_limit:
+            raise UserError(
+                f"{names[broken_limit]} is not a readable photo, and the limit of {broken_limit} "
+                "is reached: replace or remove it"
+            )
+    if skipped is not None:
+        skipped.extend(name for name in names if name not in skipped)
+    return Decoded(split, photos, readable)
+
+
+def _announce(size: int, where: str, free: float) -> None:
+    log.info("the decoded photos take %.0f MB of %s", size / 1e6, where)
+    if size + SPARE_BYTES > free:
+        raise UserError(
+            f"the decoded photos take {size / 1e6:.0f} MB of {where}, and {free / 1e6:.0f} MB are "
+            f"free, of which {SPARE_BYTES / 1e6:.0f} MB are to stay so: take a smaller "
+            "config.data.cache_resolution, or no cache"
+        )
+
+
+def _free_memory() -> float:
+    """Bytes that this machine can give without swapping."""
+    table = pathlib.Path("/proc/meminfo")
+    if table.exists():
+        line = next(li for li in table.read_text().splitlines() if li.startswith("MemAvailable"))
+        return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _fill(photos: np.ndarray, split: Split, broken_limit: int, names: list[str]) -> np.ndarray:
+    """Decodes everything into `photos`; returns which of them could be read, bool [n]."""
+    readable = np.zeros(len(split), bool)
+    _, resolution, _, channels = photos.shape
+    batches = eval_batches(
+        split,
+        batch_size=min(32, len(split)),
+        resolution=resolution,
+        channels=channels,
+        broken_limit=broken_limit,
+    )
+    with tqdm(total=len(split), desc="decoding", unit=" photos", mininterval=1.0) as line:
+        for batch in batches:
+            good = batch["mask"]
+            photos[batch["index"][good]] = batch["image"][good]
+            readable[batch["index"][good]] = True
+            line.update(len(good))
+    names += batches.skipped
+    return readable
+
+
+def _table(path: pathlib.Path) -> pathlib.Path:
+    """The file that says which photos could be read."""
+    return path.with_suffix(".readable.npy")
+
+
+@contextlib.contextmanager
+def _alone(path: pathlib.Path) -> Iterator[None]:
+    """Keeps other processes from writing the same cache; the lock ends with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write(
+    path: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int, names: list[str]
+) -> None:
+    # Whoever is killed here leaves a part that the next one overwrites.
+    part = path.with_suffix(".part")
+    photos = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+    try:
+        readable = _fill(photos, split, broken_limit, names)
+        photos.flush()
+    except BaseException:
+        part.unlink()
+        raise
+    with _table(path).open("wb") as file:
+        np.save(file, readable)
+    part.replace(path)

@@ -5,12 +5,9 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 
-import numpy as np
-
 from input_pipeline import decode
-from input_pipeline.batches import eval_batches
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.sources.split import Source, Split
+from input_pipeline.sources.split import Source
 from input_pipeline.survey import survey
 
 
@@ -58,24 +55,3 @@ def _decodable(encoded: tf.Tensor) -> tf.Tensor:
     """The photo itself, once it is decoded."""
     with tf.control_dependencies([decode.decode(encoded, 3)]):
         return tf.identity(encoded)
-
-
-def statistics(
-    split: Split, *, resolution: int, channels: int = 3
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over all photos resized to a square.
-
-    Returns:
-      Two tuples on the scale 0..1.
-    """
-    total = np.zeros([channels])
-    squares = np.zeros([channels])
-    batches = eval_batches(split, batch_size=32, resolution=resolution, channels=channels)
-    for batch in batches:
-        images = batch["image"][batch["mask"]].astype(np.float64) / 255
-        total += images.sum((0, 1, 2))
-        squares += np.square(images).sum((0, 1, 2))
-    count = len(split) * resolution**2
-    mean = total / count
-    deviation = np.sqrt(squares / count - np.square(mean))
-    return tuple(mean.tolist()), tuple(deviation.tolist())

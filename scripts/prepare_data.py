@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.paths import user_path
+from efficientnet.weights.download import cache_directory
 from input_pipeline import check, records
 from scripts import command_line
 
@@ -60,7 +61,12 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{problems} problems")
         result["problems"] = problems
     if args.statistics:
-        mean, std = check.statistics(source.splits["train"], resolution=args.resize or 224)
+        mean, std = input_pipeline.cached_statistics(
+            source.splits["train"],
+            cache_directory() / "statistics",
+            resolution=args.resize or 224,
+            broken_limit=args.broken_limit,
+        )
         print(f"mean {_numbers(mean)}, std {_numbers(std)} on the scale 0..1")
         result["mean"], result["std"] = mean, std
     if args.output:

@@ -10,6 +10,8 @@ from efficientnet.variants import get_variant
 
 DTYPES = ("float32", "bfloat16")
 STARTS = ("best", "last")
+NORMALIZATIONS = ("weights", "imagenet", "training")
+CACHES = ("", "memory", "disk", "device")
 
 
 def check(config: ConfigDict) -> None:
@@ -32,8 +34,14 @@ def check(config: ConfigDict) -> None:
                 f"config.{field} has {len(config[field])} values: expected one for each of the "
                 f"{config.channels} channels, or none to take those of the weights"
             )
+    if config.normalization not in NORMALIZATIONS:
+        raise UserError(
+            f"config.normalization is {config.normalization!r}: expected one of "
+            f"{', '.join(NORMALIZATIONS)}"
+        )
     for spec in (config.augment, config.preprocess):
         input_pipeline.parse(spec)
+    _check_data(config)
     profiling.parse(config.profile_steps)
     variant = get_variant(config.variant)
     for stage in config.stages:
@@ -58,6 +66,16 @@ def check(config: ConfigDict) -> None:
                 "trains 'predictions' alone, without mixup and cutmix, can train on cached features"
             )
         optimizer.make_optimizer(stage, schedules.make_schedule(stage, 1, 1.0), variant)
+
+
+def _check_data(config: ConfigDict) -> None:
+    data = config.data
+    if data.cache not in CACHES:
+        names = ", ".join(name for name in CACHES if name)
+        raise UserError(f"config.data.cache is {data.cache!r}: expected one of {names}, or ''")
+    for field, low in (("cache_resolution", 1), ("broken_limit", 0)):
+        if data[field] < low:
+            raise UserError(f"config.data.{field} is {data[field]}: expected at least {low}")
 
 
 def _check_numbers(stage: ConfigDict) -> None:

@@ -18,7 +18,9 @@ from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.training import checks, feed
 from efficientnet.variants import Variant, get_variant
+from efficientnet.weights import Preprocessing
 from efficientnet.weights.conventions import MEAN_STD
+from efficientnet.weights.download import cache_directory
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class Experiment:
     mean: np.ndarray  # [channels], of the input on the scale 0..255
     std: np.ndarray
     variables: dict[str, Any]  # before the first stage
+    # Names of the training photos that this process could not read, and skips.
+    skipped: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def resolution(self) -> int:
@@ -85,6 +89,8 @@ class Experiment:
             num_steps=num_steps,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            broken_limit=config.data.broken_limit,
+            skipped=self.skipped,
         )
 
     def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
@@ -157,10 +163,11 @@ def prepare(config: ConfigDict) -> Experiment:
         variables = init_variables(model, jax.random.key(config.seed), config.channels)
         preprocessing = MEAN_STD
         padding, bn_epsilon = variant.padding, variant.bn_epsilon
-    mean, std = (
-        np.asarray(given, np.float32) * 255 if given else _per_channel(known, config.channels)
-        for given, known in ((config.mean, preprocessing.mean), (config.std, preprocessing.std))
-    )
+    resolution = config.resolution or variant.resolution
+    mean, std = _normalization(config, preprocessing, data.train, resolution)
+    skipped: list[str] = []
+    if config.data.cache in ("memory", "disk"):
+        data = dataclasses.replace(data, train=decode_once(config, data.train, skipped).split)
     return Experiment(
         config=config,
         mesh=feed.data_mesh(),
@@ -171,6 +178,45 @@ def prepare(config: ConfigDict) -> Experiment:
         mean=mean,
         std=std,
         variables=variables,
+        skipped=skipped,
+    )
+
+
+def decode_once(
+    config: ConfigDict, train: input_pipeline.Split, skipped: list[str]
+) -> input_pipeline.Decoded:
+    """Returns the training photos as `config.data.cache` wants them; names what can't be read."""
+    settings = config.data
+    folder = settings.cache_directory or str(cache_directory() / "photos")
+    return input_pipeline.decoded(
+        train,
+        settings.cache_resolution,
+        config.channels,
+        folder if settings.cache == "disk" else "memory",
+        settings.broken_limit,
+        skipped,
+    )
+
+
+def _normalization(
+    config: ConfigDict, weights: Preprocessing, train: input_pipeline.Split, resolution: int
+) -> tuple[np.ndarray, ...]:
+    """Mean and standard deviation of each channel on the scale 0..255, float32."""
+    known: tuple[Sequence[float], ...] = (weights.mean, weights.std)
+    if config.normalization == "imagenet":
+        known = (MEAN_STD.mean, MEAN_STD.std)
+    elif config.normalization == "training" and not (config.mean and config.std):
+        computed = input_pipeline.cached_statistics(
+            train,
+            cache_directory() / "statistics",
+            resolution=resolution,
+            channels=config.channels,
+            broken_limit=config.data.broken_limit,
+        )
+        known = tuple(tuple(255 * value for value in values) for values in computed)
+    return tuple(
+        np.asarray(given, np.float32) * 255 if given else _per_channel(other, config.channels)
+        for given, other in zip((config.mean, config.std), known, strict=True)
     )
 
 

@@ -27,6 +27,7 @@ class CachedExperiment(Experiment):
     """
 
     train_features: np.ndarray = dataclasses.field(kw_only=True)  # [copies, photos, features]
+    readable: np.ndarray = dataclasses.field(kw_only=True)  # bool [photos], of the training
     validation_features: np.ndarray = dataclasses.field(kw_only=True)  # [photos, features]
 
     def model(self, stage: ConfigDict) -> EfficientNet:
@@ -41,7 +42,7 @@ class CachedExperiment(Experiment):
             orders = {epoch: self._order(int(epoch)) for epoch in np.unique(epochs)}
             index = np.array([orders[e][o] for e, o in zip(epochs, offsets, strict=True)])
             features = self.train_features[epochs % len(self.train_features), index]
-            yield _own_part(features, self.data.train.labels, index, np.ones(size, bool))
+            yield _own_part(features, self.data.train.labels, index, self.readable[index])
 
     def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
         """See `Experiment`; only the validation photos have features."""
@@ -77,8 +78,7 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
 
     def rows(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[tuple[np.ndarray, ...]]:
         for batch in feed.to_devices(batches, experiment.mesh):
-            features, index, mask = (np.asarray(x) for x in compute(variables, batch))
-            yield features[mask], index[mask]
+            yield tuple(np.asarray(x) for x in compute(variables, batch))
 
     width, total = experiment.variant.top_filters, len(experiment.data.train)
     train = np.empty((copies, total, width), np.float32)
@@ -90,16 +90,20 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
     )
     position = 0
     num_steps = math.ceil(copies * total / experiment.config.batch_size)
-    for features, index in rows(experiment.train_batches(0, num_steps)):
+    readable = np.zeros(total, bool)
+    for features, index, mask in rows(experiment.train_batches(0, num_steps)):
         copy = np.arange(position, position + len(index)) // total
-        wanted = copy < copies
+        wanted = (copy < copies) & mask
+        readable[index[wanted]] = True
         train[copy[wanted], index[wanted]] = features[wanted]
         position += len(index)
-    for features, index in rows(experiment.eval_batches(experiment.data.validation)):
-        validation[index] = features
+    for features, index, mask in rows(experiment.eval_batches(experiment.data.validation)):
+        validation[index[mask]] = features[mask]
     same = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     same |= {"mean": np.zeros(1, np.float32), "std": np.ones(1, np.float32)}
-    return CachedExperiment(**same, train_features=train, validation_features=validation)
+    return CachedExperiment(
+        **same, train_features=train, readable=readable, validation_features=validation
+    )
 
 
 def _own_part(

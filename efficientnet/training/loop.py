@@ -53,6 +53,8 @@ class Trainer:
         self.checkpoints = Checkpoints(workdir / "checkpoints", self.config.keep_checkpoints)
         saved = self.checkpoints.resume()
         self.progress = Progress.from_json(saved) if saved else Progress()
+        known = [n for n in self.progress.unreadable if n not in experiment.skipped]
+        experiment.skipped.extend(known)
         progress = self.progress
         self.curves = Curves(workdir / "tensorboard", progress.global_step, progress.validated)
         self._profiler = Profiler(self.config, workdir / "tensorboard")
@@ -141,6 +143,7 @@ class Trainer:
     def _save(self, state: steps.TrainState) -> None:
         step = self.progress.global_step
         self.curves.flush()
+        self.progress.unreadable = list(self.experiment.skipped)
         self.checkpoints.save_latest(step, state, self.progress.to_json())
         self._agenda.saved()
         if self._agenda.stops:

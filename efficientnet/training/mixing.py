@@ -37,6 +37,11 @@ def mix(
     return images, targets
 
 
+def unmixed(mask: jax.Array, mixup: float, cutmix: float) -> jax.Array:
+    """Which mixed examples [N] hold nothing of those where `mask` [N] is False."""
+    return mask & mask[::-1] if mixup or cutmix else mask
+
+
 def _mixup(
     key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float
 ) -> tuple[jax.Array, jax.Array]:

@@ -22,6 +22,7 @@ class Progress:
     finished: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # stage summaries
     monitor: Monitor = dataclasses.field(default_factory=Monitor)  # the running stage's
     skipped: int = 0  # steps of the running stage whose loss was not finite
+    unreadable: list[str] = dataclasses.field(default_factory=list)  # training photos skipped
     seconds: float = 0.0  # of wall clock in the running stage, over all restarts
     timed_images: int = 0  # photos trained on while the clock below ran
     timed_seconds: float = 0.0  # training alone: without compilation and evaluation

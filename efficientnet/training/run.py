@@ -66,6 +66,8 @@ def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]
         "classes": len(data.class_names),
         **_machine(),
     }
+    if config.data.broken_limit:
+        summary["skipped_photos"] = sorted(prepared.skipped)
     if distributed.leads():
         report.write_report(runs.Run(folder, config, summary), data.test)
         workdir.write_json(folder / runs.SUMMARY, summary)

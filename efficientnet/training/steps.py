@@ -98,6 +98,10 @@ def make_train_step(
     in less memory; only BatchNorm that uses the batch's statistics sees the parts instead, one
     after the other, and dropout draws other numbers.
 
+    Examples whose `mask` is False, photos that can't be read, count for nothing in loss, gradient
+    and metrics, and neither do those that they are mixed with. Only BatchNorm that uses the batch's
+    statistics sees them, as black photos.
+
     A step whose loss or update is not finite changes nothing but the step, and returns NaN: the
     state stays good whatever comes.
     """
@@ -107,8 +111,11 @@ def make_train_step(
     def gradient(
         trainable: dict[str, Any], frozen: dict[str, Any], batch_stats: Any, part: Any, key: Any
     ) -> Any:
-        """Returns ((loss, (logits, losses, batch_stats)), gradient) of (images, targets)."""
-        images, targets = part
+        """Returns ((loss, (logits, losses, batch_stats)), gradient).
+
+        `part` is (images, targets, weights): examples count by their weights.
+        """
+        images, targets, weights = part
 
         def loss_function(trainable: dict[str, Any]) -> tuple[jax.Array, Any]:
             logits, updates = model.apply(
@@ -122,7 +129,7 @@ def make_train_step(
             losses = metrics.cross_entropy(
                 logits, targets, objective.label_smoothing, class_weights
             )
-            return jnp.mean(losses), (logits, losses, updates["batch_stats"])
+            return jnp.mean(losses * weights), (logits, losses, updates["batch_stats"])
 
         return jax.value_and_grad(loss_function, has_aux=True)(trainable)
 
@@ -155,9 +162,11 @@ def make_train_step(
         mixed = mixing.mix(
             jax.random.fold_in(key, 0), batch["image"], targets, objective.mixup, objective.cutmix
         )
+        counts = mixing.unmixed(batch["mask"], objective.mixup, objective.cutmix)
+        weights = counts / jnp.maximum(jnp.mean(counts), 1 / len(counts))
         compute = gradient if objective.micro_batches == 1 else accumulated
         (loss, (logits, losses, batch_stats)), grads = compute(
-            trainable, frozen, state.batch_stats, mixed, jax.random.fold_in(key, 1)
+            trainable, frozen, state.batch_stats, (*mixed, weights), jax.random.fold_in(key, 1)
         )
         updates, opt_state = optimizer.update(
             grads, state.opt_state, trainable, rate_scale=rate_scale
@@ -182,7 +191,7 @@ def make_train_step(
             loss=losses,
             logits=logits,
             label=jnp.argmax(mixed[1], axis=-1),
-            mask=batch["mask"] & good,
+            mask=counts & good,
         )
         next_state = TrainState(
             step=state.step + 1,

@@ -25,6 +25,7 @@ HARMLESS = (
     "checkpoint_every_minutes",
     "keep_checkpoints",
     "profile_steps",
+    "cache_directory",
 )
 
 

@@ -19,7 +19,7 @@ from etils import epath
 from efficientnet.errors import UserError
 from efficientnet.paths import bytes_of, is_in_bucket
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.sources.split import Source, Split
+from input_pipeline.sources.split import Source, Split, stamp_of
 
 INDEX = "index.json"
 PER_SHARD = 1000
@@ -76,7 +76,8 @@ def _open(directory: epath.Path, split: str, size: int) -> Split:
         encoded = tf.numpy_function(read_bytes, [table[index]], tf.string, stateful=False)
         return tf.ensure_shape(encoded, [])
 
-    return Split(np.asarray(labels, np.int32), names, read)
+    stamp = stamp_of(np.concatenate(places).tobytes())
+    return Split(np.asarray(labels, np.int32), names, read, stamp)
 
 
 def _reader(path: epath.Path) -> Callable[[int, int], bytes]:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -19,12 +21,15 @@ class Split:
     Attributes:
       labels: int32 [n].
       names: n names for reports and errors, such as relative file paths.
-      read: int64 [] index -> string [] encoded photo; runs inside tf.data.
+      read: int64 [] index -> string [] encoded photo, or uint8 [height, width, channels]; runs
+        inside tf.data.
+      stamp: text that changes when a photo does; '' where that can't be told cheaply.
     """
 
     labels: np.ndarray
     names: Sequence[str]
     read: Callable[[tf.Tensor], tf.Tensor]
+    stamp: str = ""
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.names):
@@ -41,7 +46,21 @@ class Split:
             labels=self.labels[chosen],
             names=[self.names[i] for i in chosen],
             read=lambda index: self.read(tf.gather(positions, index)),
+            stamp=self.stamp and stamp_of(self.stamp, chosen.tobytes()),
         )
+
+    def fingerprint(self) -> str:
+        """A name of these very examples for a cache: hexadecimal, equal for equal examples."""
+        return stamp_of(self.stamp, json.dumps(list(self.names)), self.labels.tobytes())
+
+
+def stamp_of(*parts: str | bytes) -> str:
+    """A short digest of several parts."""
+    digest = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +100,17 @@ def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]
         labels=np.asarray(labels, np.int32),
         names=list(names),
         read=lambda index: tf.io.read_file(tf.gather(table, index)),
+        stamp=_stamp(paths),
     )
+
+
+def _stamp(paths: Sequence[str]) -> str:
+    """Sizes and times of files on a disk; '' where one is missing or in a bucket."""
+    try:
+        states = [os.stat(path) for path in paths]
+    except OSError:
+        return ""
+    return stamp_of(str([(state.st_size, state.st_mtime_ns) for state in states]))
 
 
 def _missing(directory: epath.Path, names: Sequence[str]) -> list[str]:
@@ -104,6 +133,7 @@ def from_encoded(encoded: Sequence[bytes], names: Sequence[str], labels: Sequenc
         labels=np.asarray(labels, np.int32),
         names=list(names),
         read=lambda index: tf.gather(table, index),
+        stamp=stamp_of(*encoded),
     )
 
 

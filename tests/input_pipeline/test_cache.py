@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from etils import epath
 
 import input_pipeline
 from efficientnet.errors import UserError
-from input_pipeline.sources.split import from_encoded
+from input_pipeline import cache
+from input_pipeline.sources.split import from_encoded, from_files
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -35,3 +37,81 @@ def test_a_broken_photo_is_named(photos):
     split = from_encoded([photos.read(0).numpy(), b"no photo"], ["fine.png", "bad.png"], [0, 0])
     with pytest.raises(UserError, match=r"^bad\.png is not a readable photo"):
         input_pipeline.cache_in_memory(split, resolution=8)
+
+
+def test_a_cache_on_disk_is_written_once_and_follows_the_data(photos, photo_folder, tmp_path):
+    options = {"resolution": 16, "channels": 3, "place": str(tmp_path / "cache")}
+    first = input_pipeline.decoded(photos, **options)
+    [path] = (tmp_path / "cache").glob("????????????????????????.npy")
+    written = path.stat().st_mtime_ns
+    again = input_pipeline.decoded(photos, **options)
+    assert path.stat().st_mtime_ns == written
+    expected = input_pipeline.decoded(photos, **{**options, "place": "memory"})
+    for one in (first, again):
+        assert (one.photos == expected.photos).all()
+    # Other examples, or the same with another content, are another file.
+    input_pipeline.decoded(photos.take(np.arange(5)), **options)
+    name = photos.names[0]
+    changed = from_files(epath.Path(photo_folder), photos.names, list(photos.labels))
+    assert changed.fingerprint() == photos.fingerprint()
+    content = (photo_folder / name).read_bytes()
+    try:
+        (photo_folder / name).write_bytes((photo_folder / photos.names[3]).read_bytes())
+        changed = from_files(epath.Path(photo_folder), photos.names, list(photos.labels))
+        assert changed.fingerprint() != photos.fingerprint()
+    finally:
+        (photo_folder / name).write_bytes(content)
+    assert len(list((tmp_path / "cache").glob("????????????????????????.npy"))) == 2
+
+
+def test_a_cache_that_was_broken_off_is_written_anew(photos, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_fill", killed)
+        with pytest.raises(KeyboardInterrupt):
+            input_pipeline.decoded(photos, 8, 3, str(tmp_path))
+    assert not list(tmp_path.glob("*.npy"))
+    key = next(tmp_path.glob("*.lock")).with_suffix(".part")
+    key.write_bytes(b"left by a process that had no time to tidy up")
+    whole = input_pipeline.decoded(photos, 8, 3, str(tmp_path))
+    assert not key.exists()
+    assert (whole.photos == input_pipeline.decoded(photos, 8, 3, "memory").photos).all()
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_what_does_not_fit_is_refused_before_it_starts(photos, tmp_path, place, monkeypatch):
+    monkeypatch.setattr(cache, "SPARE_BYTES", 1e18)
+    where = str(tmp_path) if place == "disk" else place
+    with pytest.raises(UserError, match=r"^the decoded photos take .* MB of .* are free"):
+        input_pipeline.decoded(photos, 16, 3, where)
+    assert not list(tmp_path.glob("*.npy"))
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_broken_photos_are_left_out_up_to_a_limit(photos, tmp_path, place):
+    where = str(tmp_path) if place == "disk" else place
+    fine = [photos.read(index).numpy() for index in range(3)]
+    split = from_encoded([fine[0], b"no", *fine[1:]], ["a", "b", "c", "d"], [0, 1, 2, 3])
+    for _ in range(2):
+        skipped: list[str] = []
+        left = input_pipeline.decoded(split, 8, 3, where, 1, skipped)
+        assert skipped == ["b"]
+        assert list(left.split.labels) == [0, 2, 3]
+        assert list(left.rows) == [0, 2, 3]
+        batch = next(input_pipeline.eval_batches(left.split, batch_size=3, resolution=8))
+        assert (batch["image"] == left.photos[left.rows]).all()
+    with pytest.raises(UserError, match=r"^b is not a readable photo"):
+        input_pipeline.decoded(split, 8, 3, where)
+
+
+def test_statistics_are_computed_once(photos, tmp_path, monkeypatch):
+    first = input_pipeline.cached_statistics(photos, tmp_path, resolution=8)
+    monkeypatch.setattr("input_pipeline.statistics.statistics", None)
+    assert input_pipeline.cached_statistics(photos, tmp_path, resolution=8) == first
+    images = next(input_pipeline.eval_batches(photos, batch_size=37, resolution=8))["image"] / 255
+    np.testing.assert_allclose(first[0], images.mean((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(first[1], images.std((0, 1, 2)), rtol=1e-6)
+    with pytest.raises(TypeError):
+        input_pipeline.cached_statistics(photos, tmp_path, resolution=9)

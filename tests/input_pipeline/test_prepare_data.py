@@ -122,7 +122,8 @@ def test_check_lists_everything_that_is_wrong(folder, capsys):
     assert json.loads(lines[-1])["problems"] == 4
 
 
-def test_statistics_are_those_of_numpy(folder, capsys):
+def test_statistics_are_those_of_numpy(folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("EFFICIENTNET_CACHE", str(tmp_path / "cache"))
     status, text = run(
         capsys, "folders", "--directory", folder, "--statistics", "--resize=16", "--json"
     )

@@ -175,6 +175,35 @@ def test_parts_of_a_batch_give_the_update_of_the_whole(name: str) -> None:
     assert counted[0]["top1"] == counted[1]["top1"]
 
 
+@pytest.mark.parametrize("fields", [{}, {"micro_batches": 2}, {"mixup": 0.4}])
+def test_what_is_masked_counts_for_nothing(fields: dict[str, Any]) -> None:
+    step, state = start(Small(), **fields)
+    full = batch()
+    full["mask"] = jnp.array([True, True, False, True, True, False, True, True])
+    other = {**full, "image": full["image"].at[jnp.array([2, 5])].set(7)}
+    other["label"] = full["label"].at[jnp.array([2, 5])].set(0)
+    (one, loss), (two, same) = step(state, full), step(state, other)
+    np.testing.assert_allclose(loss, same, rtol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+        one.params,
+        two.params,
+    )
+    if fields:
+        return
+    good = {name: value[full["mask"]] for name, value in full.items()}
+    alone, expected = step(state, good)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        one.params,
+        alone.params,
+    )
+    nothing, loss = step(state, {**full, "mask": jnp.zeros(8, bool)})
+    assert loss == 0
+    assert not different(state.params, nothing.params)
+
+
 def test_parts_of_a_batch_move_the_statistics_one_after_the_other() -> None:
     step, state = start(Small(), micro_batches=2, batch_norm="statistics", train="stem")
     data = batch()

@@ -1,0 +1,67 @@
+"""Mean and standard deviation of a split's channels, computed once."""
+
+import json
+import logging
+import pathlib
+
+import numpy as np
+from tqdm import tqdm
+
+from input_pipeline.batches import eval_batches
+from input_pipeline.sources.split import Split, stamp_of
+
+log = logging.getLogger(__name__)
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def statistics(
+    split: Split, *, resolution: int, channels: int = 3, broken_limit: int = 0
+) -> Statistics:
+    """Mean and standard deviation of each channel over all photos resized to a square.
+
+    Returns:
+      Two tuples on the scale 0..1.
+
+    Raises:
+      UserError: more than `broken_limit` photos can't be read.
+    """
+    count = 0
+    total = np.zeros([channels])
+    squares = np.zeros([channels])
+    batches = eval_batches(
+        split,
+        batch_size=32,
+        resolution=resolution,
+        channels=channels,
+        broken_limit=broken_limit,
+    )
+    with tqdm(total=len(split), desc="statistics", unit=" photos", mininterval=1.0) as line:
+        for batch in batches:
+            images = batch["image"][batch["mask"]].astype(np.float64) / 255
+            total += images.sum((0, 1, 2))
+            squares += np.square(images).sum((0, 1, 2))
+            count += len(images)
+            line.update(len(images))
+    mean = total / (count * resolution**2)
+    deviation = np.sqrt(squares / (count * resolution**2) - np.square(mean))
+    return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+def cached_statistics(
+    split: Split, folder: pathlib.Path, *, resolution: int, channels: int = 3, broken_limit: int = 0
+) -> Statistics:
+    """The same, kept in a file of `folder` that is named after the examples and the arguments."""
+    key = stamp_of(split.fingerprint(), f"{resolution} {channels}")
+    path = folder / f"{key}.json"
+    if path.exists():
+        known = json.loads(path.read_text())
+        return tuple(known["mean"]), tuple(known["std"])
+    mean, std = statistics(
+        split, resolution=resolution, channels=channels, broken_limit=broken_limit
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"mean": mean, "std": std}) + "\n")
+    part.replace(path)
+    return mean, std

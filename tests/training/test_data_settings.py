@@ -1,0 +1,99 @@
+"""What a config says of its data: broken photos, caches and normalization."""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import common
+from efficientnet.errors import UserError
+from efficientnet.training import checks, experiment
+from efficientnet.training.run import run
+from efficientnet.weights.conventions import MEAN_STD
+from input_pipeline.sources import SOURCES, Source
+from input_pipeline.sources.split import from_encoded
+
+Recipe = Callable[..., ConfigDict]
+
+
+@pytest.fixture(autouse=True)
+def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EFFICIENTNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def partly_broken(tiny: Recipe, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """The tiny recipe on photos of which two to train on, and none else, can't be read."""
+    source = SOURCES["tiny"]()
+    train = source.splits["train"]
+    encoded = [train.read(index).numpy() for index in range(len(train))]
+    for index in (7, 30):
+        encoded[index] = b"no photo"
+    broken = from_encoded(encoded, train.names, train.labels.tolist())
+    splits = {**source.splits, "train": broken, "validation": source.splits["test"]}
+    monkeypatch.setitem(SOURCES, "tiny", lambda: Source("tiny", source.class_names, splits))
+
+    def recipe(*stages: ConfigDict) -> ConfigDict:
+        config = tiny(*stages)
+        config.data.validation_split = "validation"
+        return config
+
+    return recipe
+
+
+def test_broken_photos_stop_a_run_by_name(partly_broken: Recipe, tmp_path: pathlib.Path) -> None:
+    stage = common.stage("head", train="predictions", epochs=2)
+    with pytest.raises(UserError, match=r"^(7|30)\.png is not a readable photo"):
+        run(partly_broken(stage), str(tmp_path))
+
+
+@pytest.mark.parametrize("cache", ["", "memory", "disk"])
+def test_broken_photos_are_skipped_and_stand_in_the_summary(
+    partly_broken: Recipe, tmp_path: pathlib.Path, cache: str
+) -> None:
+    config = partly_broken(common.stage("head", train="predictions", epochs=2))
+    config.data.broken_limit = 2
+    config.data.cache = cache
+    config.data.cache_resolution = 36
+    assert run(config, str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
+
+
+def test_skipped_photos_have_no_features(partly_broken: Recipe, tmp_path: pathlib.Path) -> None:
+    config = partly_broken(common.stage("head", train="predictions", epochs=2, cached_copies=1))
+    config.data.broken_limit = 2
+    assert run(config, str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
+
+
+def test_training_photos_normalize_themselves(tiny: Recipe) -> None:
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    config.normalization = "training"
+    prepared = experiment.prepare(config)
+    images = np.concatenate(
+        [b["image"][b["mask"]] for b in prepared.eval_batches(prepared.data.train)]
+    )
+    np.testing.assert_allclose(prepared.mean, images.mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(prepared.std, images.std((0, 1, 2)), rtol=1e-4)
+    config.std = (0.2, 0.2, 0.2)
+    np.testing.assert_allclose(experiment.prepare(config).std, 51.0, rtol=1e-6)
+    config.normalization = "imagenet"
+    np.testing.assert_allclose(experiment.prepare(config).mean, MEAN_STD.mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("data.cache", "tape", "expected one of memory, disk, device, or ''"),
+        ("data.cache_resolution", 0, "expected at least 1"),
+        ("data.broken_limit", -1, "expected at least 0"),
+        ("normalization", "cars", "expected one of weights, imagenet, training"),
+    ],
+)
+def test_unknown_values_are_refused_by_name(
+    tiny: Recipe, field: str, value: object, message: str
+) -> None:
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=f"^config.{field} is .*{message}"):
+        checks.check(config)
