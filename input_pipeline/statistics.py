@@ -2,9 +2,9 @@
 
 import json
 import logging
-import pathlib
 
 import numpy as np
+from etils import epath
 from tqdm import tqdm
 
 from input_pipeline.batches import eval_batches
@@ -49,7 +49,7 @@ def statistics(
 
 
 def cached_statistics(
-    split: Split, folder: pathlib.Path, *, resolution: int, channels: int = 3, broken_limit: int = 0
+    split: Split, folder: epath.Path, *, resolution: int, channels: int = 3, broken_limit: int = 0
 ) -> Statistics:
     """The same, kept in a file of `folder` that is named after the examples and the arguments."""
     key = stamp_of(split.fingerprint(), f"{resolution} {channels}")

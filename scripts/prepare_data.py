@@ -12,6 +12,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from etils import epath
+
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.paths import user_path
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     if args.statistics:
         mean, std = input_pipeline.cached_statistics(
             source.splits["train"],
-            cache_directory() / "statistics",
+            epath.Path(cache_directory() / "statistics"),
             resolution=args.resize or 224,
             broken_limit=args.broken_limit,
         )

@@ -1,10 +1,12 @@
 """Values of a config that can't be, found before anything long starts."""
 
 import jax
+from etils import epath
 from ml_collections import ConfigDict
 
 import input_pipeline
 from efficientnet.errors import UserError
+from efficientnet.paths import is_in_bucket
 from efficientnet.training import monitoring, optimizer, profiling, schedules, stages
 from efficientnet.variants import get_variant
 
@@ -73,6 +75,11 @@ def _check_data(config: ConfigDict) -> None:
     if data.cache not in CACHES:
         names = ", ".join(name for name in CACHES if name)
         raise UserError(f"config.data.cache is {data.cache!r}: expected one of {names}, or ''")
+    if is_in_bucket(epath.Path(data.cache_directory)):
+        raise UserError(
+            f"config.data.cache_directory is {data.cache_directory!r}: expected a folder of this "
+            "machine, as the photos are mapped into memory from there"
+        )
     for field, low in (("cache_resolution", 1), ("broken_limit", 0)):
         if data[field] < low:
             raise UserError(f"config.data.{field} is {data[field]}: expected at least {low}")

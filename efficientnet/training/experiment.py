@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -208,7 +209,7 @@ def _normalization(
     elif config.normalization == "training" and not (config.mean and config.std):
         computed = input_pipeline.cached_statistics(
             train,
-            cache_directory() / "statistics",
+            epath.Path(cache_directory() / "statistics"),
             resolution=resolution,
             channels=config.channels,
             broken_limit=config.data.broken_limit,

@@ -151,7 +151,7 @@ def make_train_step(
         (_, batch_stats, total), outputs = jax.lax.scan(add, begin, parts)
         logits, losses = jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), outputs)
         grads = optax.tree.scale(1 / count, total)
-        return (jnp.mean(losses), (logits, losses, batch_stats)), grads
+        return (jnp.mean(losses * batch[2]), (logits, losses, batch_stats)), grads
 
     def train_step(
         state: TrainState, batch: Batch, rate_scale: ArrayLike = 1.0
