@@ -36,6 +36,8 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
       UserError: the folder can't be made, or holds a run of another config.
     """
     workdir = absolute(path)
+    if str(workdir).startswith("gs://"):
+        _check_google_storage(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -55,6 +57,16 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
             f"{workdir} has checkpoints but no {CONFIG} that says of what: take another --workdir"
         )
     return workdir
+
+
+def _check_google_storage(workdir: epath.Path) -> None:
+    try:
+        from google.cloud import storage  # noqa: F401
+    except ImportError:
+        raise UserError(
+            f"--workdir={workdir} is in a bucket, where Orbax needs Google's package: "
+            "pip install google-cloud-storage"
+        ) from None
 
 
 def absolute(path: str) -> epath.Path:

@@ -1,8 +1,12 @@
 import json
+import sys
+import types
 
 import numpy as np
+import pytest
 
 from configs import common
+from efficientnet.errors import UserError
 from efficientnet.training import curves, workdir
 
 
@@ -29,3 +33,10 @@ def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
         opened.close()
     points = curves.read(bucket.root / "tensorboard")
     assert [step for step, _ in points["train/loss"]] == [1, 2, 3, 4, 5]
+
+
+def test_google_s_package_is_asked_for_before_anything_starts(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
+    monkeypatch.setitem(sys.modules, "google.cloud", types.SimpleNamespace())
+    with pytest.raises(UserError, match="pip install google-cloud-storage"):
+        workdir.open_workdir("gs://bucket/runs/mine", common.get_config())
