@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 
@@ -139,19 +140,21 @@ def _kernel_gradient(x: Array, grad: Array, shape: Sequence[int], stride: int, p
     """
     k_h, k_w = shape[:2]
     padded = _pad(x, pads)
-    examples, height, width, channels = grad.shape
+    height, width = grad.shape[1:3]
 
-    def add_row(row: Array, sums: tuple[Array, ...]) -> tuple[Array, ...]:
+    def products(row: ArrayLike) -> tuple[Array, ...]:
         above = lax.dynamic_slice_in_dim(padded, row * stride, k_h, axis=1)
         above = jnp.moveaxis(above, 1, 0).astype(jnp.float32)
         here = lax.dynamic_index_in_dim(grad, row, axis=1, keepdims=False).astype(jnp.float32)
         return tuple(
-            sums[b] + above[:, :, b : b + (width - 1) * stride + 1 : stride] * here
-            for b in range(k_w)
+            above[:, :, b : b + (width - 1) * stride + 1 : stride] * here for b in range(k_w)
         )
 
-    zeros = jnp.zeros((k_h, examples, width, channels), jnp.float32)
-    sums = lax.fori_loop(0, height, add_row, (zeros,) * k_w)
+    def add_row(row: Array, sums: tuple[Array, ...]) -> tuple[Array, ...]:
+        return tuple(map(operator.add, sums, products(row)))
+
+    # Zeros to begin with would be filled, copied and held from the step's beginning on.
+    sums = lax.fori_loop(1, height, add_row, products(0))
     return jnp.stack([jnp.sum(s, axis=(1, 2)) for s in sums], axis=1).reshape(shape)
 
 

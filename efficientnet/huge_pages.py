@@ -1,9 +1,10 @@
-"""Huge pages for the memory that XLA allocates and frees at every step on a CPU.
+"""The memory that XLA allocates and frees at every step on a CPU, and when it compiles.
 
 A training step's temporary buffer is gigabytes in pages of 4 KiB, each of which costs a fault
 whenever the buffer is allocated anew; in pages of 2 MiB these faults all but vanish.
 """
 
+import ctypes
 import os
 import sys
 
@@ -18,3 +19,11 @@ def restart_with_huge_pages() -> None:
     """
     if sys.platform == "linux" and _VARIABLE not in os.environ:
         os.execve(sys.executable, sys.orig_argv, {**os.environ, _VARIABLE: _SETTING})
+
+
+def release_free_memory() -> None:
+    """Gives the system back what glibc keeps of freed memory: after compiling, a gigabyte."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)

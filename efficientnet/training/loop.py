@@ -12,6 +12,7 @@ from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from efficientnet.huge_pages import release_free_memory
 from efficientnet.reporting.runs import PREDICTIONS
 from efficientnet.training import (
     evaluation,
@@ -109,8 +110,11 @@ class Trainer:
                 self._stop.safe = False
                 guard.add(loss)
                 progress.step += 1
-                # The first step compiles, and is not timed.
-                guard.wait(at_most=IN_FLIGHT if stopwatch.running else 0)
+                if stopwatch.running:
+                    guard.wait(at_most=IN_FLIGHT)
+                else:  # the first step compiles, and is not timed
+                    guard.wait(at_most=0)
+                    release_free_memory()
                 stopwatch.step_done()
                 self._profiler.step_done(progress.global_step, loss)
                 line.update(config.batch_size)

@@ -44,8 +44,13 @@ def create_state(
     variables: Mapping[str, Any], stage: ConfigDict, course: Course
 ) -> steps.TrainState:
     """Returns the state at a stage's first step."""
-    averaged = stage.ema_decay > 0
-    return steps.create_state(variables, course.transformation, course.plan, averaged)
+
+    def create(variables: Mapping[str, Any]) -> steps.TrainState:
+        averaged = stage.ema_decay > 0
+        return steps.create_state(variables, course.transformation, course.plan, averaged)
+
+    # As one program: one for each shape takes seconds to compile at every start.
+    return jax.jit(create)(variables)
 
 
 def train_program(

@@ -10,6 +10,7 @@ import numpy as np
 
 from configs import common
 from efficientnet import compilation_cache
+from efficientnet.huge_pages import release_free_memory
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.training import feed, metrics, optimizer, schedules, stages, steps
 from efficientnet.variants import get_variant
@@ -134,6 +135,7 @@ def _workload(setting: Setting, compiled: Compiled, profile: bool = False) -> Wo
     facts: dict[str, Any] = {
         "temporary_memory_mb": round(executable.memory_analysis().temp_size_in_bytes / 1e6, 1)
     }
+    release_free_memory()  # as the trainer does
     run = repeated(step, setting.batch)
     if profile:
         facts["costliest"] = costliest(step, executable.as_text())
