@@ -12,6 +12,7 @@ holds `mode`, `contender`, `images_per_second` (median over the rounds), `spread
 range), `relative` (the rate as a multiple of the others', median of ratios within each round),
 `peak_memory_mb` (of the whole process once it is warm), `temporary_memory_mb` (of a compiled step:
 activations above all), `threads` and `versions`. The peers are in the extra 'oracles'.
+All contenders hold their memory to the end: where it is scarce, take few peers at a time.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from efficientnet.errors import UserError
 from efficientnet.variants import get_variant
 from scripts import command_line
 from scripts.benchmarks.contest import contest
-from scripts.benchmarks.modes import MODES, PEERS
+from scripts.benchmarks.modes import MODES, PEER_NAMES
 from scripts.benchmarks.workload import Setting
 
 
@@ -47,7 +48,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--profile", action="store_true", help="of train: add the ten costliest operations"
     )
-    parser.add_argument("--peers", default="", help="to compare with, of timm,keras")
+    parser.add_argument(
+        "--peers", default="", help="timm,keras, or single ones such as timm.compiled"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender, default 7")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, default 2")
     options = parser.parse_args(arguments)
@@ -55,8 +58,8 @@ def main(arguments: Sequence[str]) -> None:
     variant = get_variant(options.variant)
     peers = [name for name in options.peers.split(",") if name]
     for name in peers:
-        if name not in PEERS:
-            raise UserError(f"--peers={options.peers}: expected some of {', '.join(PEERS)}")
+        if name not in PEER_NAMES:
+            raise UserError(f"--peers={options.peers}: expected some of {', '.join(PEER_NAMES)}")
     setting = Setting(
         options.variant,
         options.batch,

@@ -1,20 +1,23 @@
 """What each mode of the benchmark measures, and against which peers."""
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 from efficientnet.errors import UserError
 from scripts.benchmarks.contest import Contender
 
 OURS = "efficientnet"
-TIMM: dict[str, dict[str, bool]] = {
-    "eager": {},
-    "channels_last": {"channels_last": True},
-    "compiled": {"channels_last": True, "compiled": True},
-    "bfloat16": {"channels_last": True, "bfloat16": True},
-    "bfloat16_compiled": {"channels_last": True, "bfloat16": True, "compiled": True},
+PEERS: dict[str, dict[str, dict[str, Any]]] = {
+    "timm": {
+        "eager": {},
+        "channels_last": {"channels_last": True},
+        "compiled": {"channels_last": True, "compiled": True},
+        "bfloat16": {"channels_last": True, "bfloat16": True},
+        "bfloat16_compiled": {"channels_last": True, "bfloat16": True, "compiled": True},
+    },
+    "keras": {"tensorflow": {"backend": "tensorflow"}, "jax": {"backend": "jax"}},
 }
-KERAS = {"tensorflow": {"backend": "tensorflow"}, "jax": {"backend": "jax"}}
-PEERS = ("timm", "keras")
+PEER_NAMES = (*PEERS, *(f"{peer}.{name}" for peer in PEERS for name in PEERS[peer]))
 
 
 def train(peers: Collection[str]) -> list[Contender]:
@@ -62,16 +65,11 @@ def _no_peers(mode: str, peers: Collection[str]) -> None:
         raise UserError(f"--peers={','.join(peers)}: {mode} compares this project with itself")
 
 
-def _peers(peers: Collection[str], function: str) -> list[Contender]:
-    contenders = []
-    if "timm" in peers:
-        contenders += [
-            Contender(f"timm {name}", f"scripts.benchmarks.timm_peer:{function}", how)
-            for name, how in TIMM.items()
-        ]
-    if "keras" in peers:
-        contenders += [
-            Contender(f"keras {backend}", f"scripts.benchmarks.keras_peer:{function}", how)
-            for backend, how in KERAS.items()
-        ]
-    return contenders
+def _peers(chosen: Collection[str], function: str) -> list[Contender]:
+    """Returns the contenders of whole peers ('timm') and of single ones ('timm.compiled')."""
+    return [
+        Contender(f"{peer} {name}", f"scripts.benchmarks.{peer}_peer:{function}", dict(how))
+        for peer, variants in PEERS.items()
+        for name, how in variants.items()
+        if peer in chosen or f"{peer}.{name}" in chosen
+    ]
