@@ -65,7 +65,7 @@ def _check_google_storage(workdir: epath.Path) -> None:
     except ImportError:
         raise UserError(
             f"--workdir={workdir} is in a bucket, where Orbax needs Google's package: "
-            "pip install google-cloud-storage"
+            "pip install -e '.[bucket]'"
         ) from None
 
 

@@ -38,5 +38,5 @@ def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
 def test_google_s_package_is_asked_for_before_anything_starts(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     monkeypatch.setitem(sys.modules, "google.cloud", types.SimpleNamespace())
-    with pytest.raises(UserError, match="pip install google-cloud-storage"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[bucket\]'"):
         workdir.open_workdir("gs://bucket/runs/mine", common.get_config())
