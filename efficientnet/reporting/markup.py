@@ -22,7 +22,8 @@ h1 { margin: 0; font-size: 1.75rem; line-height: 1.2; overflow-wrap: anywhere; }
 h2 { margin: 3rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line);
   font-size: 1.15rem; }
 h3 { margin: 0 0 .5rem; font-size: 1rem; }
-p { margin: .5rem 0; max-width: 46rem; }
+.scroll + h3 { margin-top: 1.5rem; }
+p { margin: .75rem 0; max-width: 46rem; }
 .soft, figcaption { color: var(--soft); }
 .tiles { display: grid; gap: .75rem; margin: 1.5rem 0 0; padding: 0;
   grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); }

@@ -82,7 +82,7 @@ def overlaid_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
 
 
 def _panel() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.4, 4), layout="constrained")
+    figure = Figure(figsize=(5.4, 4.4), layout="constrained")
     return figure, figure.subplots()
 
 
@@ -91,7 +91,9 @@ def _finish_curves(panel: Axes, metric: str) -> None:
     panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     if metric != "loss":
         panel.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
-    panel.legend(frameon=False, fontsize="small")
+    # Below, where no line is.
+    figure = panel.get_figure(root=True)
+    figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=2)
     _plain(panel)
 
 
@@ -112,7 +114,7 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
       class_names: in the order of the labels.
     """
     classes = len(class_names)
-    size = 4 if classes <= MAX_ANNOTATED_CLASSES else 8
+    size = 8 if MAX_ANNOTATED_CLASSES < classes <= MAX_NAMED_CLASSES else 5
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     panel = figure.subplots()
     if classes <= MAX_ANNOTATED_CLASSES:
@@ -164,7 +166,9 @@ def reliability(calibration: Calibration) -> Figure:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     widths, left = np.diff(calibration.edges), calibration.edges[:-1]
     used = calibration.photos > 0
-    above.plot([0, 1], [0, 1], "--", color="0.6", linewidth=1, label="perfectly calibrated")
+    above.plot(
+        [0, 1], [0, 1], "--", color="0.4", linewidth=1, label="perfectly calibrated", zorder=3
+    )
     above.bar(
         left[used],
         calibration.accuracy[used],
@@ -228,15 +232,24 @@ def mistakes(wrong: np.ndarray, names: Sequence[str]) -> Figure:
     width = max(3.6, 0.7 * len(names) + 1.2)
     figure = Figure(figsize=(width, 8), layout="constrained")
     panel = figure.subplots()
-    panel.imshow(wrong, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="antialiased")
+    for column in range(len(names)):
+        # One picture a column, so that neighbors are not blended.
+        panel.imshow(
+            wrong[:, [column]],
+            cmap="gray_r",
+            vmin=0,
+            vmax=1,
+            aspect="auto",
+            interpolation="antialiased",
+            extent=(column - 0.48, column + 0.48, len(wrong), 0),
+        )
+    panel.set_xlim(-0.5, len(names) - 0.5)
     labels = [
-        _literal(f"{_short(name)}\n{share:.1%}")
+        _literal(f"{_short(name)}\n{share:.1%} wrong")
         for name, share in zip(names, wrong.mean(axis=0), strict=True)
     ]
     panel.set_xticks(range(len(names)), labels, fontsize="small")
     _turn_names(panel)
-    for place in range(1, len(names)):
-        panel.axvline(place - 0.5, color="white", linewidth=2)
     panel.set(ylabel="test photos, the hardest first")
     return figure
 

@@ -12,8 +12,8 @@ from efficientnet.reporting.tables import duration, percent
 
 PAGE = "report/index.html"
 SHOWN_PHOTOS = 24
-SHOWN_PAIRS = 15
-SHOWN_CLASSES = 15
+SHOWN_PAIRS = 10
+SHOWN_CLASSES = 10
 
 
 def write_report(run: Run, test: input_pipeline.Split) -> None:

@@ -69,11 +69,13 @@ class Curves:
             for layer, leaves in trained.items():
                 values = [np.ravel(leaf) for leaf in jax.tree.leaves(leaves)]
                 groups.setdefault(block_groups.group_of(layer), []).extend(values)
-            arrays = {group: np.concatenate(values) for group, values in groups.items()}
+            arrays = {
+                f"parameters/{group}": np.concatenate(values) for group, values in groups.items()
+            }
             self._writers["weights"].write_histograms(step, arrays)
 
     def write_hyperparameters(self, config: Mapping[str, Any]) -> None:
-        """Lists every field of a config beside the run's metrics, in the place of earlier lists."""
+        """Lists fields of a config beside the run's metrics, in the place of earlier lists."""
         if self._writers:
             for path in self._folder.glob("*.tfevents.*"):
                 path.unlink()

@@ -33,6 +33,7 @@ from efficientnet.training.guards import LossGuard, check_first_epoch
 from efficientnet.training.profiling import Profiler
 from efficientnet.training.progress import Progress, Stopwatch, progress_line
 from efficientnet.training.signals import Stop, Stopped
+from efficientnet.training.workdir import HARMLESS
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class Trainer:
         progress = self.progress
         self.curves = Curves(workdir / "tensorboard", progress.global_step, progress.validated)
         self._profiler = Profiler(self.config, workdir / "tensorboard")
-        self.curves.write_hyperparameters(self.config.to_dict())
+        fields = self.config.to_dict().items()
+        self.curves.write_hyperparameters({k: v for k, v in fields if k not in HARMLESS})
         self._last: Any = None  # weights that the stage just finished ended with
 
     def run(self) -> Progress:

@@ -39,9 +39,9 @@ def test_a_class_without_photos_has_no_share() -> None:
 
 def test_mistakes_are_black() -> None:
     wrong = np.array([[True, True], [True, False], [False, False]])
-    image = plots.mistakes(wrong, ["one", "two"]).axes[0].get_images()[0]
-    colors = image.to_rgba(image.get_array(), bytes=True)[..., 0]
-    np.testing.assert_array_equal(colors, np.where(wrong, 0, 255))
+    (panel,) = plots.mistakes(wrong, ["one", "two"]).axes
+    columns = [image.to_rgba(image.get_array(), bytes=True)[..., 0] for image in panel.get_images()]
+    np.testing.assert_array_equal(np.concatenate(columns, axis=1), np.where(wrong, 0, 255))
 
 
 def test_figures_become_pixels(tmp_path: pathlib.Path) -> None:

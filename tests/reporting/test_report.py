@@ -24,7 +24,7 @@ def test_the_page_stands_alone(tmp_path: pathlib.Path, classes: int) -> None:
     for words in ("1,234,567", "61", "12.3", "8 x cpu", "100 photos to train", "jax 0"):
         assert words in page.text
     assert f"{100 * run.stages[1]['metrics']['test']['top1']:.1f} %" in page.text
-    assert ("Hardest classes" in page.text) == (classes > 15)
+    assert ("Hardest classes" in page.text) == (classes > 10)
     assert page.text.count('"learning_rate"') == 2
 
 

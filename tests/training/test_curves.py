@@ -59,7 +59,7 @@ def test_a_validation_that_is_not_saved_is_drawn_once(tmp_path: pathlib.Path) ->
         drawn.write("validation", 4, {"loss": 0.5})
         drawn.write_histograms(4, {"top_conv": {"kernel": np.arange(5.0)}})
         drawn.close()
-    assert steps(tmp_path, "validation/loss") == steps(tmp_path, "weights/top") == [4]
+    assert steps(tmp_path, "validation/loss") == steps(tmp_path, "weights/parameters/top") == [4]
     Curves(epath.Path(tmp_path), 4).close()
     assert steps(tmp_path, "validation/loss") == [4]
 

@@ -77,8 +77,8 @@ def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.
     drawn = read_curves(epath.Path(tmp_path / "tensorboard"))
     for name in ("test/confusion_matrix", "test/worst_photos", "test/f1_macro"):
         assert [step for step, _ in drawn[name]] == [5, 15]
-    assert [step for step, _ in drawn["weights/predictions"]] == [5, 10, 15]
-    assert [step for step, _ in drawn["weights/block7"]] == [10, 15]
+    assert [step for step, _ in drawn["weights/parameters/predictions"]] == [5, 10, 15]
+    assert [step for step, _ in drawn["weights/parameters/block7"]] == [10, 15]
 
 
 def test_a_finished_run_is_not_trained_again(
