@@ -34,7 +34,7 @@ OS_FUNCTIONS = (
 )
 KNOWN = {  # files, or folders that end in a slash
     "efficientnet/inference/exporting.py": "an exported folder, which another process runs",
-    "efficientnet/inference/formats.py": "the same, by writers that want a name on a disk",
+    "efficientnet/inference/formats.py": "parts of that folder, by writers that want a disk",
     "efficientnet/inference/writing.py": "answers, which go where the command was given",
     "efficientnet/loading.py": "asks whether weights are a local folder before it imports Orbax",
     "efficientnet/paths.py": "the size of a local file, where is_in_bucket() said so",
@@ -46,7 +46,7 @@ KNOWN = {  # files, or folders that end in a slash
     "scripts/benchmarks/": "what lasts as long as a measurement; the kernel's account",
     "scripts/chaos.py": "starts processes and kills them; their workdirs live as long",
     "scripts/explain.py": "pictures, which go where the command was given",
-    "scripts/export.py": "the same",
+    "scripts/export.py": "an exported folder, which another process runs",
     "scripts/parity.py": "files that other frameworks write, for the time of a comparison",
     "scripts/predict.py": "answers, which go where the command was given",
     "scripts/sweep.py": "logs of processes, which a bucket can't take line by line",

@@ -1,7 +1,8 @@
 """Grad-CAM (Selvaraju et al. 2017): where on a photo a class is seen."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -93,11 +94,14 @@ class Explanations(Iterator[Explanation]):
     def _explain(
         network: Network, paths: Sequence[str], batches: Iterator[dict], label: int | None
     ) -> Iterator[Explanation]:
-        compute = jax.jit(lambda images, labels: grad_cam(network, images, labels))
+        @jax.jit
+        def compute(variables: dict, images: jax.Array, labels: jax.Array | None) -> Any:
+            return grad_cam(dataclasses.replace(network, variables=variables), images, labels)
+
         for batch in batches:
             images = batch["image"]
             labels = None if label is None else np.full(len(images), label)
-            logits, maps = compute(images, labels)
+            logits, maps = compute(network.variables, images, labels)
             shares = probabilities(np.asarray(logits))
             heats = np.asarray(jax.image.resize(maps, images.shape[:3], "linear"))
             for row in np.flatnonzero(batch["mask"]):

@@ -64,6 +64,8 @@ def check_features_path(path: pathlib.Path) -> None:
     """Refuses a path that `write_features` couldn't serve, before the photos are read."""
     if path.suffix not in (".npz", ".parquet"):
         raise UserError(f"can't write features to {path}: expected a name in .npz or .parquet")
+    if not path.parent.is_dir():
+        raise UserError(f"can't write features to {path}: there is no folder {path.parent}")
     if path.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
