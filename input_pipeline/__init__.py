@@ -14,6 +14,7 @@ threads or processes, nor of where a run was restarted. Normalization happens on
 from input_pipeline.batches import Batches, eval_batches, train_batches
 from input_pipeline.cache import Decoded, cache_in_memory, decoded
 from input_pipeline.photos import find_photos, photo_split
+from input_pipeline.plans import photometric, train_plans
 from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
 from input_pipeline.spec import OPS, parse
 from input_pipeline.statistics import cached_statistics
@@ -34,5 +35,7 @@ __all__ = [
     "load_source",
     "parse",
     "photo_split",
+    "photometric",
     "train_batches",
+    "train_plans",
 ]

@@ -25,6 +25,7 @@ class Augmentation:
       resolution: height and width of the result, pixels.
       channels: 3, or 1 for gray.
       draws: how many uniform numbers it uses; 0 if two calls never differ.
+      stages: runs of geometric operations, and photometric ones, in reading order.
     """
 
     def __init__(self, text: str, resolution: int, channels: int = 3) -> None:
@@ -48,16 +49,16 @@ class Augmentation:
         if not any(isinstance(o, Geometric) and o.resizes for o in operations):
             first_run = itertools.takewhile(lambda o: isinstance(o, Geometric), operations)
             operations.insert(len(list(first_run)), Resize())
-        stages: list[_Move | Photometric] = []
+        stages: list[Move | Photometric] = []
         for operation in operations:
             last = stages[-1] if stages else None
-            if isinstance(last, _Move) and last.takes(operation):
-                stages[-1] = _Move([*last.operations, operation], resolution)
+            if isinstance(last, Move) and last.takes(operation):
+                stages[-1] = Move([*last.operations, operation], resolution)
             elif isinstance(operation, Photometric):
                 stages.append(operation)
             else:
-                stages.append(_Move([operation], resolution))
-        self._stages = stages
+                stages.append(Move([operation], resolution))
+        self.stages = stages
         self.draws = sum(stage.draws for stage in stages)
 
     def __call__(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -73,9 +74,9 @@ class Augmentation:
         draws = tf.random.stateless_uniform([self.draws], seed, alg="philox")
         exact = not self.draws
         image = photo
-        for number, stage in enumerate(self._stages):
+        for number, stage in enumerate(self.stages):
             own, draws = draws[: stage.draws], draws[stage.draws :]
-            if isinstance(stage, _Move):
+            if isinstance(stage, Move):
                 image = stage.apply(image, self.channels, own, exact)
             else:
                 if image.dtype == tf.string:
@@ -89,7 +90,7 @@ class Augmentation:
         return tf.ensure_shape(image, [self.resolution, self.resolution, self.channels])
 
 
-class _Move:
+class Move:
     """A run of geometric operations, and perhaps a color jitter at its end."""
 
     def __init__(self, operations: list[spec.Operation], target: int) -> None:

@@ -150,6 +150,20 @@ def train_batches(
     """
     augmentation = Augmentation(augment, resolution, channels)
     local = _local_batch_size(batch_size, process_count)
+    rows_of = train_rows(split, batch_size, seed, process_index, process_count)
+
+    def build(start: int, without: frozenset[int]) -> tf.data.Dataset:
+        steps = tf.data.Dataset.range(start, start_step + num_steps)
+        return _prepare(steps, split, rows_of, augmentation, local, threads, without)
+
+    return Batches(build, rows_of, split, start_step, broken_limit, skipped)
+
+
+def train_rows(
+    split: Split, batch_size: int, seed: int, process_index: int, process_count: int
+) -> Callable[[tf.Tensor], Row]:
+    """Which examples stand in a process's part of a training step: index, label, mask and seed."""
+    local = _local_batch_size(batch_size, process_count)
     total = len(split)
     if not total:
         raise UserError("there is no example to train on: the split is empty")
@@ -167,11 +181,7 @@ def train_batches(
             "seed": tf.stack([tf.fill([local], _int64(seed)), epochs * 2**32 + index], 1),
         }
 
-    def build(start: int, without: frozenset[int]) -> tf.data.Dataset:
-        steps = tf.data.Dataset.range(start, start_step + num_steps)
-        return _prepare(steps, split, rows_of, augmentation, local, threads, without)
-
-    return Batches(build, rows_of, split, start_step, broken_limit, skipped)
+    return rows_of
 
 
 def eval_batches(

@@ -164,7 +164,7 @@ def _fill(photos: np.ndarray, split: Split, broken_limit: int, names: list[str])
             good = batch["mask"]
             photos[batch["index"][good]] = batch["image"][good]
             readable[batch["index"][good]] = True
-            line.update(len(good))
+            line.update(int(good.sum()))
     names += batches.skipped
     return readable
 

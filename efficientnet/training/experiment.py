@@ -94,6 +94,10 @@ class Experiment:
             skipped=self.skipped,
         )
 
+    def batches_on_devices(self, start_step: int, num_steps: int) -> Iterator[dict[str, Any]]:
+        """Yields the same batches as global arrays, split over the devices."""
+        return feed.to_devices(self.train_batches(start_step, num_steps), self.mesh)
+
     def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
         """Yields every example of a split once, the last batch padded and masked."""
         config = self.config

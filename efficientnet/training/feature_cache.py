@@ -99,7 +99,7 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
         position += len(index)
     for features, index, mask in rows(experiment.eval_batches(experiment.data.validation)):
         validation[index[mask]] = features[mask]
-    same = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    same = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)}
     same |= {"mean": np.zeros(1, np.float32), "std": np.ones(1, np.float32)}
     return CachedExperiment(
         **same, train_features=train, readable=readable, validation_features=validation

@@ -78,7 +78,7 @@ class Trainer:
         return self.progress
 
     def _run_stage(self, stage: ConfigDict) -> None:
-        progress, config, mesh = self.progress, self.config, self.experiment.mesh
+        progress, config = self.progress, self.config
         course = programs.course(self.experiment, stage)
         plan, epoch_ends, num_steps = course.plan, course.epoch_ends, course.num_steps
         state = self._place(programs.create_state(self._start_variables(stage), stage, course))
@@ -103,8 +103,8 @@ class Trainer:
             if progress.step in epoch_ends and not progress.validated:
                 state = self._end_epoch(stage, epoch_ends[progress.step], state, line)
             remaining = 0 if progress.monitor.stopped else num_steps - progress.step
-            batches = experiment.train_batches(progress.global_step, remaining)
-            for batch in feed.to_devices(batches, mesh):
+            batches = experiment.batches_on_devices(progress.global_step, remaining)
+            for batch in batches:
                 if progress.step == 0 and not stage.cached_copies:
                     self._write_photos(batch["image"])
                 rate_scale = progress.monitor.rate_scale

@@ -11,7 +11,15 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet.reporting import report, runs, tables
-from efficientnet.training import checks, distributed, experiment, faults, trained, workdir
+from efficientnet.training import (
+    checks,
+    device_cache,
+    distributed,
+    experiment,
+    faults,
+    trained,
+    workdir,
+)
 from efficientnet.training.loop import Trainer
 from efficientnet.training.signals import Stop
 
@@ -50,7 +58,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
 
 
 def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]:
-    prepared = experiment.prepare(config)
+    prepared = device_cache.placed(experiment.prepare(config))
     workdir.write_config(folder, config, trained.record(prepared))
     progress = Trainer(prepared, folder, stop).run()
     data = prepared.data

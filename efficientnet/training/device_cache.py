@@ -1,0 +1,207 @@
+"""Decoded photos in the accelerators' memory, cropped and colored there: only plans move."""
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import input_pipeline
+from efficientnet.errors import UserError
+from efficientnet.training import feed
+from efficientnet.training.experiment import Experiment, decode_once
+from input_pipeline.color import ColorJitter, GaussianNoise, Grayscale, RandomErasing
+from input_pipeline.decode import LUMA
+
+log = logging.getLogger(__name__)
+
+# Of a device's memory, what photos may take: the rest is for the network.
+SHARE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceExperiment(Experiment):
+    """An experiment whose training photos are on the devices, split over them.
+
+    The host draws crops and colors as it does for batches of its own, and sends a few numbers a
+    photo; only the noise of `gaussian_noise` comes from another stream, of the same (seed, epoch,
+    example). Pixels differ from the host's by rounding and by how sharp a shrunk photo is.
+    """
+
+    photos: jax.Array = dataclasses.field(kw_only=True)  # uint8 [photos or more, side, side, c]
+
+    def batches_on_devices(self, start_step: int, num_steps: int) -> Iterator[dict[str, Any]]:
+        """See `Experiment`."""
+        config = self.config
+        plans = input_pipeline.train_plans(
+            self.data.train,
+            batch_size=config.batch_size,
+            cached=self.photos.shape[1],
+            resolution=self.resolution,
+            num_steps=num_steps,
+            channels=config.channels,
+            augment=config.augment,
+            seed=config.seed,
+            start_step=start_step,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        for plan in feed.to_devices(plans, self.mesh):
+            yield {**plan, "image": self._images(self.photos, plan)}
+
+    @functools.cached_property
+    def _images(self) -> Any:
+        config = self.config
+        _, operations = input_pipeline.photometric(config.augment, self.resolution, config.channels)
+
+        def images(photos: jax.Array, plan: dict[str, jax.Array]) -> jax.Array:
+            chosen = photos[plan["index"]]
+            moved = resample(chosen, plan["scale"], plan["offset"], self.resolution)
+            return change_colors(jnp.round(moved), operations, plan, config.seed)
+
+        return jax.jit(images, out_shardings=feed.by_example(self.mesh))
+
+
+def placed(experiment: Experiment) -> Experiment:
+    """Moves the training photos to the devices, if `config.data.cache` wants them there.
+
+    Every process decodes all of them, and keeps them in its own memory too.
+
+    Raises:
+      UserError: they take more than half of a device's memory, a photo can't be read, or the
+        augmentation is one that only the host can do.
+    """
+    config, mesh = experiment.config, experiment.mesh
+    if config.data.cache != "device":
+        return experiment
+    input_pipeline.photometric(config.augment, experiment.resolution, config.channels)
+    rows = -(-len(experiment.data.train) // mesh.size) * mesh.size
+    side = config.data.cache_resolution
+    size = rows // mesh.size * side * side * config.channels
+    log.info("the decoded photos take %.0f MB of each device", size / 1e6)
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if limit and size > SHARE * limit:
+        raise UserError(
+            f"the decoded photos take {size / 1e6:.0f} MB of each device, which has "
+            f"{limit / 1e6:.0f} MB, and at most half of it is for them: take a smaller "
+            "config.data.cache_resolution, or cache='memory'"
+        )
+
+    decoded = decode_once(config, experiment.data.train, experiment.skipped)
+    photos = (
+        decoded.photos if len(decoded.rows) == len(decoded.photos) else decoded.photos[decoded.rows]
+    )
+
+    def part(index: tuple[slice, ...] | None) -> np.ndarray:
+        assert index
+        first, last, _ = index[0].indices(rows)
+        there = photos[first:last]
+        return np.pad(there, [(0, last - first - len(there)), (0, 0), (0, 0), (0, 0)])
+
+    held = jax.make_array_from_callback((rows, *photos.shape[1:]), feed.by_example(mesh), part)
+    same = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)}
+    same["data"] = dataclasses.replace(experiment.data, train=decoded.split)
+    return DeviceExperiment(**same, photos=held)
+
+
+def resample(photos: jax.Array, scale: jax.Array, offset: jax.Array, target: int) -> jax.Array:
+    """Cuts a window from each photo, resizes it with antialiasing and mirrors it.
+
+    Args:
+      photos: uint8 [N, H, W, C].
+      scale: [N, 2], photo pixels between neighbors of the result along y and x; negative mirrors.
+      offset: [N, 2], where the result's edge lies in the photo.
+      target: side of the result.
+
+    Returns:
+      float32 [N, target, target, C], by two matrix products.
+    """
+    down, across = (
+        _weights(scale[:, axis], offset[:, axis], target, photos.shape[1 + axis]) for axis in (0, 1)
+    )
+    rows = jnp.einsum("nth,nhwc->ntwc", down, photos.astype(jnp.float32))
+    return jnp.einsum("nuw,ntwc->ntuc", across, rows)
+
+
+def _weights(scale: jax.Array, offset: jax.Array, target: int, size: int) -> jax.Array:
+    """[N, target, size]: triangles about each point's place, cut off at the window's pixels."""
+    pixel = jnp.arange(size) + 0.5
+    scale, offset = scale[:, None, None], offset[:, None, None]
+    place = scale * (jnp.arange(target)[:, None] + 0.5) + offset
+    weights = jnp.maximum(1 - jnp.abs(pixel - place) / jnp.maximum(jnp.abs(scale), 1), 0)
+    ends = (offset, offset + scale * target)
+    # The tolerance is for rounding errors of whole-pixel windows.
+    low, high = jnp.minimum(*ends) + 1e-2, jnp.maximum(*ends) - 1e-2
+    weights = jnp.where((pixel > jnp.floor(low)) & (pixel < jnp.ceil(high)), weights, 0)
+    return weights / jnp.sum(weights, axis=-1, keepdims=True)
+
+
+def change_colors(
+    images: jax.Array, operations: list[Any], plan: dict[str, jax.Array], seed: int
+) -> jax.Array:
+    """Applies operations of `input_pipeline.color` to float32 [N, H, W, C]; returns uint8."""
+    draws = plan["draws"]
+    for number, operation in enumerate(operations):
+        own, draws = draws[:, : operation.draws].T, draws[:, operation.draws :]
+        match operation:
+            case ColorJitter():
+                images = _jitter(images, operation, own)
+            case Grayscale():
+                gray = own[0] < operation.probability
+                images = jnp.where(gray[:, None, None, None], _luma(images), images)
+            case GaussianNoise():
+                images += operation.std * _noise(images, plan, seed, number)
+            case RandomErasing():
+                images = _erase(images, operation, own)
+        images = jnp.clip(images, 0, 255)
+    return jnp.round(images).astype(jnp.uint8)
+
+
+def _luma(images: jax.Array) -> jax.Array:
+    if images.shape[-1] == 1:
+        return images
+    return jnp.sum(images * jnp.asarray(LUMA), axis=-1, keepdims=True)
+
+
+def _jitter(images: jax.Array, operation: ColorJitter, draws: jax.Array) -> jax.Array:
+    strengths = (operation.brightness, operation.contrast, operation.saturation)
+    brightness, contrast, saturation = (
+        (max(0.0, 1 - s) + (1 + s - max(0.0, 1 - s)) * draw)[:, None, None, None]
+        for s, draw in zip(strengths, draws[:3], strict=True)
+    )
+    luma = _luma(images)
+    gray = contrast * luma + (1 - contrast) * jnp.mean(luma, (1, 2), keepdims=True)
+    full = contrast * images + (1 - contrast) * jnp.mean(luma, (1, 2), keepdims=True)
+    return brightness * (saturation * full + (1 - saturation) * gray)
+
+
+def _noise(images: jax.Array, plan: dict[str, jax.Array], seed: int, number: int) -> jax.Array:
+    stream = jax.random.fold_in(jax.random.key(seed), number)
+
+    def one(epoch: jax.Array, index: jax.Array) -> jax.Array:
+        key = jax.random.fold_in(jax.random.fold_in(stream, epoch), index)
+        return jax.random.normal(key, images.shape[1:])
+
+    return jax.vmap(one)(plan["epoch"], plan["index"])
+
+
+def _erase(images: jax.Array, operation: RandomErasing, draws: jax.Array) -> jax.Array:
+    height, width = images.shape[1:3]
+    happens, area, ratio, *corner = draws
+    area = (operation.scale[0] + (operation.scale[1] - operation.scale[0]) * area) * height * width
+    logs = np.log(operation.ratio)
+    ratio = jnp.exp(logs[0] + (logs[1] - logs[0]) * ratio)
+    inside = (happens < operation.probability)[:, None, None]
+    for axis, (size, side) in enumerate(
+        ((height, jnp.sqrt(area * ratio)), (width, jnp.sqrt(area / ratio)))
+    ):
+        side = jnp.minimum(jnp.round(side), size)
+        first = jnp.floor(corner[axis] * (size - side + 1))[:, None]
+        place = jnp.arange(size)
+        covered = (place >= first) & (place < first + side[:, None])
+        inside &= covered[:, :, None] if axis == 0 else covered[:, None, :]
+    return jnp.where(inside[..., None], operation.fill, images)
