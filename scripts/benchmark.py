@@ -5,6 +5,8 @@
 train   the step of a stage that trains everything
 infer   the step that evaluates
 stages  the steps of infer, head (the classifier), blocks67 (from block 6 on) and all, by `stage`
+input   the input pipeline on the photos of --data, its parts (read; read, plan and decode of the
+        crop; batch; transfer), bare decoding, plain tf.data, and torchvision if it is installed
 loop    the trainer and its evaluation on data that is ready, against the bare steps
 
 Each contender has a process of its own, which is warmed up and then told to run in turns. A line
@@ -51,6 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--peers", default="", help="timm,keras, or single ones such as timm.compiled"
     )
+    parser.add_argument("--data", help="a directory of JPEG photos, of input")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender, default 7")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, default 2")
     options = parser.parse_args(arguments)
@@ -73,6 +76,11 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(f"--{name}={value}: expected at least 1")
     logging.basicConfig(format="%(message)s")
     contenders = MODES[options.mode](peers)
+    if (options.mode == "input") != bool(options.data):
+        raise UserError("--data, a directory of photos, is what input measures with, and only that")
+    if options.data:
+        for contender in contenders:
+            contender.arguments["directory"] = options.data
     if options.profile:
         if options.mode != "train":
             raise UserError(f"--profile is of train, not of {options.mode}")

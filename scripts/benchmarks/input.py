@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pathlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +16,7 @@ CROP = "random_resized_crop(scale=(0.5, 1.0))|flip_left_right"
 JITTER = "color_jitter(0.2, 0.2, 0.2)"
 AUGMENTS = {
     "crop and flip": CROP,
-    "with affine and jitter": f"{CROP}|affine(25, 0.1, (0.9, 1.1), 8)|{JITTER}",
+    "affine and jitter": f"{CROP}|affine(25, 0.1, (0.9, 1.1), 8)|{JITTER}",
 }
 CACHED = 256
 MANY = 10**9
@@ -24,7 +25,7 @@ THREADS = os.cpu_count() or 1
 
 def photos(directory: str) -> list[str]:
     """Paths of all JPEG files below a directory, relative to it."""
-    folder = epath.Path(directory)
+    folder = pathlib.Path(directory)
     found = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -58,7 +59,6 @@ def part(setting: Setting, directory: str, what: str) -> Workload:
     """One part of the pipeline alone: 'read', 'decode' (of the crop), 'batch' or 'transfer'."""
     import jax
 
-    import input_pipeline
     from input_pipeline import decode, spec, warp
     from input_pipeline.quiet_tensorflow import tf
 
@@ -81,10 +81,12 @@ def part(setting: Setting, directory: str, what: str) -> Workload:
         draws = tf.random.stateless_uniform(
             [sum(move.draws for move in moves)], tf.stack([index, index]), alg="philox"
         )
-        plan = lambda size: warp.compose(moves, size, side, draws)  # type: ignore[arg-type]  # noqa: E731
+
+        def plan(size: Any) -> Any:
+            return warp.compose(moves, size, side, draws)
+
         return decode.decode_window(encoded, 3, plan, side, 0)[0][0, 0]
 
-    del input_pipeline
     return _tensorflow(setting, len(split), one)
 
 
@@ -143,8 +145,7 @@ def torchvision(setting: Setting, directory: str, affine: bool = False) -> Workl
             return 1_000_000
 
         def __getitem__(self, index: int) -> Any:
-            path = epath.Path(directory) / names[index % len(names)]
-            with path.open("rb") as file:
+            with open(f"{directory}/{names[index % len(names)]}", "rb") as file:
                 return transform(Image.open(file).convert("RGB"))
 
     loader = torch.utils.data.DataLoader(Photos(), setting.batch, num_workers=THREADS)

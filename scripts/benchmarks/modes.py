@@ -52,11 +52,36 @@ def loop(peers: Collection[str]) -> list[Contender]:
     ]
 
 
+def input_pipeline(peers: Collection[str]) -> list[Contender]:
+    """From files to batches: the pipeline, its parts, bare decoding, and others' pipelines."""
+    _no_peers("input", peers)
+    name = "scripts.benchmarks.input"
+    contenders = [
+        Contender(f"{OURS}, {augment}", f"{name}:ours", {"augment": augment})
+        for augment in ("crop and flip", "affine and jitter")
+    ]
+    contenders += [
+        Contender(f"{c.name}, cached", c.build, {**c.arguments, "cached": True}) for c in contenders
+    ]
+    contenders += [
+        Contender(f"{part} alone", f"{name}:part", {"what": part})
+        for part in ("read", "decode", "batch", "transfer")
+    ]
+    return [
+        *contenders,
+        Contender("bare decoding", f"{name}:bare_decoding"),
+        Contender("plain tf.data", f"{name}:plain_tensorflow"),
+        Contender("torchvision", f"{name}:torchvision"),
+        Contender("torchvision, affine and jitter", f"{name}:torchvision", {"affine": True}),
+    ]
+
+
 MODES: dict[str, Callable[[Collection[str]], list[Contender]]] = {
     "train": train,
     "infer": infer,
     "stages": stages,
     "loop": loop,
+    "input": input_pipeline,
 }
 
 
