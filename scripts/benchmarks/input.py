@@ -59,7 +59,7 @@ def part(setting: Setting, directory: str, what: str) -> Workload:
     """One part of the pipeline alone: 'read', 'decode' (of the crop), 'batch' or 'transfer'."""
     import jax
 
-    from input_pipeline import decode, spec, warp
+    from input_pipeline import decode, plans, warp
     from input_pipeline.quiet_tensorflow import tf
 
     split = _split(directory)
@@ -69,7 +69,7 @@ def part(setting: Setting, directory: str, what: str) -> Workload:
         return Workload(
             repeated(lambda: jax.device_put(batch).block_until_ready(), setting.batch), ("jax",), 1
         )
-    moves = spec.parse(CROP)
+    moves = plans.photometric(CROP, side, 3)[0].moves
     blank = tf.zeros([side, side, 3], tf.uint8)
 
     def one(index: Any) -> Any:
@@ -112,6 +112,7 @@ def plain_tensorflow(setting: Setting, directory: str) -> Workload:
         begin, size, _ = tf.image.sample_distorted_bounding_box(
             tf.io.extract_jpeg_shape(encoded),
             tf.zeros([1, 0, 4]),
+            use_image_if_no_bounding_boxes=True,
             area_range=(0.5, 1.0),
             min_object_covered=0.0,
         )
@@ -140,7 +141,7 @@ def torchvision(setting: Setting, directory: str, affine: bool = False) -> Workl
     transform = v2.Compose([*changes, v2.PILToTensor()])
     names = photos(directory)
 
-    class Photos(torch.utils.data.Dataset):  # type: ignore[misc]
+    class Photos(torch.utils.data.Dataset):
         def __len__(self) -> int:
             return 1_000_000
 
