@@ -28,6 +28,12 @@ def get_config() -> ConfigDict:
     config.channels = 3  # 3 for color, 1 for gray
     config.dtype = "float32"  # of activations, or 'bfloat16'; parameters are always float32
 
+    # For the gradient, keep only what goes into each block and compute the rest again: a larger
+    # batch or network fits, for about a third more computation.
+    config.remat = False
+    # Each device's BatchNorm takes the statistics of its own photos, where a stage trains it, and
+    # none waits for another: for large slices. Results then depend on the number of devices.
+    config.batch_norm_per_device = False
     config.head_batch_norm = False  # a BatchNorm between the features and the classifier
     # The network sees (photo - mean) / std: those of the 'weights', of 'imagenet', or of the
     # 'training' photos, computed once. Or numbers, one a channel, on the scale 0..1.

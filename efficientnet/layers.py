@@ -123,12 +123,15 @@ class BatchNorm(nn.Module):
     float32, and so are the sums, whatever the `dtype` that is returned. With `use_running_average`
     it is one scale and one shift; else it normalizes by the batch and moves the running statistics
     (the variance is the biased one, as in the reference). `activation` is a key of `ACTIVATIONS`.
+    Each of so many consecutive `parts` of the batch is normalized by its own statistics, of which
+    the running ones get the mean: with a part per device, no device waits for another.
     """
 
     use_running_average: bool
     epsilon: float = 1e-3
     momentum: float = 0.99
     activation: str = "linear"
+    parts: int = 1
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -145,12 +148,21 @@ class BatchNorm(nn.Module):
             return scale_and_activate(
                 x, factor, bias - running_mean.value * factor, self.activation
             )
-        y, mean, var = normalize_and_activate(x, scale, bias, self.epsilon, self.activation)
+        y, mean, var = self._by_batch(x, scale, bias)
         if not self.is_initializing():
             keep = self.momentum
             running_mean.value = keep * running_mean.value + (1 - keep) * mean
             running_var.value = keep * running_var.value + (1 - keep) * var
         return y
+
+    def _by_batch(self, x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
+        """`normalize_and_activate` for each part, and the means of their statistics."""
+        if self.parts == 1 or self.is_initializing():
+            return normalize_and_activate(x, scale, bias, self.epsilon, self.activation)
+        y, means, variances = jax.vmap(
+            lambda part: normalize_and_activate(part, scale, bias, self.epsilon, self.activation)
+        )(x.reshape(self.parts, -1, *x.shape[1:]))
+        return y.reshape(x.shape), jnp.mean(means, 0), jnp.mean(variances, 0)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -29,6 +29,9 @@ class EfficientNet(nn.Module):
       dtype: of the computation, float32 or bfloat16.
       features_only: return the pooled features instead of logits, and have no classifier.
       classifier_only: take pooled features in place of images; only the classifier remains.
+      remat: keep only what goes into each block for the gradient, and compute the rest again.
+      batch_norm_parts: consecutive parts of the batch that BatchNorm's statistics are taken of, one
+        by one; with one part per device none waits for another.
       head_batch_norm: normalize the features by a BatchNorm `predictions_bn` of the group
         `predictions`, as the heads of the Keras guide do.
     """
@@ -42,6 +45,8 @@ class EfficientNet(nn.Module):
     dtype: Any = jnp.float32
     features_only: bool = False
     classifier_only: bool = False
+    remat: bool = False
+    batch_norm_parts: int = 1
     head_batch_norm: bool = False
 
     @nn.compact
@@ -70,7 +75,9 @@ class EfficientNet(nn.Module):
             return x
         if self.head_batch_norm:
             average = "predictions" not in batch_norm_groups
-            x = layers.BatchNorm(use_running_average=average, name="predictions_bn")(x)
+            x = layers.BatchNorm(
+                use_running_average=average, parts=self.batch_norm_parts, name="predictions_bn"
+            )(x)
         rate = self.variant.dropout if self.dropout is None else self.dropout
         x = nn.Dropout(rate, deterministic="predictions" not in training_groups)(x)
         return nn.Dense(self.num_classes, kernel_init=layers.dense_kernel_init, name="predictions")(
@@ -89,13 +96,17 @@ class EfficientNet(nn.Module):
         x = self.batch_norm_act("stem_bn", x, batch_norm_groups)
         self.sow("intermediates", "stem", x)
 
+        compute = type(self).block
+        if self.remat:
+            compute = nn.remat(compute, static_argnums=(2, 3, 5))
         blocks = self.variant.blocks()
         for index, block in enumerate(blocks):
             survival = 1.0 - self.drop_connect * index / len(blocks)
             if group_of(block.name) not in training_groups:
                 survival = 1.0
+            key = self.make_rng("dropout") if block.has_shortcut and survival < 1.0 else None
             with jax.named_scope(block.name):  # for profiles
-                x = self.block(x, block, survival, batch_norm_groups)
+                x = compute(self, x, block, survival, key, tuple(batch_norm_groups))
             self.sow("intermediates", block.name, x)
 
         x = self.conv("top_conv", x, self.variant.top_filters)
@@ -105,9 +116,17 @@ class EfficientNet(nn.Module):
         return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
 
     def block(
-        self, x: jax.Array, block: Block, survival: float, batch_norm_groups: Collection[str]
+        self,
+        x: jax.Array,
+        block: Block,
+        survival: float,
+        key: jax.Array | None,
+        batch_norm_groups: Collection[str],
     ) -> jax.Array:
-        """Expand, filter each channel, excite, project, and add the shortcut (MBConv)."""
+        """Expand, filter each channel, excite, project, and add the shortcut (MBConv).
+
+        With a `key`, each example's way beside the shortcut survives with probability `survival`.
+        """
         name = block.name
         shortcut = x
         if block.expand_ratio != 1:
@@ -127,8 +146,8 @@ class EfficientNet(nn.Module):
         x = self.conv(f"{name}_project_conv", x, block.filters_out)
         x = self.batch_norm_act(f"{name}_project_bn", x, batch_norm_groups, activation="linear")
         if block.has_shortcut:
-            if survival < 1.0:
-                x = layers.stochastic_depth(x, survival, self.make_rng("dropout"))
+            if key is not None:
+                x = layers.stochastic_depth(x, survival, key)
             x = x + shortcut
         return x
 
@@ -162,6 +181,7 @@ class EfficientNet(nn.Module):
             use_running_average=group_of(name) not in batch_norm_groups,
             epsilon=epsilon,
             activation=activation or self.variant.activation,
+            parts=self.batch_norm_parts,
             dtype=self.dtype,
             name=name,
         )(x)

@@ -100,3 +100,48 @@ def test_lite_has_neither_squeeze_excite_nor_swish() -> None:
     )
     assert not [layer for layer in shapes["params"] if "_se_" in layer]
     assert get_variant("lite0").activation == "relu6"
+
+
+def test_rematerialization_changes_neither_variables_nor_values_nor_gradients() -> None:
+    plain, again = (EfficientNet(TINY, num_classes=5, remat=remat) for remat in (False, True))
+    variables = variables_of(plain)
+
+    def loss(params: dict, model: EfficientNet) -> tuple[jax.Array, dict]:
+        logits, updates = model.apply(
+            {**variables, "params": params},
+            photos(),
+            training_groups=GROUPS,
+            batch_norm_groups=GROUPS,
+            rngs={"dropout": jax.random.key(2)},
+            mutable=["batch_stats"],
+        )
+        return jnp.sum(jnp.square(logits)), updates
+
+    results = []
+    for model in (plain, again):
+        gradient = jax.value_and_grad(functools.partial(loss, model=model), has_aux=True)
+        traced = jax.jit(gradient).trace(variables["params"])
+        assert ("remat" in str(traced.jaxpr)) == model.remat
+        results.append(traced.lower().compile()(variables["params"]))
+    assert_near = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3)
+    jax.tree.map(assert_near, *results)
+
+
+def test_batch_norm_parts_see_only_themselves() -> None:
+    model = EfficientNet(TINY, num_classes=5, batch_norm_parts=2)
+    variables = variables_of(model)
+    images = jax.random.normal(jax.random.key(1), (6, 32, 32, 3))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def apply(model: EfficientNet, images: jax.Array) -> tuple[jax.Array, dict]:
+        return model.apply(variables, images, batch_norm_groups=GROUPS, mutable=["batch_stats"])
+
+    logits, updates = apply(model, images)
+    whole = EfficientNet(TINY, num_classes=5)
+    halves = [apply(whole, half) for half in (images[:3], images[3:])]
+    np.testing.assert_allclose(logits, jnp.concatenate([h[0] for h in halves]), atol=5e-3)
+    stem = [h[1]["batch_stats"]["stem_bn"] for h in halves]
+    for name, value in updates["batch_stats"]["stem_bn"].items():
+        np.testing.assert_allclose(value, (stem[0][name] + stem[1][name]) / 2, rtol=1e-5)
+    together, _ = apply(whole, images)
+    assert float(jnp.max(jnp.abs(together - logits))) > 0.05

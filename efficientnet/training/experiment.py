@@ -58,6 +58,12 @@ class Experiment:
         return self.config.resolution or self.variant.resolution
 
     @property
+    def example(self) -> jax.ShapeDtypeStruct:
+        """One example of a batch, as the network's preprocessing takes it."""
+        shape = (self.resolution, self.resolution, self.config.channels)
+        return jax.ShapeDtypeStruct(shape, np.uint8)
+
+    @property
     def eval_batch_size(self) -> int:
         """Photos per evaluation step, over all devices and processes."""
         devices = self.mesh.size
@@ -73,6 +79,8 @@ class Experiment:
             padding=self.padding,
             bn_epsilon=self.bn_epsilon,
             head_batch_norm=self.config.head_batch_norm,
+            remat=self.config.remat,
+            batch_norm_parts=self.mesh.size if self.config.batch_norm_per_device else 1,
             dtype=jnp.dtype(self.config.dtype),
         )
 
