@@ -22,12 +22,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import flags
 from matplotlib.figure import Figure
-from ml_collections import config_flags
 
 from efficientnet.errors import UserError
-from scripts import command_line
+from scripts import command_line, recipes
 
 TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
 METRICS = [f"{s}.{m}" for s in ("validation", "test") for m in ("top1", "top3", "top5", "loss")]
@@ -123,18 +121,7 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
 def check(config: str, settings: Mapping[str, str]) -> None:
     """Raises a `UserError` where the settings don't fit the config, before anything runs."""
     words = [f"--{field}={value}" for field, value in settings.items()]
-    command = ["sweep", f"--config={config}", *words]
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=command)
-    try:
-        values(command)
-    except flags.Error as error:
-        raise UserError(str(error).strip().splitlines()[-1]) from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{config} with {' '.join(words)} is no config, see configs/common.py: {reason}"
-        ) from error
+    recipes.read(config, words)
 
 
 def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:

@@ -16,8 +16,14 @@ NORMALIZATIONS = ("weights", "imagenet", "training")
 CACHES = ("", "memory", "disk", "device")
 
 
-def check(config: ConfigDict) -> None:
-    """Raises a `UserError` that names the field with a value that can't be."""
+def check(config: ConfigDict, devices: int | None = None) -> None:
+    """Raises a `UserError` that names the field with a value that can't be.
+
+    Args:
+      config: a recipe.
+      devices: that it is for; None counts those that JAX has.
+    """
+    devices = jax.device_count() if devices is None else devices
     if not config.stages:
         raise UserError("config.stages is empty: a recipe needs at least one stage")
     names = [stage.name for stage in config.stages]
@@ -25,10 +31,10 @@ def check(config: ConfigDict) -> None:
         raise UserError(f"config.stages has the names {', '.join(names)}: each must differ")
     if config.dtype not in DTYPES:
         raise UserError(f"config.dtype is {config.dtype!r}: expected one of {', '.join(DTYPES)}")
-    if config.batch_size < 1 or config.batch_size % jax.device_count():
+    if config.batch_size < 1 or config.batch_size % devices:
         raise UserError(
             f"config.batch_size is {config.batch_size}: expected a positive multiple of the "
-            f"{jax.device_count()} devices"
+            f"{devices} devices"
         )
     for field in ("mean", "std"):
         if config[field] and len(config[field]) != config.channels:
@@ -48,12 +54,12 @@ def check(config: ConfigDict) -> None:
     variant = get_variant(config.variant)
     for stage in config.stages:
         _check_numbers(stage)
-        parts = stage.micro_batches * jax.device_count()
+        parts = stage.micro_batches * devices
         if config.batch_size % parts:
             raise UserError(
                 f"stage {stage.name!r} has micro_batches {stage.micro_batches}: "
                 f"config.batch_size {config.batch_size} is no multiple of {parts}, the parts on "
-                f"{jax.device_count()} devices"
+                f"{devices} devices"
             )
         if stage.start not in STARTS:
             raise UserError(

@@ -30,6 +30,11 @@ class CachedExperiment(Experiment):
     readable: np.ndarray = dataclasses.field(kw_only=True)  # bool [photos], of the training
     validation_features: np.ndarray = dataclasses.field(kw_only=True)  # [photos, features]
 
+    @property
+    def example(self) -> jax.ShapeDtypeStruct:
+        """See `Experiment`."""
+        return jax.ShapeDtypeStruct((self.variant.top_filters,), np.float32)
+
     def model(self, stage: ConfigDict) -> EfficientNet:
         """See `Experiment`."""
         return super().model(stage).clone(classifier_only=True)
@@ -99,6 +104,13 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
         position += len(index)
     for features, index, mask in rows(experiment.eval_batches(experiment.data.validation)):
         validation[index[mask]] = features[mask]
+    return with_features(experiment, train, readable, validation)
+
+
+def with_features(
+    experiment: Experiment, train: np.ndarray, readable: np.ndarray, validation: np.ndarray
+) -> CachedExperiment:
+    """Returns the experiment on features in place of photos, see `CachedExperiment`."""
     same = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)}
     same |= {"mean": np.zeros(1, np.float32), "std": np.ones(1, np.float32)}
     return CachedExperiment(

@@ -1,0 +1,1 @@
+"""What the TPU compiler says about a recipe's programs, without a TPU."""

@@ -1,0 +1,74 @@
+"""One compiled program and what the compiler says about it."""
+
+import dataclasses
+import re
+from typing import Any
+
+import jax
+
+from efficientnet.estimates import hlo
+from efficientnet.estimates.chips import Chip
+
+GIB = 2**30
+# "Ran out of memory in memory space hbm. Used 18.21G of 15.75G hbm."
+_TOO_LARGE = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
+_UNITS = {"K": 2**10, "M": 2**20, "G": GIB}
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What the compiler says about one program. Nothing of it has been measured.
+
+    What a program that doesn't fit would do otherwise is not known: those fields are None.
+    """
+
+    name: str
+    fits: bool
+    memory_bytes_per_chip: int
+    estimated_cycles: int | None = None  # without waiting for other chips
+    images_per_second_per_chip: float | None = None
+    flops_per_image: float | None = None
+    bytes_per_image: float | None = None
+    collectives: tuple[hlo.Collective, ...] = ()
+
+
+def estimate(
+    name: str, program: Any, arguments: tuple[Any, ...], chip: Chip, per_chip: int
+) -> Estimate:
+    """Compiles a jitted function for the chips its arguments are on.
+
+    Args:
+      name: what to call it.
+      program: the jitted function.
+      arguments: shapes with shardings in place of arrays.
+      chip: one of these chips.
+      per_chip: images of a batch on each.
+    """
+    try:
+        compiled = program.lower(*arguments).compile()
+    except jax.errors.JaxRuntimeError as error:
+        found = _TOO_LARGE.search(str(error))
+        if not found:
+            raise
+        used = float(found[1]) * _UNITS[found[2]]
+        return Estimate(name, fits=False, memory_bytes_per_chip=int(used))
+    text = compiled.as_text()
+    memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
+    needed = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes
+    )
+    cycles = hlo.estimated_cycles(text)
+    return Estimate(
+        name,
+        fits=needed <= chip.memory_gib * GIB,
+        memory_bytes_per_chip=needed,
+        estimated_cycles=cycles,
+        images_per_second_per_chip=per_chip * chip.clock_hertz / cycles,
+        flops_per_image=costs["flops"] / per_chip,
+        bytes_per_image=costs["bytes accessed"] / per_chip,
+        collectives=hlo.collectives(text),
+    )

@@ -1,0 +1,150 @@
+"""Reads the text of optimized HLO: the compiler's own cycle estimates, and what crosses chips.
+
+XLA's TPU compiler writes `"estimated_cycles"` into the backend config of what it emits as one
+kernel: fusions, convolutions, copies. Waiting for other chips is not among it.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+
+COLLECTIVES = (
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+)
+_HEAD = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{$")
+_INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?[\w.\-]+ = (.*)")
+_CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
+_BRANCHES = re.compile(r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=([^,\s]+))")
+_ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+    """All collectives of one kind."""
+
+    kind: str
+    count: int
+    bytes: int  # of their results on one chip
+
+
+@dataclasses.dataclass(frozen=True)
+class _Instruction:
+    kind: str
+    type: str
+    cycles: int | None
+    called: tuple[str, ...]
+    branches: tuple[str, ...]
+    trips: int
+
+
+def estimated_cycles(text: str) -> int:
+    """Sums the estimates of all that the program runs; a loop's body as often as it runs."""
+    computations, entry = _parse(text)
+
+    def total(name: str) -> int:
+        return sum(cost(instruction) for instruction in computations[name])
+
+    def cost(instruction: _Instruction) -> int:
+        if instruction.cycles is not None:
+            return instruction.cycles
+        branches = max(map(total, instruction.branches), default=0)
+        return branches + instruction.trips * sum(map(total, instruction.called))
+
+    return total(entry)
+
+
+def collectives(text: str) -> tuple[Collective, ...]:
+    """Counts what the program sends between chips, by kind; an asynchronous one counts once."""
+    computations, entry = _parse(text)
+    found: dict[str, list[int]] = {}
+
+    def visit(name: str, times: int) -> None:
+        for instruction in computations[name]:
+            kind = instruction.kind.removesuffix("-start")
+            if kind in COLLECTIVES:
+                count_and_bytes = found.setdefault(kind, [0, 0])
+                count_and_bytes[0] += times
+                count_and_bytes[1] += times * _result_bytes(instruction)
+            else:
+                for called in (*instruction.called, *instruction.branches):
+                    visit(called, times * instruction.trips)
+
+    visit(entry, 1)
+    return tuple(Collective(kind, *found[kind]) for kind in COLLECTIVES if kind in found)
+
+
+def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:
+    """Returns the instructions of each computation, and the name of the entry."""
+    computations: dict[str, list[_Instruction]] = {}
+    entry = name = ""
+    for line in text.splitlines():
+        if head := _HEAD.match(line):
+            name = head[2]
+            computations[name] = []
+            if head[1]:
+                entry = name
+        elif name and (found := _INSTRUCTION.match(line)):
+            computations[name].append(_instruction(found[1]))
+    if not entry:
+        raise ValueError("the text holds no entry computation: it is no HLO module")
+    return computations, entry
+
+
+def _instruction(text: str) -> _Instruction:
+    """Reads what follows the equals sign: type, opcode, operands, attributes."""
+    end = _matching(text) if text.startswith("(") else text.index(" ")
+    kind = text[end:].lstrip().split("(", 1)[0]
+    cycles, trips = _CYCLES.search(text), _TRIPS.search(text)
+    branches = [
+        name.strip().lstrip("%")
+        for listed, single in _BRANCHES.findall(text)
+        for name in (listed or single).split(",")
+    ]
+    return _Instruction(
+        kind,
+        text[:end],
+        int(cycles[1]) if cycles else None,
+        tuple(_CALLED.findall(text)),
+        tuple(branches),
+        int(trips[1]) if trips else 1,
+    )
+
+
+def _matching(text: str) -> int:
+    """Returns where the parenthesis that the text begins with has been closed."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return position + 1
+    raise ValueError(f"an instruction's type is cut off: {text[:80]}")
+
+
+def _result_bytes(instruction: _Instruction) -> int:
+    """Bytes of the result; the start of an asynchronous one has its operands beside it."""
+    parts = [instruction.type]
+    if instruction.kind in ("all-gather-start", "collective-permute-start"):
+        parts = list(_elements(instruction.type))[1:2]
+    return sum(
+        math.prod(int(size) for size in sizes.split(",") if size) * (int(bits or 8) / 8)
+        for part in parts
+        for _, bits, sizes in _ARRAY.findall(part)
+    ).__ceil__()
+
+
+def _elements(type_text: str) -> Iterator[str]:
+    """Yields the elements of a tuple's type."""
+    depth, begin = 0, 1
+    for position, character in enumerate(type_text):
+        if depth == 1 and (character == "," or position == len(type_text) - 1):
+            yield type_text[begin:position]
+            begin = position + 1
+        depth += (character in "({[") - (character in ")}]")

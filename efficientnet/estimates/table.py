@@ -1,0 +1,59 @@
+"""A slice's estimates as a table for people."""
+
+from efficientnet.estimates.chips import CHIPS, parse_topology
+from efficientnet.estimates.compiled import GIB, Estimate
+from efficientnet.estimates.slice import SliceEstimate, versions
+
+HEAD = (
+    "program",
+    "memory per chip",
+    "fits",
+    "estimated cycles",
+    "images/s per chip",
+    "GFLOP per image",
+    "MB per image",
+    "collectives",
+)
+
+
+def table(result: SliceEstimate) -> str:
+    """Returns Markdown: one row for each stage's step, one for the evaluation's, and the hours."""
+    generation, sides = parse_topology(result.topology)
+    chip = CHIPS[generation]
+    chips = 1
+    for side in sides:
+        chips *= side
+    lines = [HEAD, ("---",) * len(HEAD), *map(_row, (*result.stages, result.evaluation))]
+    hours = "unknown" if result.hours is None else f"{result.hours:.2f}"
+    return "\n".join(
+        [
+            f"Estimates of the compiler (libtpu {versions()['libtpu']}), nothing is measured: "
+            f"{result.topology}, {chips} chips of {chip.memory_gib:.0f} GiB at "
+            f"{chip.clock_hertz / 1e9:.2f} GHz, batch {result.batch_size}, "
+            f"{result.batch_size // chips} per chip. Cycles leave out waiting for other chips.",
+            "",
+            *(f"| {' | '.join(line)} |" for line in lines),
+            "",
+            f"Hours for the whole run, at these rates: {hours}"
+            + (f" ({result.photos} photos train)" if result.photos else " (give --photos)"),
+        ]
+    )
+
+
+def _row(estimate: Estimate) -> tuple[str, ...]:
+    name, memory = estimate.name, f"{estimate.memory_bytes_per_chip / GIB:.2f} GiB"
+    if estimate.estimated_cycles is None:
+        return name, memory, "no", *["-"] * (len(HEAD) - 3)
+    sent = [
+        f"{found.count} {found.kind} ({found.bytes / 1e6:.1f} MB)" for found in estimate.collectives
+    ]
+    return (
+        name,
+        memory,
+        "yes" if estimate.fits else "no",
+        f"{estimate.estimated_cycles / 1e6:.2f} M",
+        f"{estimate.images_per_second_per_chip:,.0f}",
+        f"{(estimate.flops_per_image or 0) / 1e9:.2f}",
+        f"{(estimate.bytes_per_image or 0) / 1e6:.1f}",
+        ", ".join(sent) or "none",
+    )
