@@ -56,7 +56,7 @@ def curves(
         )
         if color:
             panel.axvline(epochs[0] - 0.5, color="0.75", linewidth=1)
-    _finish_curves(panel, metric)
+    _finish_curves(figure, panel, metric)
     return figure
 
 
@@ -77,7 +77,7 @@ def overlaid_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
         ]
         epochs = range(1, len(values) + 1)
         panel.plot(epochs, values, "-o", markevery=first, color=f"C{color}", label=name)
-    _finish_curves(panel, metric)
+    _finish_curves(figure, panel, metric)
     return figure
 
 
@@ -86,13 +86,12 @@ def _panel() -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _finish_curves(panel: Axes, metric: str) -> None:
+def _finish_curves(figure: Figure, panel: Axes, metric: str) -> None:
     panel.set(xlabel="epoch", title=CURVES[metric])
     panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     if metric != "loss":
         panel.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
     # Below, where no line is.
-    figure = panel.get_figure(root=True)
     figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=2)
     _plain(panel)
 

@@ -39,7 +39,6 @@ def photos(directory: str) -> list[str]:
 def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -> Workload:
     """This project's training batches, from files or from decoded photos in memory."""
     import input_pipeline
-    from input_pipeline import sampler
 
     split = _split(directory)
     if cached:
@@ -51,8 +50,7 @@ def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -
         num_steps=MANY,
         augment=AUGMENTS[augment],
     )
-    packages = ("tensorflow-cpu", "opencv-python-headless")[: 1 + sampler.HAS_OPENCV]
-    return _workload(batches, setting, packages)
+    return _workload(batches, setting, ("tensorflow-cpu", "opencv-python-headless"))
 
 
 def part(setting: Setting, directory: str, what: str) -> Workload:

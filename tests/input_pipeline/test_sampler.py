@@ -1,4 +1,4 @@
-"""Sampling and coloring, by either library, against SciPy and the operations one by one."""
+"""Sampling and coloring against SciPy and the operations one by one."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,6 @@ from input_pipeline.color import ColorJitter
 from input_pipeline.quiet_tensorflow import tf
 
 MATRIX = np.array([[0.9, 0.4, -6.0], [-0.3, 0.95, 12.0], [0, 0, 1]], np.float32)
-
-
-@pytest.fixture(autouse=True, params=["opencv", "xla"])
-def library(request, monkeypatch):
-    if request.param == "opencv":
-        pytest.importorskip("cv2")
-    monkeypatch.setattr(sampler, "HAS_OPENCV", request.param == "opencv")
 
 
 @pytest.fixture(params=[1, 3])
@@ -68,8 +61,6 @@ def test_images_of_any_size(size):
 
 @pytest.mark.parametrize("step", [1.2, 1.6, 2.1])
 def test_what_shrinks_is_as_soft_as_antialiased_resizing(image, step):
-    if not sampler.HAS_OPENCV:
-        pytest.skip("shrinks before")
     noise = np.random.default_rng(3).integers(0, 256, image.shape).astype(np.uint8)
     height, width = round(70 / step), round(110 / step)
     target = min(height, width)

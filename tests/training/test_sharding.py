@@ -41,7 +41,8 @@ def test_eight_devices_and_one_give_the_same_result(
         numbers(json.loads((tmp_path / name / "summary.json").read_text()))
         for name in ("eight", "one")
     ]
-    np.testing.assert_allclose(results[0], results[1], rtol=1e-4, atol=1e-5)
+    # A calibration error is a difference of probabilities: small, with their absolute rounding.
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-4, atol=1e-4)
 
 
 def test_batches_are_split_over_the_devices_and_keep_their_order() -> None:
