@@ -55,20 +55,76 @@ def depthwise_conv(x: Array, kernel: Array, stride: int, padding: str) -> Array:
         x,
         kernel,
         cpu=lambda x, kernel: shifted_products(x, kernel, stride, pads),
+        tpu=lambda x, kernel: for_tpu(x, kernel, stride, pads),
         default=lambda x, kernel: native(x, kernel, stride, pads),
     )
 
 
 def native(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
     """The grouped convolution of XLA."""
+    return _convolve(x, kernel, stride, pads, groups=x.shape[-1])
+
+
+def _convolve(x: Array, kernel: Array, stride: int, pads: Pads, groups: int) -> Array:
     return lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
         pads,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[-1],
+        feature_group_count=groups,
     )
+
+
+# Channels of a block of the block-diagonal kernel, at most.
+DENSE_CHANNELS = 32
+
+
+def for_tpu(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    """The cheapest form in the whole step, by the TPU compiler's estimates: docs/performance.md.
+
+    The native one multiplies in the vector unit. With few channels, or where a stride leaves much
+    of a large kernel's work out, a matrix unit is faster though most of its factors are zeros.
+    """
+    few = x.shape[-1] <= DENSE_CHANNELS
+    strided = kernel.shape[0] == 5 and stride == 2 and x.shape[1] >= 56
+    if x.dtype == jnp.bfloat16 and (few or strided):
+        return block_diagonal(x, kernel, stride, pads)
+    return native(x, kernel, stride, pads)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def block_diagonal(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    """Few groups of many channels, with zeros between the channels; exact, as adding zeros is.
+
+    The gradient of the kernel stays native: it would be that of all the zeros too.
+    """
+    return _blocks(x, kernel, stride, pads)
+
+
+def _blocks(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    channels = x.shape[-1]
+    width = max(size for size in range(1, DENSE_CHANNELS + 1) if channels % size == 0)
+    same = jnp.arange(width)[:, None] == jnp.arange(channels)[None, :] % width
+    return _convolve(x, jnp.where(same, kernel, 0), stride, pads, channels // width)
+
+
+def _block_diagonal_forward(
+    x: Array, kernel: Array, stride: int, pads: Pads
+) -> tuple[Array, tuple[Array, Array]]:
+    return block_diagonal(x, kernel, stride, pads), (x, kernel)
+
+
+def _block_diagonal_backward(
+    stride: int, pads: Pads, residuals: tuple[Array, Array], grad: Array
+) -> tuple[Array, Array]:
+    x, kernel = residuals
+    _, to_x = jax.vjp(lambda x: _blocks(x, kernel, stride, pads), x)
+    _, to_kernel = jax.vjp(lambda kernel: native(x, kernel, stride, pads), kernel)
+    return *to_x(grad), *to_kernel(grad)
+
+
+block_diagonal.defvjp(_block_diagonal_forward, _block_diagonal_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

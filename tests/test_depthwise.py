@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from efficientnet.depthwise import depthwise_conv, explicit_padding, native
+from efficientnet.depthwise import block_diagonal, depthwise_conv, explicit_padding, native
 
 quick = settings(max_examples=20, deadline=None, derandomize=True)
 
@@ -45,6 +45,25 @@ def test_output_and_gradients_equal_the_native_convolution(height, width, k, str
         return results
 
     for mine, wanted in zip(*both(x, kernel, grad), strict=True):
+        np.testing.assert_allclose(mine, wanted, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "k", "stride"), [(5, 3, 1), (48, 5, 2)])
+def test_block_diagonal_kernels_give_the_same(channels, k, stride):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 9, 8, channels)).astype(np.float32)
+    kernel = rng.normal(size=(k, k, 1, channels)).astype(np.float32)
+    pads = explicit_padding((9, 8), (k, k), stride, "same")
+
+    @jax.jit
+    def both(x, kernel):
+        results = []
+        for convolve in (block_diagonal, native):
+            out, vjp = jax.vjp(lambda x, w, f=convolve: f(x, w, stride, pads), x, kernel)
+            results.append((out, *vjp(jnp.cos(out))))
+        return results
+
+    for mine, wanted in zip(*both(x, kernel), strict=True):
         np.testing.assert_allclose(mine, wanted, atol=1e-4, rtol=1e-5)
 
 
