@@ -8,12 +8,14 @@ stages  the steps of infer, head (the classifier), blocks67 (from block 6 on) an
 input   the input pipeline on the photos of --data, its parts (read; read, plan and decode of the
         crop; batch; transfer), bare decoding, plain tf.data, and torchvision if it is installed
 loop    the trainer and its evaluation on data that is ready, against the bare steps
+save    a checkpoint: seconds, those in which training waits, share of the default interval
 
-Each contender has a process of its own, which is warmed up and then told to run in turns. A line
-holds `mode`, `contender`, `images_per_second` (median over the rounds), `spread` (interquartile
-range), `relative` (the rate as a multiple of the others', median of ratios within each round),
-`peak_memory_mb` (of the whole process once it is warm), `temporary_memory_mb` (of a compiled step:
-activations above all), `threads` and `versions`. The peers are in the extra 'oracles'.
+Of the others, each contender has a process of its own, which is warmed up and then told to run in
+turns. A line holds `mode`, `contender`, `images_per_second` (median over the rounds), `spread`
+(interquartile range), `relative` (the rate as a multiple of the others', median of ratios within
+each round), `peak_memory_mb` (of the whole process once it is warm), `temporary_memory_mb` (of a
+compiled step: activations above all), `threads` and `versions`. The peers are in the extra
+'oracles'.
 All contenders hold their memory to the end: where it is scarce, take few peers at a time.
 """
 
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("mode", choices=MODES)
+    parser.add_argument("mode", choices=(*MODES, "save"))
     parser.add_argument("--variant", default="b0", help="default b0")
     parser.add_argument("--batch", type=int, default=16, help="images a step, default 16")
     parser.add_argument("--resolution", type=int, help="pixels, default the variant's own")
@@ -75,6 +77,12 @@ def main(arguments: Sequence[str]) -> None:
         if value is not None and value < 1:
             raise UserError(f"--{name}={value}: expected at least 1")
     logging.basicConfig(format="%(message)s")
+    if options.mode == "save":
+        from scripts.benchmarks.save import save
+
+        result = save(setting, options.rounds)
+        command_line.print_json({"mode": "save", **vars(setting), **result})
+        return
     contenders = MODES[options.mode](peers)
     if (options.mode == "input") != bool(options.data):
         raise UserError("--data, a directory of photos, is what input measures with, and only that")

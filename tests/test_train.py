@@ -20,7 +20,10 @@ DEMO = "--config=configs/solar_lite0.py"
         ([DEMO, "--workdir=W", "--config.stages[9].epochs=1"], "the config has fewer stages"),
         ([DEMO, "--workdir=W", "--wrkdir=W"], "Unknown command line flag 'wrkdir'"),
         (["--config=configs/none.py", "--workdir=W"], "configs/none.py: there is no such file"),
-        (["--config=configs/cars_lite0.py:x", "--workdir=W"], "expected one of all, blocks67"),
+        (
+            ["--config=configs/cars_lite0.py:x", "--workdir=W"],
+            "expected one of all, blocks67, progressive",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence(

@@ -110,7 +110,14 @@ def test_two_steps(name: str, tiny_world: None, tmp_path: pathlib.Path) -> None:
     assert all(np.isfinite(entry["train"]["loss"]) for entry in progress.history)
 
 
-@pytest.mark.parametrize("name", [*RECIPES, "solar_lite0", "cars_lite0:all", "cars_lite0:blocks67"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *RECIPES,
+        "solar_lite0",
+        *(f"cars_lite0:{study}" for study in ("all", "blocks67", "progressive")),
+    ],
+)
 def test_values_are_possible(name: str) -> None:
     checks.check(recipe(name))
 

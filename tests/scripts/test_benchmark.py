@@ -110,3 +110,11 @@ def test_stages_are_measured_in_one_run(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_trainer_is_measured_against_its_step(capsys: pytest.CaptureFixture[str]) -> None:
     names = [line["contender"] for line in measured(capsys, "loop")]
     assert names == ["bare step", "loop", "bare evaluation", "evaluation"]
+
+
+@pytest.mark.slow
+def test_a_save_is_timed_against_the_default_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = measured(capsys, "save")
+    assert 0 < line["blocking_seconds"] <= line["seconds"]
+    assert line["share"] == pytest.approx(line["seconds"] / 300, abs=1e-5)
+    assert line["megabytes"] > 40  # B0's parameters and AdamW's two moments of them
