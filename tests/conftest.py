@@ -1,6 +1,7 @@
 """Every test sees eight CPU devices; tests on real photos find them at `../shared`."""
 
 import dataclasses
+import logging
 import os
 import pathlib
 from collections.abc import Iterator
@@ -24,6 +25,16 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Lets a test that starts a run anew reuse what the same run compiled before."""
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture(autouse=True)
+def root_logger_as_it_was() -> Iterator[None]:
+    """Takes away what a command line has set up: its stderr ends with the test."""
+    before = list(logging.root.handlers)
+    yield
+    for handler in set(logging.root.handlers) - set(before):
+        if type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
