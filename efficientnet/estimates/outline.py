@@ -12,7 +12,7 @@ import input_pipeline
 from efficientnet import weights
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
-from efficientnet.training import experiment, feature_cache, feed, programs
+from efficientnet.training import experiment, feature_cache, feed, metrics, programs
 from efficientnet.training.experiment import Data, Experiment
 from efficientnet.variants import get_variant
 from efficientnet.weights.registry import FAMILIES
@@ -99,10 +99,10 @@ def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...
 
 def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
     """Returns the jitted evaluation step, and shapes in place of its arguments."""
-    program, metrics = programs.eval_program(experiment)
+    program = programs.eval_program(experiment)
     kept = feed.replicated(experiment.mesh)
     variables = _placed(experiment.variables, kept)
-    counted = _placed(jax.eval_shape(metrics.empty), kept)
+    counted = _placed(jax.eval_shape(metrics.Metrics.empty), kept)
     return program, (variables, counted, _batch(experiment, experiment.eval_batch_size))
 
 

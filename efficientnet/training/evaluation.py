@@ -92,5 +92,5 @@ class Evaluator:
 
 def for_experiment(experiment: Experiment, stop: Stop | None = None) -> Evaluator:
     """Returns an evaluator of an experiment's network, as every stage uses it."""
-    program, _ = programs.eval_program(experiment)
+    program = programs.eval_program(experiment)
     return Evaluator(program, experiment.mesh, experiment.eval_batches, stop)

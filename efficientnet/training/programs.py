@@ -76,12 +76,11 @@ def train_program(
     return jax.jit(step, donate_argnums=0, out_shardings=feed.replicated(experiment.mesh))
 
 
-def eval_program(experiment: Experiment) -> tuple[EvalProgram, type[Collection]]:
-    """Returns the jitted evaluation step of an experiment and the metrics that it adds to."""
+def eval_program(experiment: Experiment) -> EvalProgram:
+    """Returns the jitted evaluation step of an experiment."""
     # Inference knows no dropout, so any stage's network will do.
     model = experiment.model(experiment.config.stages[0])
-    program = jit_eval(model, experiment.mean, experiment.std, experiment.mesh)
-    return program, metrics.Metrics
+    return jit_eval(model, experiment.mean, experiment.std, experiment.mesh)
 
 
 def jit_eval(
