@@ -6,6 +6,7 @@ from collections.abc import Callable
 from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import write_whole
 from input_pipeline import decode
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources import records
@@ -62,7 +63,7 @@ def write(
             )
             progress(split, indices.stop, len(examples))
     index = {"name": source.name, "class_names": list(source.class_names), "splits": sizes}
-    _replace(directory / records.INDEX, json.dumps(index, indent=1).encode())
+    write_whole(directory / records.INDEX, json.dumps(index, indent=1).encode())
     return left_out
 
 
@@ -98,8 +99,8 @@ def _write_shard(
             raise UserError(
                 f"{name} is not a readable photo: replace or remove it, or allow for it ({reason})"
             )
-    _replace(path, b"".join(contents))
-    _replace(
+    write_whole(path, b"".join(contents))
+    write_whole(
         table,
         json.dumps({"expected": expected, "left_out": left_out, "rows": rows}).encode(),
     )
@@ -124,10 +125,3 @@ def _shrink(encoded: tf.Tensor, shorter_side: int | None) -> tf.Tensor:
         return tf.io.encode_jpeg(pixels, quality=JPEG_QUALITY, chroma_downsampling=False)
 
     return tf.cond(shorter > shorter_side, smaller, lambda: same)
-
-
-def _replace(path: epath.Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    temporary.replace(path)

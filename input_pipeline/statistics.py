@@ -7,6 +7,7 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
+from efficientnet.paths import write_whole
 from input_pipeline.batches import eval_batches
 from input_pipeline.sources.split import Split, stamp_of
 
@@ -61,7 +62,5 @@ def cached_statistics(
         split, resolution=resolution, channels=channels, broken_limit=broken_limit
     )
     folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"mean": mean, "std": std}) + "\n")
-    part.replace(path)
+    write_whole(path, (json.dumps({"mean": mean, "std": std}) + "\n").encode())
     return mean, std

@@ -125,6 +125,6 @@ def _placed(tree: Any, sharding: jax.sharding.Sharding) -> Any:
 
 def _unread(photos: int) -> input_pipeline.Split:
     def read(index: Any) -> Any:
-        raise NotImplementedError("these photos are only counted")
+        raise AssertionError("these photos are only counted")
 
     return input_pipeline.Split(np.zeros(photos, np.int32), ("",) * photos, read)

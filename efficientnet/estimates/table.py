@@ -1,5 +1,7 @@
 """A slice's estimates as a table for people."""
 
+import math
+
 from efficientnet.estimates.chips import CHIPS, parse_topology
 from efficientnet.estimates.compiled import GIB, Estimate
 from efficientnet.estimates.slice import SliceEstimate, versions
@@ -20,9 +22,7 @@ def table(result: SliceEstimate) -> str:
     """Returns Markdown: one row for each stage's step, one for the evaluation's, and the hours."""
     generation, sides = parse_topology(result.topology)
     chip = CHIPS[generation]
-    chips = 1
-    for side in sides:
-        chips *= side
+    chips = math.prod(sides)
     lines = [HEAD, ("---",) * len(HEAD), *map(_row, (*result.stages, result.evaluation))]
     hours = "unknown" if result.hours is None else f"{result.hours:.2f}"
     return "\n".join(

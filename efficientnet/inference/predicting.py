@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 
 import input_pipeline
 from efficientnet.network import Network
@@ -87,8 +88,7 @@ def _answers(
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Softmax of [n, classes] over the classes, in float64."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return scipy.special.softmax(logits.astype(np.float64), axis=1)
 
 
 def best(network: Network, probabilities: np.ndarray, top: int) -> list[dict[str, object]]:

@@ -9,6 +9,7 @@ import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import write_whole
 from efficientnet.reporting import markup, plots, tables
 from efficientnet.reporting.markup import Element, tag
 from efficientnet.reporting.predictions import Predictions
@@ -121,9 +122,7 @@ def write_page(folder: epath.Path, comparison: Comparison) -> None:
         _never_right(comparison),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{PAGE}.part"
-    part.write_bytes(content)
-    part.replace(folder / PAGE)
+    write_whole(folder / PAGE, content)
 
 
 def _curves(comparison: Comparison) -> Element:

@@ -10,6 +10,7 @@ import scipy.special
 from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +58,7 @@ def save(path: epath.Path, predictions: Predictions) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, **dataclasses.asdict(predictions))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content.getvalue())
-    part.replace(path)
+    write_whole(path, content.getvalue())
 
 
 def load(path: epath.Path) -> Predictions:

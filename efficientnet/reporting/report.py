@@ -4,6 +4,7 @@ import datetime
 from typing import Any
 
 import input_pipeline
+from efficientnet.paths import write_whole
 from efficientnet.reporting import markup, photos, plots, scores
 from efficientnet.reporting.markup import Element, tag
 from efficientnet.reporting.predictions import Predictions
@@ -39,9 +40,7 @@ def write_report(run: Run, test: input_pipeline.Split) -> None:
     )
     path = run.folder / PAGE
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
+    write_whole(path, content)
 
 
 def _header(run: Run) -> Element:

@@ -8,7 +8,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
-from efficientnet.paths import is_in_bucket, user_path
+from efficientnet.paths import absolute
 from efficientnet.reporting import predictions
 from efficientnet.reporting.predictions import Predictions
 
@@ -62,9 +62,7 @@ def load(path: str) -> Run:
     Raises:
       UserError: there is no run in it, or it is not finished.
     """
-    folder = user_path(path)
-    if not is_in_bucket(folder):
-        folder = folder.resolve()
+    folder = absolute(path)
     if not (folder / CONFIG).exists():
         raise UserError(f"{path} is no workdir of a run: it has no {CONFIG}")
     if not (folder / SUMMARY).exists():

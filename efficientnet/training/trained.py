@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.network import Network
+from efficientnet.paths import absolute
 from efficientnet.training import checkpoints, workdir
 from efficientnet.variants import get_variant
 from efficientnet.weights import Preprocessing
@@ -51,7 +52,7 @@ def record(experiment: "Experiment") -> dict[str, Any]:
 
 def is_run(path: str) -> bool:
     """Whether a folder is the workdir of a run that has begun."""
-    folder = workdir.absolute(path)
+    folder = absolute(path)
     return (folder / workdir.CONFIG).exists() and (folder / "checkpoints").exists()
 
 
@@ -68,7 +69,7 @@ def load_run(path: str, stage: str | None = None) -> Run:
     """
     if not is_run(path):
         raise UserError(f"{path} is no run's workdir: it has no {workdir.CONFIG} and checkpoints")
-    folder = workdir.absolute(path)
+    folder = absolute(path)
     if not (folder / workdir.NETWORK).exists():
         raise UserError(
             f"{folder} has no {workdir.NETWORK}: it was begun by an older version, and the same "

@@ -12,7 +12,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
-from efficientnet.paths import is_in_bucket
+from efficientnet.paths import absolute, is_in_bucket, write_whole
 from efficientnet.reporting.runs import CONFIG, SUMMARY
 from efficientnet.training import distributed
 
@@ -67,12 +67,6 @@ def _check_google_storage(workdir: epath.Path) -> None:
             f"--workdir={workdir} is in a bucket, where Orbax needs Google's package: "
             "pip install -e '.[bucket]'"
         ) from None
-
-
-def absolute(path: str) -> epath.Path:
-    """Returns a path as Orbax wants it, absolute and without '..'; in a bucket, as it is."""
-    folder = epath.Path(path)
-    return folder if is_in_bucket(folder) else folder.expanduser().resolve()
 
 
 @contextlib.contextmanager
@@ -163,9 +157,7 @@ def _differences(old: Any, new: Any, name: str) -> list[str]:
 
 def write_json(path: epath.Path, content: Any) -> None:
     """Writes a JSON file so that it is never seen half-written."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    part.replace(path)
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def finished_summary(workdir: epath.Path, config: ConfigDict) -> dict[str, Any] | None:
