@@ -1,9 +1,8 @@
 """TPU generations, and the chips of a slice that need not be there.
 
-Peak rates, memory and bandwidth are those of Google Cloud's pages on each generation
-(cloud.google.com/tpu/docs/v4, v5e, v5p, v6e). The clock is the peak over the operations per cycle
-of the chip's matrix units: 8 units of 128 x 128 on v4 and v5p, 4 on v5e, and 4 times as many
-multipliers on v6e.
+Memory is that of Google Cloud's pages on each generation (cloud.google.com/tpu/docs/v4, v5e, v5p,
+v6e). The clock is their peak rate over the operations per cycle of the chip's matrix units: 8 units
+of 128 x 128 on v4 and v5p, 4 on v5e, and 4 of 256 x 256 on v6e.
 """
 
 import dataclasses
@@ -25,19 +24,16 @@ class Chip:
 
     clock_hertz: float
     memory_gib: float
-    bandwidth: float  # of the memory, bytes per second
-    peak: float  # bfloat16 operations per second
     axes: int  # of the torus
 
 
 CHIPS = {
-    "v4": Chip(1.05e9, 32, 1.228e12, 275e12, axes=3),
-    "v5e": Chip(1.5e9, 16, 0.819e12, 197e12, axes=2),
-    "v5p": Chip(1.75e9, 95, 2.765e12, 459e12, axes=3),
-    "v6e": Chip(1.75e9, 32, 1.64e12, 918e12, axes=2),
+    "v4": Chip(1.05e9, 32, axes=3),
+    "v5e": Chip(1.5e9, 16, axes=2),
+    "v5p": Chip(1.75e9, 95, axes=3),
+    "v6e": Chip(1.75e9, 32, axes=2),
 }
 MOST_CHIPS = 256
-_BUSY = "lockfile"
 
 
 def parse_topology(topology: str) -> tuple[str, tuple[int, ...]]:
@@ -84,7 +80,7 @@ def slice_mesh(topology: str) -> Mesh:
         )
     except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
         reason = str(error)
-        if _BUSY in reason:
+        if "lockfile" in reason:
             raise UserError(
                 "another process is using libtpu, which serves one at a time: wait for its end"
             ) from error

@@ -133,11 +133,12 @@ def _result_bytes(instruction: _Instruction) -> int:
     parts = [instruction.type]
     if instruction.kind in ("all-gather-start", "collective-permute-start"):
         parts = list(_elements(instruction.type))[1:2]
-    return sum(
-        math.prod(int(size) for size in sizes.split(",") if size) * (int(bits or 8) / 8)
+    bits = sum(
+        math.prod(int(size) for size in sizes.split(",") if size) * int(width or 8)
         for part in parts
-        for _, bits, sizes in _ARRAY.findall(part)
-    ).__ceil__()
+        for _, width, sizes in _ARRAY.findall(part)
+    )
+    return math.ceil(bits / 8)
 
 
 def _elements(type_text: str) -> Iterator[str]:
