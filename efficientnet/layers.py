@@ -87,12 +87,19 @@ def _pointwise_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Arr
 
 def _pointwise_backward(residuals: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
     x, kernel = residuals
-    # XLA on CPU copies the left operand of the kernel's gradient transposed: let it be the smaller.
+    # Pixels in one axis: over several, dot_general would copy both operands in another order.
+    pixels, grads = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
+    # XLA on CPU copies the left operand transposed: let it be the smaller.
     if x.shape[-1] <= grad.shape[-1]:
-        grad_kernel = jnp.einsum("nhwc,nhwf->cf", x, grad)
+        grad_kernel = _over_pixels(pixels, grads)
     else:
-        grad_kernel = jnp.einsum("nhwf,nhwc->fc", grad, x).T
+        grad_kernel = _over_pixels(grads, pixels).T
     return jnp.dot(grad, kernel.T), grad_kernel
+
+
+def _over_pixels(a: Array, b: Array) -> Array:
+    """[P, A], [P, B] -> [A, B]."""
+    return lax.dot_general(a, b, (((0,), (0,)), ((), ())))
 
 
 pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward)
@@ -228,11 +235,14 @@ def _normalize_and_activate_backward(
 ) -> tuple[Array, Array, Array]:
     x, mean, inverse, factor, shift = residuals
     grad = _through_activation(activation, x, factor, shift, grads[0])
-    normalized = (x.astype(jnp.float32) - mean) * inverse
     axes = tuple(range(x.ndim - 1))
-    grad_bias, grad_scale = jnp.sum(grad, axes), jnp.sum(grad * normalized, axes)
-    count = x.size // x.shape[-1]
-    grad_x = factor * (grad - (grad_bias + normalized * grad_scale) / count)
+    x32 = x.astype(jnp.float32)
+    grad_bias = jnp.sum(grad, axes)
+    grad_scale = inverse * (jnp.sum(grad * x32, axes) - mean * grad_bias)
+    # grad_x = factor * (grad - (grad_bias + (x - mean) * inverse * grad_scale) / count)
+    slope = factor * inverse * grad_scale / (x.size // x.shape[-1])
+    offset = factor * grad_bias / (x.size // x.shape[-1]) - mean * slope
+    grad_x = factor * grad - slope * x32 - offset
     return grad_x.astype(x.dtype), grad_scale, grad_bias
 
 
