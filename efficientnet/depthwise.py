@@ -76,6 +76,8 @@ def _convolve(x: Array, kernel: Array, stride: int, pads: Pads, groups: int) -> 
     )
 
 
+# On the CPU, rows that the kernel's gradient adds to its sums at a time, at most.
+ROWS_AT_ONCE = 4
 # Channels of a block of the block-diagonal kernel, at most.
 DENSE_CHANNELS = 32
 
@@ -130,110 +132,150 @@ block_diagonal.defvjp(_block_diagonal_forward, _block_diagonal_backward)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def shifted_products(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
     """The same convolution as a sum over taps of shifted slices times one row of the kernel."""
-    height, width = _output_size(x.shape, kernel.shape, stride, pads)
-    padded = _pad(x, pads)
-    return functools.reduce(
-        operator.add,
-        (
-            _window(padded, a, b, stride, height, width) * kernel[a, b, 0]
-            for a, b in _taps(kernel.shape)
-        ),
-    )
+    return _forward(x, kernel, stride, pads)[0]
 
 
 def _forward(x: Array, kernel: Array, stride: int, pads: Pads) -> tuple[Array, tuple[Array, Array]]:
-    return shifted_products(x, kernel, stride, pads), (x, kernel)
+    padded = _pad(x, pads)
+    size = tuple(
+        (n - k) // stride + 1 for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True)
+    )
+    return _sum_of_shifts(padded, kernel, (0, 0), stride, size), (padded, kernel)
 
 
 def _backward(
     stride: int, pads: Pads, residuals: tuple[Array, Array], grad: Array
 ) -> tuple[Array, Array]:
-    x, kernel = residuals
-    return _input_gradient(grad, kernel, x.shape, stride, pads), _kernel_gradient(
-        x, grad, kernel.shape, stride, pads
-    ).astype(kernel.dtype)
+    padded, kernel = residuals
+    taps = kernel.shape[:2]
+    # Rows and columns of the input, counted in strides: padded row m * stride + p meets the taps
+    # p, p + stride, ... of the output rows m, m - 1, ...
+    first = tuple(before // stride for before, _ in pads)
+    end = tuple(-(-(n - pad[1]) // stride) for n, pad in zip(padded.shape[1:3], pads, strict=True))
+    # As many zeros around the gradient as that of the input needs; both read it with them.
+    zeros = [
+        ((k - 1) // stride - low, max(high - n, 0))
+        for k, low, high, n in zip(taps, first, end, grad.shape[1:3], strict=True)
+    ]
+    around = _pad(grad, zeros)
+    corner = zeros[0][0], zeros[1][0]
+    grad_kernel = _kernel_gradient(padded, around, corner, grad.shape[1:3], kernel.shape, stride)
+    grad_x = _input_gradient(around, kernel, (end[0] - first[0], end[1] - first[1]), stride)
+    begins = (before - low * stride for (before, _), low in zip(pads, first, strict=True))
+    windows = (
+        slice(begin, begin + n - sum(pad))
+        for begin, n, pad in zip(begins, padded.shape[1:3], pads, strict=True)
+    )
+    return grad_x[:, *windows], grad_kernel.astype(kernel.dtype)
 
 
 shifted_products.defvjp(_forward, _backward)
 
 
-def _input_gradient(
-    grad: Array, kernel: Array, shape: Sequence[int], stride: int, pads: Pads
-) -> Array:
-    """Each residue of rows and columns modulo the stride is a stride-1 convolution of `grad`."""
-    (top, _), (left, _) = pads
-    rows, columns = -(-(shape[1] + top) // stride), -(-(shape[2] + left) // stride)
+def _input_gradient(around: Array, kernel: Array, size: tuple[int, int], stride: int) -> Array:
+    """Each residue of rows and columns modulo the stride is a stride-1 convolution.
+
+    Args:
+      around: the output's gradient, with zeros around it.
+      kernel: [k, k, 1, C].
+      size: rows and columns of each residue.
+
+    Returns:
+      [N, rows * stride, columns * stride, C].
+    """
     phases = []
     for p in range(stride):
         line = []
         for q in range(stride):
-            # Padded row m * stride + p meets taps p, p + stride, ...: tap p + stride * t of
-            # output row m - t.
             part = kernel[p::stride, q::stride][::-1, ::-1]
-            t_h, t_w = part.shape[:2]
-            if t_h == 0 or t_w == 0:
-                line.append(jnp.zeros((shape[0], rows, columns, shape[3]), grad.dtype))
-                continue
-            ends = (
-                (t_h - 1, rows - grad.shape[1]),
-                (t_w - 1, columns - grad.shape[2]),
+            begin = tuple(
+                (k - 1) // stride + 1 - n
+                for k, n in zip(kernel.shape[:2], part.shape[:2], strict=True)
             )
-            line.append(shifted_products(grad, part, 1, ends))
+            line.append(_sum_of_shifts(around, part, begin, 1, size))
         phases.append(line)
     if stride == 1:
-        full = phases[0][0]
-    else:
-        full = jnp.stack([jnp.stack(line, axis=3) for line in phases], axis=2)
-        full = full.reshape(shape[0], rows * stride, columns * stride, shape[3])
-    return full[:, top : top + shape[1], left : left + shape[2]]
+        return phases[0][0]
+    full = jnp.stack([jnp.stack(line, axis=3) for line in phases], axis=2)
+    return full.reshape(len(full), size[0] * stride, size[1] * stride, full.shape[-1])
 
 
-def _kernel_gradient(x: Array, grad: Array, shape: Sequence[int], stride: int, pads: Pads) -> Array:
-    """Sums over rows first, elementwise, in one pass over `x` and `grad`.
+def _kernel_gradient(
+    padded: Array,
+    around: Array,
+    corner: tuple[int, int],
+    size: Sequence[int],
+    shape: Sequence[int],
+    stride: int,
+) -> Array:
+    """Sums over rows first, elementwise, in one pass over the padded input and the gradient.
 
     Reducing each tap's product at once would copy a shifted slice of the whole image per tap. The
     accumulators keep the axis of examples, so a batch sharded over devices stays where it is.
-    """
-    k_h, k_w = shape[:2]
-    padded = _pad(x, pads)
-    height, width = grad.shape[1:3]
 
-    def products(row: ArrayLike) -> tuple[Array, ...]:
+    Args:
+      padded: the input with its padding.
+      around: the output's gradient, of `size`, from `corner` on.
+      corner: first row and column.
+      size: rows and columns.
+      shape: of the kernel.
+      stride: in both directions.
+    """
+    (k_h, k_w), (height, width) = shape[:2], size
+    at_once = max(n for n in range(1, ROWS_AT_ONCE + 1) if height % n == 0)
+
+    def row_products(row: ArrayLike) -> tuple[Array, ...]:
         above = lax.dynamic_slice_in_dim(padded, row * stride, k_h, axis=1)
         above = jnp.moveaxis(above, 1, 0).astype(jnp.float32)
-        here = lax.dynamic_index_in_dim(grad, row, axis=1, keepdims=False).astype(jnp.float32)
+        here = lax.dynamic_index_in_dim(around, row + corner[0], axis=1, keepdims=False)
+        here = here[:, corner[1] : corner[1] + width].astype(jnp.float32)
         return tuple(
             above[:, :, b : b + (width - 1) * stride + 1 : stride] * here for b in range(k_w)
         )
 
-    def add_row(row: Array, sums: tuple[Array, ...]) -> tuple[Array, ...]:
-        return tuple(map(operator.add, sums, products(row)))
+    def add(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
+        return tuple(map(operator.add, a, b))
+
+    def products(number: ArrayLike) -> tuple[Array, ...]:
+        first = number * at_once
+        return functools.reduce(add, (row_products(first + n) for n in range(at_once)))
 
     # Zeros to begin with would be filled, copied and held from the step's beginning on.
-    sums = lax.fori_loop(1, height, add_row, products(0))
+    sums = lax.fori_loop(
+        1, height // at_once, lambda number, sums: add(sums, products(number)), products(0)
+    )
     return jnp.stack([jnp.sum(s, axis=(1, 2)) for s in sums], axis=1).reshape(shape)
 
 
-def _taps(shape: Sequence[int]) -> list[tuple[int, int]]:
-    return [(a, b) for a in range(shape[0]) for b in range(shape[1])]
+def _sum_of_shifts(
+    padded: Array, kernel: Array, begin: Sequence[int], stride: int, size: Sequence[int]
+) -> Array:
+    """The sum over taps of the windows of `size` from `begin`, each times its row of the kernel.
 
-
-def _pad(x: Array, pads: Pads) -> Array:
-    # lax.pad takes negative amounts too, which crop.
-    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)))
-
-
-def _window(padded: Array, a: int, b: int, stride: int, height: int, width: int) -> Array:
-    return padded[
-        :, a : a + (height - 1) * stride + 1 : stride, b : b + (width - 1) * stride + 1 : stride
-    ]
-
-
-def _output_size(
-    shape: Sequence[int], kernel_shape: Sequence[int], stride: int, pads: Pads
-) -> tuple[int, int]:
-    height, width = (
-        (n + sum(pad) - k) // stride + 1
-        for n, k, pad in zip(shape[1:3], kernel_shape[:2], pads, strict=True)
+    [N, *size, C]; zeros without taps, which is where a stride skips pixels.
+    """
+    if 0 in kernel.shape:
+        return jnp.zeros((len(padded), *size, padded.shape[-1]), padded.dtype)
+    rows, columns = ((n - 1) * stride + 1 for n in size)
+    windows = (
+        padded[
+            :,
+            begin[0] + a : begin[0] + a + rows : stride,
+            begin[1] + b : begin[1] + b + columns : stride,
+        ]
+        * kernel[a, b, 0]
+        for a in range(kernel.shape[0])
+        for b in range(kernel.shape[1])
     )
-    return height, width
+    return functools.reduce(operator.add, windows)
+
+
+def _pad(x: Array, pads: Sequence[tuple[int, int]]) -> Array:
+    """Zeros around [N, H, W, C], computed once.
+
+    Without the barrier, what makes `x` would be fused into every shifted slice of it.
+    """
+    zero = jnp.zeros((), x.dtype)
+    return lax.optimization_barrier(
+        lax.pad(x, zero, ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)))
+    )
