@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from efficientnet import layers
+from efficientnet.activations import ACTIVATIONS
+from efficientnet.batch_norm import BatchNorm
 from efficientnet.block_groups import group_of
 from efficientnet.variants import Block, Variant
 
@@ -75,7 +77,7 @@ class EfficientNet(nn.Module):
             return x
         if self.head_batch_norm:
             average = "predictions" not in batch_norm_groups
-            x = layers.BatchNorm(
+            x = BatchNorm(
                 use_running_average=average, parts=self.batch_norm_parts, name="predictions_bn"
             )(x)
         rate = self.variant.dropout if self.dropout is None else self.dropout
@@ -109,8 +111,7 @@ class EfficientNet(nn.Module):
                 x = compute(self, x, block, survival, key, tuple(batch_norm_groups))
             self.sow("intermediates", block.name, x)
 
-        x = self.conv("top_conv", x, self.variant.top_filters)
-        x = self.batch_norm_act("top_bn", x, batch_norm_groups)
+        x = self.widen("top", x, self.variant.top_filters, batch_norm_groups)
         self.sow("intermediates", "top", x)
 
         return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
@@ -130,8 +131,9 @@ class EfficientNet(nn.Module):
         name = block.name
         shortcut = x
         if block.expand_ratio != 1:
-            x = self.conv(f"{name}_expand_conv", x, block.filters_in * block.expand_ratio)
-            x = self.batch_norm_act(f"{name}_expand_bn", x, batch_norm_groups)
+            x = self.widen(
+                f"{name}_expand", x, block.filters_in * block.expand_ratio, batch_norm_groups
+            )
         x = layers.DepthwiseConv(
             kernel_size=block.kernel,
             strides=block.stride,
@@ -140,10 +142,11 @@ class EfficientNet(nn.Module):
             name=f"{name}_dwconv",
         )(x)
         x = self.batch_norm_act(f"{name}_bn", x, batch_norm_groups)
+        gate = None
         if block.se_filters:
-            act = layers.ACTIVATIONS[self.variant.activation]
-            x = layers.squeeze_excite(x, block.se_filters, act, self.dtype, prefix=name)
-        x = self.conv(f"{name}_project_conv", x, block.filters_out)
+            act = ACTIVATIONS[self.variant.activation]
+            gate = layers.squeeze_excite(x, block.se_filters, act, self.dtype, prefix=name)
+        x = self.conv(f"{name}_project_conv", x, block.filters_out, gate=gate)
         x = self.batch_norm_act(f"{name}_project_bn", x, batch_norm_groups, activation="linear")
         if block.has_shortcut:
             if key is not None:
@@ -151,8 +154,27 @@ class EfficientNet(nn.Module):
             x = x + shortcut
         return x
 
+    def widen(
+        self, name: str, x: jax.Array, filters: int, batch_norm_groups: Collection[str]
+    ) -> jax.Array:
+        """A 1x1 convolution to more channels, BatchNorm and activation.
+
+        In training they are one function, which takes the statistics of many channels from few.
+        """
+        if group_of(name) not in batch_norm_groups:
+            x = self.conv(f"{name}_conv", x, filters)
+            return self.batch_norm_act(f"{name}_bn", x, batch_norm_groups)
+        kernel = layers.PointwiseKernel(filters, name=f"{name}_conv")(x.shape[-1])
+        return self.batch_norm_act(f"{name}_bn", x, batch_norm_groups, kernel=kernel)
+
     def conv(
-        self, name: str, x: jax.Array, filters: int, kernel: int = 1, stride: int = 1
+        self,
+        name: str,
+        x: jax.Array,
+        filters: int,
+        kernel: int = 1,
+        stride: int = 1,
+        gate: jax.Array | None = None,
     ) -> jax.Array:
         """A dense convolution named as in Keras Applications."""
         return layers.Conv(
@@ -162,7 +184,7 @@ class EfficientNet(nn.Module):
             padding=self._padding,
             dtype=self.dtype,
             name=name,
-        )(x)
+        )(x, gate)
 
     def batch_norm_act(
         self,
@@ -170,21 +192,22 @@ class EfficientNet(nn.Module):
         x: jax.Array,
         batch_norm_groups: Collection[str],
         activation: str | None = None,
+        kernel: jax.Array | None = None,
     ) -> jax.Array:
         """BatchNorm by the batch's statistics in `batch_norm_groups`, else by the running ones.
 
         The activation after it, by default the variant's, is part of the layer: so the gradient
-        needs no more than the layer's input.
+        needs no more than the layer's input. With a `kernel`, `x` is convolved with it first.
         """
         epsilon = self.variant.bn_epsilon if self.bn_epsilon is None else self.bn_epsilon
-        return layers.BatchNorm(
+        return BatchNorm(
             use_running_average=group_of(name) not in batch_norm_groups,
             epsilon=epsilon,
             activation=activation or self.variant.activation,
             parts=self.batch_norm_parts,
             dtype=self.dtype,
             name=name,
-        )(x)
+        )(x, kernel)
 
     @property
     def _padding(self) -> str:

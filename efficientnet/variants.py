@@ -81,7 +81,7 @@ class Variant:
 
     @property
     def activation(self) -> str:
-        """Name of the activation function, a key of `layers.ACTIVATIONS`."""
+        """Name of the activation function, a key of `activations.ACTIVATIONS`."""
         return "relu6" if self.lite else "swish"
 
     @property

@@ -12,7 +12,8 @@ import optax
 import pytest
 
 from configs import common
-from efficientnet import block_groups, layers
+from efficientnet import block_groups
+from efficientnet.batch_norm import BatchNorm
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.training import optimizer, stages, steps
 from efficientnet.variants import VARIANTS, Variant
@@ -40,7 +41,7 @@ class Small(nn.Module):
             name = f"{group}a" if group.startswith("block") else group
             x = nn.Dense(4, use_bias=True, name=f"{name}_conv")(x)
             average = group not in batch_norm_groups
-            x = jnp.tanh(layers.BatchNorm(use_running_average=average, name=f"{name}_bn")(x))
+            x = jnp.tanh(BatchNorm(use_running_average=average, name=f"{name}_bn")(x))
         x = nn.Dropout(self.dropout, deterministic="predictions" not in training_groups)(x)
         return nn.Dense(self.num_classes, name="predictions")(x)
 

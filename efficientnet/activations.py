@@ -1,0 +1,29 @@
+"""The functions between layers."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def swish(x: Array) -> Array:
+    """x * sigmoid(x) (Ramachandran et al., 2017)."""
+    return x * jax.nn.sigmoid(x)
+
+
+def relu6(x: Array) -> Array:
+    """min(max(x, 0), 6), the activation of the Lite variants."""
+    return jnp.clip(x, 0, 6)
+
+
+def linear(x: Array) -> Array:
+    """No activation."""
+    return x
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "swish": swish,
+    "relu6": relu6,
+    "linear": linear,
+}
