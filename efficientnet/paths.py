@@ -11,7 +11,7 @@ def user_path(text: str) -> epath.Path:
     return path if is_in_bucket(path) else path.expanduser()
 
 
-def is_in_bucket(path: epath.Path) -> bool:
+def is_in_bucket(path: epath.PathLike) -> bool:
     """Whether a path is not on a disk."""
     return "://" in str(path)
 

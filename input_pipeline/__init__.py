@@ -1,4 +1,4 @@
-"""From a folder of photos to uint8 batches: the only user of tf.data.
+"""From a folder of photos to uint8 batches.
 
     source = load_source('stanford_cars', '/data/cars')
     train, validation = hold_out(source.splits['train'], fraction=0.1, seed=0)

@@ -1,6 +1,9 @@
 """A specification put to work: photo and seed -> uint8 image of the target size."""
 
 import itertools
+from collections.abc import Sequence
+
+import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline import decode, sampler, spec, warp
@@ -11,8 +14,12 @@ from input_pipeline.quiet_tensorflow import tf
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
 
 
+# (seed of the run, epoch * 2**32 + number of the example)
+Seed = tuple[int, int]
+
+
 class Augmentation:
-    """Decodes and augments one photo inside tf.data.
+    """Decodes and augments one photo.
 
     Runs of geometric operations become one warp each. Without an operation that brings the photo
     to the target size, it is resized at the end of the first run.
@@ -61,33 +68,43 @@ class Augmentation:
         self.stages = stages
         self.draws = sum(stage.draws for stage in stages)
 
-    def __call__(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def __call__(self, photo: bytes | np.ndarray, seed: Seed) -> np.ndarray:
         """Augments one photo.
 
         Args:
-          photo: encoded, string []; or decoded, uint8 [height, width, channels].
-          seed: int64 [2].
+          photo: encoded; or decoded, uint8 [height, width, channels].
+          seed: two numbers of at most 64 bits; the same for the same draws.
 
         Returns:
           uint8 [resolution, resolution, channels].
+
+        Raises:
+          tf.errors.InvalidArgumentError: the photo can't be decoded.
         """
-        draws = tf.random.stateless_uniform([self.draws], seed, alg="philox")
+        draws = uniform(seed, self.draws)
         exact = not self.draws
         image = photo
         for number, stage in enumerate(self.stages):
             own, draws = draws[: stage.draws], draws[stage.draws :]
             if isinstance(stage, Move):
-                image = stage.apply(image, self.channels, own, exact)
+                image = stage.apply(image, self.channels, own.tolist(), exact)
             else:
-                if image.dtype == tf.string:
+                if isinstance(image, bytes):
                     image = decode.decode(image, self.channels)
                 # Draws for every pixel come from a stream of the operation's own.
-                stream = tf.constant([0, (number + 1) << 48], tf.int64)
-                own_seed = tf.bitwise.bitwise_xor(seed, stream)
-                image = stage.apply(tf.cast(image, tf.float32), own, own_seed)
-        if image.dtype != tf.uint8:
-            image = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
-        return tf.ensure_shape(image, [self.resolution, self.resolution, self.channels])
+                stream = tf.constant([seed[0], seed[1] ^ (number + 1) << 48], tf.int64)
+                pixels = tf.constant(image, tf.float32)
+                image = stage.apply(pixels, tf.constant(own), stream).numpy()
+        assert isinstance(image, np.ndarray)
+        if image.dtype != np.uint8:
+            image = np.clip(np.round(image), 0, 255).astype(np.uint8)
+        return image
+
+
+def uniform(seed: Seed, count: int) -> np.ndarray:
+    """Numbers in [0, 1) that are a function of the seed: float32 [count]."""
+    key = np.array(seed, np.int64).view(np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).random(count, np.float32)
 
 
 class Move:
@@ -117,25 +134,27 @@ class Move:
             return self.jitter is None
         return isinstance(operation, ColorJitter) and not (operation.hue or self.special)
 
-    def apply(self, image: tf.Tensor, channels: int, draws: tf.Tensor, exact: bool) -> tf.Tensor:
+    def apply(
+        self, image: bytes | np.ndarray, channels: int, draws: Sequence[float], exact: bool
+    ) -> np.ndarray:
         """Encoded photo or [height, width, channels] -> [target, target, channels]."""
-        used = sum(operation.draws for operation in self.moves)
 
-        def plan(size: tf.Tensor) -> tf.Tensor:
-            return warp.compose(self.moves, size, self.target, draws[:used])
+        def plan(height: int, width: int) -> np.ndarray:
+            return warp.compose(self.moves, (height, width), self.target, draws)
 
-        if image.dtype == tf.string and not exact:
+        if isinstance(image, bytes) and not exact:
             margin = 1 if self.skews else 0
             image, matrix = decode.decode_window(image, channels, plan, self.target, margin)
         else:
-            if image.dtype == tf.string:
+            if isinstance(image, bytes):
                 image = decode.decode(image, channels)
-            matrix = plan(tf.cast(tf.shape(image)[:2], tf.float32))
+            matrix = plan(*image.shape[:2])
         if not self.skews and (exact or self.special):
             return warp.stretch(image, matrix, self.target, self.kernel, self.antialias)
-        if image.dtype != tf.uint8:
-            image = tf.cast(tf.round(image), tf.uint8)
+        if image.dtype != np.uint8:
+            image = np.round(image).astype(np.uint8)
         image, matrix = warp.reduce(image, matrix)
-        factors = self.jitter.factors(draws[used:]) if self.jitter else None
+        # The jitter's own draws are the last.
+        factors = self.jitter.factors(draws[-self.jitter.draws :]) if self.jitter else ()
         beyond = "black" if self.skews else "edge"
         return sampler.sample(image, matrix, self.target, beyond, factors)

@@ -1,13 +1,14 @@
 """Batches of one process: shuffled without a buffer, augmented, and exact at any restart."""
 
+import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from efficientnet.errors import UserError
-from input_pipeline import decode
+from input_pipeline.ahead import in_threads
 from input_pipeline.augment import Augmentation
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
@@ -15,9 +16,27 @@ from input_pipeline.sources.split import Split
 log = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
-Row = dict[str, tf.Tensor]
 
+# Batches that are prepared before they are asked for.
 PREFETCH = 2
+# Examples that a thread prepares in one go, at most.
+TOGETHER = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The examples of a process's part of a batch."""
+
+    index: np.ndarray  # int64 [b], of the example in the split
+    mask: np.ndarray  # bool [b], False for padding
+    epoch: np.ndarray  # int64 [b]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    rows: Rows
+    images: np.ndarray  # of the whole batch
+    places: range  # in the batch
 
 
 class Batches(Iterator[Batch]):
@@ -25,7 +44,8 @@ class Batches(Iterator[Batch]):
 
     A batch holds 'image' uint8 [b, resolution, resolution, channels], 'label' int32 [b], 'index'
     int64 [b] (of the example in the split) and 'mask' bool [b]: False for padding and for photos
-    that can't be read, whose pixels are then 0.
+    that can't be read. These show the pixels of the next example of the split that can be, so that
+    BatchNorm which uses a batch's statistics sees photos alone.
 
     Attributes:
       skipped: names of the photos that could not be read, in the order of their discovery.
@@ -33,29 +53,31 @@ class Batches(Iterator[Batch]):
 
     def __init__(
         self,
-        build: Callable[[int, frozenset[int]], tf.data.Dataset],
-        rows_of: Callable[[int], Row],
         split: Split,
-        start: int,
+        batches: Iterable[Rows],
+        local: int,
+        augmentation: Augmentation,
+        seed: int,
+        threads: int | None,
         broken_limit: int,
         skipped: list[str] | None = None,
     ) -> None:
-        """Starts to prepare batches.
+        """Prepares batches in threads, from when the first is asked for.
 
         Args:
-          build: gives the batches from a step on, without reading some examples.
-          rows_of: the examples of a step.
           split: what is read.
-          start: the first step.
+          batches: what stands in them.
+          local: how many examples each holds.
+          augmentation: what to make of each photo.
+          seed: of the draws.
+          threads: how many examples to prepare at a time, by default as many as there are cores.
           broken_limit: how many photos may be skipped.
           skipped: the names of those that are known already; gets those of more.
         """
         self.skipped: list[str] = [] if skipped is None else skipped
-        self._build, self._rows_of, self._split = build, rows_of, split
-        self._step, self._limit = start, broken_limit
-        known = set(self.skipped)
-        self._broken = frozenset(i for i, name in enumerate(split.names) if known and name in known)
-        self._batches = build(start, self._broken).as_numpy_iterator()
+        self._split, self._augmentation = split, augmentation
+        self._seed, self._limit = seed, broken_limit
+        self._batches = self._prepared(batches, local, threads or os.cpu_count() or 1)
 
     def __next__(self) -> Batch:
         """The next batch.
@@ -63,48 +85,81 @@ class Batches(Iterator[Batch]):
         Raises:
           UserError: a photo of it can't be read, and as many as may be are skipped already.
         """
-        while True:
+        return next(self._batches)
+
+    def _prepared(self, batches: Iterable[Rows], local: int, threads: int) -> Iterator[Batch]:
+        side, channels = self._augmentation.resolution, self._augmentation.channels
+        # So small that all threads take part in a batch.
+        together = min(TOGETHER, -(-local // threads))
+        parts = -(-local // together)
+
+        def tasks() -> Iterator[_Task]:
+            for rows in batches:
+                images = np.empty((local, side, side, channels), np.uint8)
+                for first in range(0, local, together):
+                    yield _Task(rows, images, range(first, min(first + together, local)))
+
+        reasons: list[str] = []
+        for task, found in in_threads(self._fill, tasks(), threads, parts * (1 + PREFETCH)):
+            reasons += found
+            if len(reasons) == local:
+                index = task.rows.index
+                readable = np.array([not reason for reason in reasons])
+                for place in np.flatnonzero(~readable):
+                    self._skip(self._split.names[index[place]], reasons[place])
+                reasons = []
+                yield {
+                    "image": task.images,
+                    "label": self._split.labels[index],
+                    "index": index,
+                    "mask": task.rows.mask & readable,
+                }
+
+    def _fill(self, task: _Task) -> tuple[_Task, list[str]]:
+        """Puts images in their places; returns why which photo can't be read, '' if it can."""
+        reasons = []
+        for place in task.places:
+            task.images[place], reason = self._image(
+                int(task.rows.index[place]), int(task.rows.epoch[place])
+            )
+            reasons.append(reason)
+        return task, reasons
+
+    def _image(self, index: int, epoch: int) -> tuple[np.ndarray, str]:
+        reasons = []
+        # Where more in a row are broken than may be, this batch is never given.
+        for other in range(index, index + self._limit + 2):
             try:
-                batch = next(self._batches)
-            except tf.errors.OpError as error:
-                self._skip(error)
-                # Any step is found in constant time, so starting again there costs little.
-                self._batches = self._build(self._step, self._broken).as_numpy_iterator()
+                photo = self._split.read(other % len(self._split))
+                image = self._augmentation(photo, (self._seed, epoch * 2**32 + index))
+            except UNREADABLE as error:
+                reasons.append(in_one_line(error))
             else:
-                self._step += 1
-                return batch
+                return image, "".join(reasons[:1])
+        shape = (self._augmentation.resolution,) * 2 + (self._augmentation.channels,)
+        return np.zeros(shape, np.uint8), reasons[0]
 
-    def _skip(self, error: tf.errors.OpError) -> None:
-        """Finds out which photos of the failed batch can't be read."""
-        found = {}
-        for index in np.unique(self._rows_of(self._step)["index"].numpy()):
-            reason = "" if index in self._broken else broken(self._split, int(index))
-            if reason:
-                found[int(index)] = reason
-        if not found:
-            raise error
-        for index, reason in found.items():
-            name = self._split.names[index]
-            if len(self.skipped) >= self._limit:
-                beyond = f", and {self._limit} were skipped before" if self._limit else ""
-                raise UserError(
-                    f"{name} is not a readable photo{beyond}: replace or remove it ({reason})"
-                )
-            log.warning("skipping %s, which is not a readable photo (%s)", name, reason)
-            self.skipped.append(name)
-        self._broken |= set(found)
+    def _skip(self, name: str, reason: str) -> None:
+        if name in self.skipped:
+            return
+        if len(self.skipped) >= self._limit:
+            beyond = f", and {self._limit} were skipped before" if self._limit else ""
+            raise UserError(
+                f"{name} is not a readable photo{beyond}: replace or remove it ({reason})"
+            )
+        log.warning("skipping %s, which is not a readable photo (%s)", name, reason)
+        self.skipped.append(name)
 
 
-def broken(split: Split, index: int) -> str:
-    """Why an example can't be read or decoded, or '' when it can."""
-    try:
-        photo = split.read(tf.constant(index, tf.int64))
-        if photo.dtype == tf.string:
-            decode.decode(photo, 3)
-    except tf.errors.OpError as error:
-        message = error.message.replace("}} ", "}}").split("}}")[-1].split("[Op:")[0]
-        return " ".join(message.split())[:200]
-    return ""
+# What a split's `read` and the decoder raise.
+UNREADABLE = (OSError, tf.errors.OpError)
+
+
+def in_one_line(error: Exception) -> str:
+    """Why a photo can't be read or decoded."""
+    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    message = message.replace("}} ", "}}").split("}}")[-1].split("[Op:")[0]
+    return " ".join(message.split())[:200]
 
 
 def train_batches(
@@ -149,37 +204,30 @@ def train_batches(
         comes.
     """
     augmentation = Augmentation(augment, resolution, channels)
+    rows_of = train_rows(len(split), batch_size, seed, process_index, process_count)
+    steps = range(start_step, start_step + num_steps)
     local = _local_batch_size(batch_size, process_count)
-    rows_of = train_rows(split, batch_size, seed, process_index, process_count)
-
-    def build(start: int, without: frozenset[int]) -> tf.data.Dataset:
-        steps = tf.data.Dataset.range(start, start_step + num_steps)
-        return _prepare(steps, split, rows_of, augmentation, local, threads, without)
-
-    return Batches(build, rows_of, split, start_step, broken_limit, skipped)
+    return Batches(
+        split, map(rows_of, steps), local, augmentation, seed, threads, broken_limit, skipped
+    )
 
 
 def train_rows(
-    split: Split, batch_size: int, seed: int, process_index: int, process_count: int
-) -> Callable[[tf.Tensor], Row]:
-    """Which examples stand in a process's part of a training step: index, label, mask and seed."""
+    total: int, batch_size: int, seed: int, process_index: int, process_count: int
+) -> Callable[[int], Rows]:
+    """Which of `total` examples stand in a process's part of a training step.
+
+    Raises:
+      UserError: there is none, or the batch can't be shared equally.
+    """
     local = _local_batch_size(batch_size, process_count)
-    total = len(split)
     if not total:
         raise UserError("there is no example to train on: the split is empty")
-    labels = tf.constant(split.labels)
 
-    def rows_of(step: tf.Tensor) -> Row:
-        first = tf.cast(step, tf.int64) * batch_size + process_index * local
-        positions = first + tf.range(local, dtype=tf.int64)
-        epochs, offsets = positions // total, positions % total
-        index = shuffled(offsets, epochs, total, seed)
-        return {
-            "index": index,
-            "label": tf.gather(labels, index),
-            "mask": tf.ones([local], tf.bool),
-            "seed": tf.stack([tf.fill([local], _int64(seed)), epochs * 2**32 + index], 1),
-        }
+    def rows_of(step: int) -> Rows:
+        first = step * batch_size + process_index * local
+        epochs, offsets = np.divmod(np.arange(first, first + local, dtype=np.int64), total)
+        return Rows(shuffled(offsets, epochs, total, seed), np.ones(local, bool), epochs)
 
     return rows_of
 
@@ -220,57 +268,46 @@ def eval_batches(
         raise UserError(f"evaluation must not be random, but {preprocess!r} is: use 'resize'")
     local = _local_batch_size(batch_size, process_count)
     total = len(split)
-    labels = tf.constant(split.labels)
 
-    def rows_of(step: tf.Tensor) -> Row:
-        first = tf.cast(step, tf.int64) * batch_size + process_index * local
-        positions = first + tf.range(local, dtype=tf.int64)
-        index = tf.minimum(positions, total - 1)
-        return {
-            "index": index,
-            "label": tf.gather(labels, index),
-            "mask": positions < total,
-            "seed": tf.zeros([local, 2], tf.int64),
-        }
+    def rows_of(step: int) -> Rows:
+        first = step * batch_size + process_index * local
+        positions = np.arange(first, first + local, dtype=np.int64)
+        # Padding repeats the last example only to keep shapes.
+        index = np.minimum(positions, total - 1)
+        return Rows(index, positions < total, np.zeros_like(index))
 
-    def build(start: int, without: frozenset[int]) -> tf.data.Dataset:
-        steps = tf.data.Dataset.range(start, -(-total // batch_size))
-        return _prepare(steps, split, rows_of, augmentation, local, threads, without)
-
-    return Batches(build, rows_of, split, 0, broken_limit)
+    batches = map(rows_of, range(-(-total // batch_size)))
+    return Batches(split, batches, local, augmentation, 0, threads, broken_limit)
 
 
-def shuffled(offsets: tf.Tensor, epochs: tf.Tensor, total: int, seed: int) -> tf.Tensor:
+def shuffled(offsets: np.ndarray, epochs: np.ndarray, total: int, seed: int) -> np.ndarray:
     """Which example stands at each offset of each epoch's permutation of `total` examples.
 
     Args:
       offsets: int64 [b], 0 <= offset < total.
-      epochs: int64 [b], not decreasing.
+      epochs: int64 [b].
       total: number of examples.
       seed: fixes the permutations of all epochs.
 
     Returns:
       int64 [b].
     """
-    known = tf.range(epochs[0], epochs[-1] + 1)
-    keys = tf.map_fn(
-        lambda epoch: tf.random.stateless_uniform(
-            [2, 3], tf.stack([_int64(seed), epoch]), None, None, tf.int32, alg="philox"
-        ),
-        known,
-        fn_output_signature=tf.TensorSpec([2, 3], tf.int32),
-    )
-    keys = tf.gather(keys, epochs - epochs[0])
+    known, of_known = np.unique(epochs, return_inverse=True)
+    keys = np.stack(
+        [
+            tf.random.stateless_uniform(
+                [2, 3], [seed, epoch], None, None, tf.int32, alg="philox"
+            ).numpy()
+            for epoch in known.tolist()
+        ]
+    )[of_known]
+    index = offsets
     # The operation uses few bits of each key word, hence hashed keys, and two rounds of it.
     for turn in range(2):
-        offsets = tf.raw_ops.RandomIndexShuffle(
-            index=offsets, seed=keys[:, turn], max_index=_int64(total - 1), rounds=8
-        )
-    return offsets
-
-
-def _int64(value: int) -> tf.Tensor:
-    return tf.constant(value, tf.int64)
+        index = tf.raw_ops.RandomIndexShuffle(
+            index=index, seed=keys[:, turn], max_index=np.int64(total - 1), rounds=8
+        ).numpy()
+    return index
 
 
 def _local_batch_size(batch_size: int, process_count: int) -> int:
@@ -280,49 +317,3 @@ def _local_batch_size(batch_size: int, process_count: int) -> int:
             f"use a positive multiple of {process_count}"
         )
     return batch_size // process_count
-
-
-def _prepare(
-    steps: tf.data.Dataset,
-    split: Split,
-    rows_of: Callable[[tf.Tensor], Row],
-    augmentation: Augmentation,
-    local: int,
-    threads: int | None,
-    without: frozenset[int],
-) -> tf.data.Dataset:
-    threads = threads or os.cpu_count() or 1
-    skip = np.zeros([len(split)], np.bool_)
-    skip[list(without)] = True
-    skipped = tf.constant(skip)
-    shape = [augmentation.resolution, augmentation.resolution, augmentation.channels]
-
-    def example(row: Row) -> Row:
-        def augmented() -> tf.Tensor:
-            # Padding repeats the last example's pixels only to keep shapes.
-            return augmentation(split.read(row["index"]), row["seed"])
-
-        mask = row["mask"]
-        if without:
-            skip = skipped[row["index"]]
-            image = tf.cond(skip, lambda: tf.zeros(shape, tf.uint8), augmented)
-            mask &= ~skip
-        else:
-            image = augmented()
-        return {"image": image, "label": row["label"], "index": row["index"], "mask": mask}
-
-    # Nothing here needs Python's control flow rewritten, which takes seconds.
-    plainly = tf.autograph.experimental.do_not_convert
-    options = tf.data.Options()
-    options.deterministic = True
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = threads
-    options.threading.max_intra_op_parallelism = 1
-    return (
-        steps.map(plainly(rows_of))
-        .unbatch()
-        .map(plainly(example), num_parallel_calls=threads)
-        .batch(local, drop_remainder=True)
-        .prefetch(PREFETCH)
-        .with_options(options)
-    )

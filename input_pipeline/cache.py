@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from efficientnet.errors import UserError
 from input_pipeline.batches import eval_batches
-from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split, stamp_of
 
 log = logging.getLogger(__name__)
@@ -59,14 +58,8 @@ class Decoded:
 
     def __init__(self, split: Split, photos: np.ndarray, readable: np.ndarray) -> None:
         self.photos = photos
-        shape = photos.shape[1:]
-
-        def read(index: tf.Tensor) -> tf.Tensor:
-            photo = tf.numpy_function(lambda i: photos[i], [index], tf.uint8, stateful=False)
-            return tf.ensure_shape(photo, shape)
-
         # The rows of what can't be read stay empty, and are never asked for.
-        whole = Split(split.labels, split.names, read, split.stamp)
+        whole = Split(split.labels, split.names, lambda index: photos[index], split.stamp)
         self.rows = np.flatnonzero(readable)
         self.split = whole if readable.all() else whole.take(self.rows)
 

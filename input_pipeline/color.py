@@ -6,6 +6,7 @@ Formulas are those of Pillow's ImageEnhance and of torchvision. Strengths are fa
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
 from efficientnet.errors import UserError
@@ -74,16 +75,15 @@ class ColorJitter(Photometric):
         if not (self.brightness or self.contrast or self.saturation or self.hue):
             raise UserError("every strength is 0, which changes nothing: give one, such as 0.2")
 
-    def factors(self, draws: tf.Tensor) -> tf.Tensor:
-        """Draws the factors of brightness, contrast and saturation, float32 [3]."""
+    def factors(self, draws: Sequence[float]) -> list[float]:
+        """Draws the factors of brightness, contrast and saturation."""
         strengths = (self.brightness, self.contrast, self.saturation)
-        low = tf.constant([max(0.0, 1.0 - strength) for strength in strengths])
-        high = tf.constant([1.0 + strength for strength in strengths])
-        return low + (high - low) * draws[:3]
+        ends = ((max(0.0, 1 - strength), 1 + strength) for strength in strengths)
+        return [low + (high - low) * draw for (low, high), draw in zip(ends, draws, strict=False)]
 
     def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """See `Photometric`."""
-        brightness, contrast, saturation = tf.unstack(self.factors(draws))
+        brightness, contrast, saturation = self.factors(tf.unstack(draws))
         channels = image.shape[-1]
         weights = tf.constant(LUMA if channels == 3 else (1.0,))
         shift = (1 - contrast) * brightness * tf.reduce_sum(tf.reduce_mean(image, [0, 1]) * weights)

@@ -7,10 +7,15 @@ Matrices of successive operations multiply to the one warp from the decoded phot
 import abc
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
+
 from input_pipeline.arguments import between, one_of, pair
-from input_pipeline.quiet_tensorflow import tf
+
+# Height and width, pixels.
+Size = tuple[float, float]
 
 METHODS = ("bilinear", "bicubic")
 
@@ -31,37 +36,33 @@ class Geometric(abc.ABC):
     skews: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def pull_back(
-        self, size: tf.Tensor, target: int, draws: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[np.ndarray, Size]:
         """Draws one transformation.
 
         Args:
-          size: float32 [2], height and width of the input.
+          size: of the input.
           target: side of the square that the whole specification ends in.
-          draws: float32 [self.draws].
+          draws: as many as `self.draws`.
 
         Returns:
-          float32 [3, 3] output point -> input point, and the output's size as float32 [2].
+          float64 [3, 3], output point -> input point; and the output's size.
         """
 
 
-def _matrix(*rows: tuple[object, object, object]) -> tf.Tensor:
-    """float32 [3, 3] from two rows of scalars."""
-    values = [tf.cast(value, tf.float32) for row in rows for value in row]
-    return tf.reshape(tf.stack([*values, 0.0, 0.0, 1.0]), [3, 3])
+def _matrix(*rows: tuple[float, float, float]) -> np.ndarray:
+    return np.array((*rows, (0.0, 0.0, 1.0)))
 
 
-def window(top: object, left: object, height: object, width: object, target: int) -> tf.Tensor:
+def window(top: float, left: float, height: float, width: float, target: int) -> np.ndarray:
     """Maps the target square onto a window of the input."""
-    return _matrix((width / target, 0.0, left), (0.0, height / target, top))  # type: ignore[operator]
+    return _matrix((width / target, 0.0, left), (0.0, height / target, top))
 
 
-def _uniform(draw: tf.Tensor, low: float, high: float) -> tf.Tensor:
+def _uniform(draw: float, low: float, high: float) -> float:
     return low + (high - low) * draw
 
 
-def _symmetric(draw: tf.Tensor, limit: float) -> tf.Tensor:
+def _symmetric(draw: float, limit: float) -> float:
     return _uniform(draw, -limit, limit)
 
 
@@ -82,11 +83,9 @@ class Resize(Geometric):
         one_of("method", self.method, METHODS)
         one_of("antialias", self.antialias, (True, False))
 
-    def pull_back(
-        self, size: tf.Tensor, target: int, draws: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[np.ndarray, Size]:
         """See `Geometric`."""
-        return window(0.0, 0.0, size[0], size[1], target), tf.fill([2], float(target))
+        return window(0.0, 0.0, *size, target), (target, target)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,13 +108,11 @@ class CenterCrop(Geometric):
         one_of("antialias", self.antialias, (True, False))
         between("fraction", self.fraction, 0.01, 1)
 
-    def pull_back(
-        self, size: tf.Tensor, target: int, draws: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[np.ndarray, Size]:
         """See `Geometric`."""
-        side = tf.maximum(tf.round(self.fraction * tf.reduce_min(size)), 1.0)
-        corner = tf.floor((size - side) / 2)
-        return window(corner[0], corner[1], side, side, target), tf.fill([2], float(target))
+        side = max(round(self.fraction * min(size)), 1)
+        top, left = ((length - side) // 2 for length in size)
+        return window(top, left, side, side, target), (target, target)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,27 +133,26 @@ class RandomResizedCrop(Geometric):
         pair("scale", self.scale, 1e-4, 1)
         pair("ratio", self.ratio, 1e-2, 1e2)
 
-    def pull_back(
-        self, size: tf.Tensor, target: int, draws: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[np.ndarray, Size]:
         """See `Geometric`."""
-        height, width = size[0], size[1]
-        area = _uniform(draws[: self.ATTEMPTS], *self.scale) * height * width
-        logs = [math.log(ratio) for ratio in self.ratio]
-        ratio = tf.exp(_uniform(draws[self.ATTEMPTS : 2 * self.ATTEMPTS], logs[0], logs[1]))
-        widths, heights = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
-        fits = (widths >= 1) & (heights >= 1) & (widths <= width) & (heights <= height)
-        central_width = tf.minimum(width, tf.round(height * self.ratio[1]))
-        central_height = tf.minimum(height, tf.round(width / self.ratio[0]))
-        first = tf.argmax(tf.concat([fits, [True]], 0))
-        crop_width = tf.concat([widths, [tf.maximum(central_width, 1.0)]], 0)[first]
-        crop_height = tf.concat([heights, [tf.maximum(central_height, 1.0)]], 0)[first]
+        height, width = size
+        low, high = self.ratio
         # The central window sits in the middle, the others anywhere.
-        place = tf.where(first < self.ATTEMPTS, draws[2 * self.ATTEMPTS :], [0.5, 0.5])
-        top = tf.floor(place[0] * (height - crop_height + 1))
-        left = tf.floor(place[1] * (width - crop_width + 1))
-        matrix = window(top, left, crop_height, crop_width, target)
-        return matrix, tf.fill([2], float(target))
+        crop_width = max(min(width, round(height * high)), 1)
+        crop_height = max(min(height, round(width / low)), 1)
+        down = across = 0.5
+        for attempt in range(self.ATTEMPTS):
+            area = _uniform(draws[attempt], *self.scale) * height * width
+            drawn = _uniform(draws[self.ATTEMPTS + attempt], math.log(low), math.log(high))
+            ratio = math.exp(drawn)
+            wide, tall = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 1 <= wide <= width and 1 <= tall <= height:
+                crop_width, crop_height = wide, tall
+                down, across = draws[2 * self.ATTEMPTS :]
+                break
+        top = math.floor(down * (height - crop_height + 1))
+        left = math.floor(across * (width - crop_width + 1))
+        return window(top, left, crop_height, crop_width, target), (target, target)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,12 +165,10 @@ class FlipLeftRight(Geometric):
     def __post_init__(self) -> None:
         between("probability", self.probability, 0, 1)
 
-    def pull_back(
-        self, size: tf.Tensor, target: int, draws: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[np.ndarray, Size]:
         """See `Geometric`."""
-        flip = tf.cast(draws[0] < self.probability, tf.float32)
-        return _matrix((1 - 2 * flip, 0.0, flip * size[1]), (0.0, 1.0, 0.0)), size
+        flip = draws[0] < self.probability
+        return _matrix((-1 if flip else 1, 0, flip * size[1]), (0, 1, 0)), size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,12 +181,10 @@ class FlipUpDown(Geometric):
     def __post_init__(self) -> None:
         between("probability", self.probability, 0, 1)
 
-    def pull_back(
-        self, size: tf.Tensor, target: int, draws: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[np.ndarray, Size]:
         """See `Geometric`."""
-        flip = tf.cast(draws[0] < self.probability, tf.float32)
-        return _matrix((1.0, 0.0, 0.0), (0.0, 1 - 2 * flip, flip * size[0])), size
+        flip = draws[0] < self.probability
+        return _matrix((1, 0, 0), (0, -1 if flip else 1, flip * size[0])), size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,17 +213,15 @@ class Affine(Geometric):
         pair("scale", self.scale, 1e-2, 1e2)
         between("shear", self.shear, 0, 80)
 
-    def pull_back(
-        self, size: tf.Tensor, target: int, draws: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[np.ndarray, Size]:
         """See `Geometric`."""
         angle = _symmetric(draws[0], math.radians(self.rotate))
         shift_y = _symmetric(draws[1], self.translate) * size[0]
         shift_x = _symmetric(draws[2], self.translate) * size[1]
         zoom = _uniform(draws[3], *self.scale)
-        shear = tf.tan(_symmetric(draws[4], math.radians(self.shear)))
+        shear = math.tan(_symmetric(draws[4], math.radians(self.shear)))
         # The inverse of zoom * turn * shear is unshear * unturn / zoom.
-        cos, sin = tf.cos(angle) / zoom, tf.sin(angle) / zoom
+        cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
         a, b = cos - shear * sin, sin + shear * cos
         c, d = -sin, cos
         center_y, center_x = size[0] / 2, size[1] / 2

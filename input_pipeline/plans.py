@@ -1,14 +1,13 @@
 """What to do to each photo of a training batch, for whoever holds the decoded photos itself."""
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline import warp
-from input_pipeline.augment import Augmentation, Move
-from input_pipeline.batches import PREFETCH, train_rows
+from input_pipeline.augment import Augmentation, Move, uniform
+from input_pipeline.batches import train_rows
 from input_pipeline.color import (
     ColorJitter,
     GaussianNoise,
@@ -16,7 +15,6 @@ from input_pipeline.color import (
     Photometric,
     RandomErasing,
 )
-from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
 
 SUPPORTED = (ColorJitter, GaussianNoise, Grayscale, RandomErasing)
@@ -79,33 +77,21 @@ def train_plans(
     move, operations = photometric(augment, resolution, channels)
     used = sum(operation.draws for operation in move.moves)
     total = used + sum(operation.draws for operation in operations)
-    rows_of = train_rows(split, batch_size, seed, process_index, process_count)
-    size = tf.fill([2], float(cached))
-
-    def plan(row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        draws = tf.random.stateless_uniform([total], row["seed"], alg="philox")
-        matrix = warp.compose(move.moves, size, resolution, draws[:used])
-        return {
-            "index": tf.cast(row["index"], tf.int32),
-            "label": row["label"],
-            "mask": row["mask"],
-            "epoch": tf.cast(row["seed"][1] // 2**32, tf.int32),
-            "scale": tf.linalg.diag_part(matrix)[1::-1],
-            "offset": matrix[1::-1, 2],
-            "draws": draws[used:],
+    rows_of = train_rows(len(split), batch_size, seed, process_index, process_count)
+    size = (cached, cached)
+    for step in range(start_step, start_step + num_steps):
+        rows = rows_of(step)
+        seeds = rows.epoch * 2**32 + rows.index
+        draws = np.stack([uniform((seed, own), total) for own in seeds.tolist()])
+        matrices = np.stack(
+            [warp.compose(move.moves, size, resolution, own) for own in draws[:, :used].tolist()]
+        ).astype(np.float32)
+        yield {
+            "index": rows.index.astype(np.int32),
+            "label": split.labels[rows.index],
+            "mask": rows.mask,
+            "epoch": rows.epoch.astype(np.int32),
+            "scale": np.stack([matrices[:, 1, 1], matrices[:, 0, 0]], 1),
+            "offset": matrices[:, 1::-1, 2],
+            "draws": draws[:, used:],
         }
-
-    plainly = tf.autograph.experimental.do_not_convert
-    options = tf.data.Options()
-    options.deterministic = True
-    options.threading.max_intra_op_parallelism = 1
-    return (
-        tf.data.Dataset.range(start_step, start_step + num_steps)
-        .map(plainly(rows_of))
-        .unbatch()
-        .map(plainly(plan), num_parallel_calls=os.cpu_count())
-        .batch(batch_size // process_count, drop_remainder=True)
-        .prefetch(PREFETCH)
-        .with_options(options)
-        .as_numpy_iterator()
-    )

@@ -3,7 +3,7 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# oneDNN has nothing to speed up in tf.data, and announces itself on stderr.
+# oneDNN has nothing to speed up here, and announces itself on stderr.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import tensorflow as tf

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
@@ -107,21 +108,15 @@ def _write_shard(
     return left_out
 
 
-def _shrink(encoded: tf.Tensor, shorter_side: int | None) -> tf.Tensor:
+def _shrink(encoded: bytes, shorter_side: int | None) -> bytes:
     """The photo itself, or a smaller JPEG; decodes it in any case, to see that it can be."""
     image = decode.decode(encoded, 3)
-    with tf.control_dependencies([image]):
-        same = tf.identity(encoded)
-    if shorter_side is None:
-        return same
-    size = tf.shape(image)[:2]
-    shorter = tf.reduce_min(size)
-
-    def smaller() -> tf.Tensor:
-        scale = shorter_side / tf.cast(shorter, tf.float32)
-        target = tf.maximum(tf.cast(tf.round(tf.cast(size, tf.float32) * scale), tf.int32), 1)
-        resized = tf.image.resize(image, target, antialias=True)
-        pixels = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
-        return tf.io.encode_jpeg(pixels, quality=JPEG_QUALITY, chroma_downsampling=False)
-
-    return tf.cond(shorter > shorter_side, smaller, lambda: same)
+    height, width, _ = image.shape
+    if shorter_side is None or min(height, width) <= shorter_side:
+        return encoded
+    scale = shorter_side / min(height, width)
+    target = [max(round(height * scale), 1), max(round(width * scale), 1)]
+    pixels = np.clip(np.round(tf.image.resize(image, target, antialias=True)), 0, 255)
+    return tf.io.encode_jpeg(
+        pixels.astype(np.uint8), quality=JPEG_QUALITY, chroma_downsampling=False
+    ).numpy()

@@ -3,20 +3,19 @@
 OpenCV does it, in one pass of vector instructions each for softening, warping and colors.
 """
 
-import functools
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from input_pipeline.decode import LUMA
-from input_pipeline.quiet_tensorflow import tf
 
 # The examples are what is shared out among threads.
 cv2.setNumThreads(0)
 
-# Photo pixels between neighbors of the result up to which nothing is blurred,
-THIN = 1.05
+# Photo pixels between neighbors of the result up to which a blur would hardly be seen,
+THIN = 1.15
 # and from which on a photo is shrunk before it is sampled: three taps blur no further.
 FAR = math.sqrt(5)
 # Pixels around the window that are interpolated and softened with.
@@ -26,55 +25,50 @@ ROUNDING = 1e-2
 MIRRORED = {(True, False): 1, (False, True): 0, (True, True): -1}
 
 
+def spacing(matrix: np.ndarray) -> tuple[float, float]:
+    """Image pixels between neighbors of the target, along y and x."""
+    (a, b, _), (c, d, _), _ = matrix.tolist()
+    return math.hypot(c, d), math.hypot(a, b)
+
+
+def softening(step: float) -> float:
+    """The outer weight w of the taps (w, 1 - 2 w, w) that keep what shrinks from aliasing.
+
+    The triangle of half-width s, which resizing by 1 / s with antialiasing weighs with, has
+    variance s^2 / 6. Bilinear sampling adds 1 / 6 to that of the filter, which is twice its outer
+    weight, on average, but nothing at pixels' centers: hence a little more than the average asks.
+
+    Args:
+      step: s, see `spacing`.
+
+    Returns:
+      From 0 to 0.3.
+    """
+    return min((step * step - 1) / 8, 0.3) if step > THIN else 0.0
+
+
 def sample(
-    image: tf.Tensor,
-    matrix: tf.Tensor,
+    image: np.ndarray,
+    matrix: np.ndarray,
     target: int,
     beyond: str,
-    factors: tf.Tensor | None = None,
-) -> tf.Tensor:
+    factors: Sequence[float] = (),
+) -> np.ndarray:
     """Samples an image bilinearly; what shrinks by up to `FAR` does not alias.
 
     Args:
       image: uint8 [height, width, channels], one or three channels.
-      matrix: float32 [3, 3], target point -> image point.
+      matrix: [3, 3], target point -> image point.
       target: side of the result.
       beyond: what is outside the image: 'black', or its 'edge' repeated.
-      factors: of brightness, contrast about the mean luma, and saturation, float32 [3]; see
+      factors: of brightness, contrast about the mean luma, and saturation; see
         `color.ColorJitter`.
 
     Returns:
       uint8 [target, target, channels].
     """
-    colors = tf.zeros([0]) if factors is None else factors
-    numbers = tf.concat([tf.reshape(matrix[:2], [-1]), softening(matrix), colors], 0)
-    function = functools.partial(_sample, target, beyond)
-    result = tf.numpy_function(function, [image, numbers], tf.uint8, stateful=False)
-    return tf.ensure_shape(result, [target, target, image.shape[-1]])
-
-
-def spacing(matrix: tf.Tensor) -> tf.Tensor:
-    """Image pixels between neighbors of the target, along y and x: float32 [2]."""
-    return tf.norm(matrix[1::-1, :2], axis=1)
-
-
-def softening(matrix: tf.Tensor) -> tf.Tensor:
-    """The outer weights of the three-tap filters, along y and x, before bilinear sampling.
-
-    A triangle of half-width s, which resizing by 1 / s with antialiasing weighs with, has variance
-    s^2 / 6. Bilinear sampling adds 1 / 6 to that of the filter, which is twice its outer weight, on
-    average, but nothing at pixels' centers: hence a little more than the average asks for.
-
-    Returns:
-      float32 [2], from 0 to 0.3.
-    """
-    step = spacing(matrix)
-    return tf.where(step > THIN, tf.minimum((tf.square(step) - 1) / 8, 0.3), 0.0)
-
-
-def _sample(target: int, beyond: str, image: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     # Python's own numbers: NumPy takes longer over six of them than OpenCV over the pixels.
-    a, b, c, d, e, f, down, across, *factors = numbers.tolist()
+    (a, b, c), (d, e, f), _ = matrix.tolist()
     height, width, channels = image.shape
     straight = beyond == "edge" and not (b or d)
     margin = 0 if straight else MARGIN
@@ -82,6 +76,7 @@ def _sample(target: int, beyond: str, image: np.ndarray, numbers: np.ndarray) ->
     top, bottom = _seen(f, d * target, e * target, margin, height)
     image = image[top:bottom, left:right]
     c, f = c - left, f - top
+    down, across = (softening(step) for step in spacing(matrix))
     if down or across:
         rows, columns = (np.array([w, 1 - 2 * w, w]) for w in (across, down))
         image = cv2.sepFilter2D(image, -1, rows, columns, borderType=cv2.BORDER_REPLICATE)

@@ -2,23 +2,25 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from input_pipeline import sampler
-from input_pipeline.geometry import Geometric
+from input_pipeline.geometry import Geometric, Size
 from input_pipeline.quiet_tensorflow import tf
 
 
 def compose(
-    operations: Sequence[Geometric], size: tf.Tensor, target: int, draws: tf.Tensor
-) -> tf.Tensor:
-    """Multiplies the operations' matrices: float32 [3, 3], target point -> photo point.
+    operations: Sequence[Geometric], size: Size, target: int, draws: Sequence[float]
+) -> np.ndarray:
+    """Multiplies the operations' matrices: float64 [3, 3], target point -> photo point.
 
     Args:
       operations: in reading order.
-      size: float32 [2], height and width of the photo.
+      size: of the photo.
       target: side of the target square.
-      draws: float32, as many as the operations use.
+      draws: as many as the operations use.
     """
-    matrix = tf.eye(3)
+    matrix = np.eye(3)
     position = 0
     for operation in operations:
         own = draws[position : position + operation.draws]
@@ -29,13 +31,13 @@ def compose(
 
 
 def stretch(
-    image: tf.Tensor, matrix: tf.Tensor, target: int, kernel: str, antialias: bool
-) -> tf.Tensor:
+    image: np.ndarray, matrix: np.ndarray, target: int, kernel: str, antialias: bool
+) -> np.ndarray:
     """Cuts a window and resizes it, then mirrors; exact but slow.
 
     Args:
       image: uint8 or float32 [height, width, channels].
-      matrix: float32 [3, 3] that only scales, mirrors and shifts, and stays inside the image.
+      matrix: [3, 3] that only scales, mirrors and shifts, and stays inside the image.
       target: side of the result.
       kernel: 'triangle' (bilinear) or 'keyscubic' (bicubic).
       antialias: whether the kernel widens when the image shrinks.
@@ -43,38 +45,23 @@ def stretch(
     Returns:
       float32 [target, target, channels].
     """
-    low, high, first, pixels = _window(image, matrix, target)
-    zoom = target / (high - low)
+    scale, near = np.diag(matrix)[1::-1], matrix[1::-1, 2]
+    low, high = np.sort((near, near + scale * target), axis=0)
+    # Whole pixels, as torchvision cuts before it resizes; the tolerance is for rounding errors.
+    size = image.shape[:2]
+    first = np.clip(np.floor(low + sampler.ROUNDING), 0, np.subtract(size, 1)).astype(int)
+    last = np.clip(np.ceil(high - sampler.ROUNDING), first + 1, size).astype(int)
+    zoom = (target / (high - low)).astype(np.float32)
     resized = tf.raw_ops.ScaleAndTranslate(
-        images=pixels[None],
+        images=image[None, first[0] : last[0], first[1] : last[1]],
         size=[target, target],
         scale=zoom,
-        translation=(first - low) * zoom,
+        translation=((first - low) * zoom).astype(np.float32),
         kernel_type=kernel,
         antialias=antialias,
-    )[0]
-    return _mirror(resized, matrix)
-
-
-def _window(
-    image: tf.Tensor, matrix: tf.Tensor, target: int
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Where the warp begins and ends, float32 [2] each, and the whole pixels that it sees."""
-    scale = tf.linalg.diag_part(matrix)[1::-1]
-    near = matrix[1::-1, 2]
-    far = near + scale * target
-    low, high = tf.minimum(near, far), tf.maximum(near, far)
-    # Whole pixels, as torchvision cuts before it resizes; the tolerance is for rounding errors.
-    size = tf.cast(tf.shape(image)[:2], tf.float32)
-    first = tf.clip_by_value(tf.floor(low + 1e-2), 0.0, size - 1)
-    last = tf.clip_by_value(tf.math.ceil(high - 1e-2), first + 1, size)
-    begin, end = tf.cast(first, tf.int32), tf.cast(last, tf.int32)
-    return low, high, first, image[begin[0] : end[0], begin[1] : end[1]]
-
-
-def _mirror(image: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    dims = tf.stack([matrix[1, 1] < 0, matrix[0, 0] < 0, False])
-    return tf.raw_ops.Reverse(tensor=image, dims=dims)
+    )
+    down, across = np.sign(scale).astype(int)
+    return resized.numpy()[0, ::down, ::across]
 
 
 def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0) -> tf.Tensor:
@@ -102,25 +89,21 @@ def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0)
     )[0]
 
 
-def reduce(image: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def reduce(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shrinks an image that a warp would sample much too thinly, so that nothing aliases.
 
     Args:
-      image: uint8 or float32 [height, width, channels].
-      matrix: float32 [3, 3], target point -> image point.
+      image: uint8 [height, width, channels].
+      matrix: [3, 3], target point -> image point.
 
     Returns:
       An image of the same type and channels, and the warp from target points to its points.
     """
     step = sampler.spacing(matrix)
-
-    def shrink() -> tuple[tf.Tensor, tf.Tensor]:
-        size = tf.cast(tf.shape(image)[:2], tf.float32)
-        reduced = tf.maximum(tf.round(size / tf.maximum(step, 1.0)), 1.0)
-        small = tf.image.resize(image, tf.cast(reduced, tf.int32), antialias=True)
-        if image.dtype == tf.uint8:
-            small = tf.cast(tf.round(small), tf.uint8)
-        zoom = tf.concat([(reduced / size)[::-1], [1.0]], 0)
-        return tf.ensure_shape(small, [None, None, image.shape[-1]]), zoom[:, None] * matrix
-
-    return tf.cond(tf.reduce_any(step > sampler.FAR), shrink, lambda: (image, matrix))
+    if max(step) <= sampler.FAR:
+        return image, matrix
+    size = image.shape[:2]
+    reduced = [max(round(n / max(s, 1)), 1) for n, s in zip(size, step, strict=True)]
+    small = np.round(tf.image.resize(image, reduced, antialias=True)).astype(np.uint8)
+    zoom = np.array([[reduced[1] / size[1]], [reduced[0] / size[0]], [1]])
+    return small, zoom * matrix

@@ -5,8 +5,8 @@
 train   the step of a stage that trains everything
 infer   the step that evaluates
 stages  the steps of infer, head (the classifier), blocks67 (from block 6 on) and all, by `stage`
-input   the input pipeline on the photos of --data, its parts (read; read, plan and decode of the
-        crop; batch; transfer), bare decoding, plain tf.data, and torchvision if it is installed
+input   the input pipeline on the photos of --data, its parts (read; decode, with reading; augment
+        what is decoded; batch; transfer), bare decoding, plain tf.data, torchvision if installed
 loop    the trainer and its evaluation on data that is ready, against the bare steps
 save    a checkpoint: seconds, those in which training waits, share of the default interval
 

@@ -108,7 +108,7 @@ def _write_photos(folder: pathlib.Path) -> None:
         for index in range(count):
             path = folder / name / source.class_names[split.labels[index]] / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(split.read(np.int64(index)).numpy())
+            path.write_bytes(split.read(index))
 
 
 class Run:

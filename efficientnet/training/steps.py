@@ -104,7 +104,7 @@ def make_train_step(
 
     Examples whose `mask` is False, photos that can't be read, count for nothing in loss, gradient
     and metrics, and neither do those that they are mixed with. Only BatchNorm that uses the batch's
-    statistics sees them, as black photos.
+    statistics sees them: the pixels that stand in their place.
 
     A step whose loss or update is not finite changes nothing but the step, and returns NaN: the
     state stays good whatever comes.

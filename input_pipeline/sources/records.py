@@ -18,7 +18,6 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import bytes_of, is_in_bucket
-from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Source, Split, stamp_of
 
 INDEX = "index.json"
@@ -66,17 +65,13 @@ def _open(directory: epath.Path, split: str, size: int) -> Split:
         names.extend(name for _, name, _ in rows)
         starts = np.cumsum(lengths) - lengths
         places.append(np.stack([np.full_like(lengths, number), starts, lengths], 1))
-    table = tf.constant(np.concatenate(places))
+    table = np.concatenate(places)
 
-    def read_bytes(place: np.ndarray) -> bytes:
-        shard, start, length = place
+    def read(index: int) -> bytes:
+        shard, start, length = table[index].tolist()
         return shards[shard](start, length)
 
-    def read(index: tf.Tensor) -> tf.Tensor:
-        encoded = tf.numpy_function(read_bytes, [table[index]], tf.string, stateful=False)
-        return tf.ensure_shape(encoded, [])
-
-    stamp = stamp_of(np.concatenate(places).tobytes())
+    stamp = stamp_of(table.tobytes())
     return Split(np.asarray(labels, np.int32), names, read, stamp)
 
 

@@ -11,7 +11,6 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket
-from input_pipeline.quiet_tensorflow import tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,14 +20,14 @@ class Split:
     Attributes:
       labels: int32 [n].
       names: n names for reports and errors, such as relative file paths.
-      read: int64 [] index -> string [] encoded photo, or uint8 [height, width, channels]; runs
-        inside tf.data.
+      read: index -> encoded photo, or uint8 [height, width, channels]; any thread may call it. What
+        can't be read raises OSError.
       stamp: text that changes when a photo does; '' where that can't be told cheaply.
     """
 
     labels: np.ndarray
     names: Sequence[str]
-    read: Callable[[tf.Tensor], tf.Tensor]
+    read: Callable[[int], bytes | np.ndarray]
     stamp: str = ""
 
     def __post_init__(self) -> None:
@@ -41,11 +40,10 @@ class Split:
     def take(self, indices: np.ndarray) -> "Split":
         """The examples at `indices`, in that order, numbered anew from 0."""
         chosen = np.asarray(indices, np.int64)
-        positions = tf.constant(chosen)
         return Split(
             labels=self.labels[chosen],
             names=[self.names[i] for i in chosen],
-            read=lambda index: self.read(tf.gather(positions, index)),
+            read=lambda index: self.read(chosen[index]),
             stamp=self.stamp and stamp_of(self.stamp, chosen.tobytes()),
         )
 
@@ -95,13 +93,19 @@ def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int
 
 def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]) -> Split:
     """A split of files, wherever they are; nothing is checked."""
-    table = tf.constant([path.encode("utf-8", "surrogateescape") for path in paths], tf.string)
     return Split(
         labels=np.asarray(labels, np.int32),
         names=list(names),
-        read=lambda index: tf.io.read_file(tf.gather(table, index)),
+        read=lambda index: _read(paths[index]),
         stamp=_stamp(paths),
     )
+
+
+def _read(path: str) -> bytes:
+    if is_in_bucket(path):
+        return epath.Path(path).read_bytes()
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def _stamp(paths: Sequence[str]) -> str:
@@ -128,11 +132,10 @@ def _missing(directory: epath.Path, names: Sequence[str]) -> list[str]:
 
 def from_encoded(encoded: Sequence[bytes], names: Sequence[str], labels: Sequence[int]) -> Split:
     """A split of encoded photos that are held in memory."""
-    table = tf.constant(list(encoded), tf.string)
     return Split(
         labels=np.asarray(labels, np.int32),
         names=list(names),
-        read=lambda index: tf.gather(table, index),
+        read=lambda index: encoded[index],
         stamp=stamp_of(*encoded),
     )
 

@@ -1,5 +1,6 @@
 """The input pipeline and its peers, on the same photos: from files to uint8 batches of one size."""
 
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -54,59 +55,59 @@ def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -
 
 
 def part(setting: Setting, directory: str, what: str) -> Workload:
-    """One part of the pipeline alone: 'read', 'decode' (of the crop), 'batch' or 'transfer'."""
+    """One part alone: 'read', 'decode', 'augment' (decoded photos), 'batch' or 'transfer'."""
     import jax
 
-    from input_pipeline import decode, plans, warp
-    from input_pipeline.quiet_tensorflow import tf
+    from input_pipeline import decode
+    from input_pipeline.augment import Augmentation
+    from input_pipeline.batches import Batches, Rows
 
-    split = _split(directory)
     side = setting.resolution
+    blank = np.zeros([side, side, 3], np.uint8)
     if what == "transfer":
-        batch = np.zeros([setting.batch, side, side, 3], np.uint8)
+        batch = np.stack([blank] * setting.batch)
         return Workload(
             repeated(lambda: jax.device_put(batch).block_until_ready(), setting.batch), ("jax",), 1
         )
-    moves = plans.photometric(CROP, side, 3)[0].moves
-    blank = tf.zeros([side, side, 3], tf.uint8)
+    split = _split(directory)
+    if what == "augment":
+        decoded = [decode.decode(split.read(index), 3) for index in range(len(split))]
+        split = dataclasses.replace(split, read=decoded.__getitem__)
+    elif what == "batch":
+        split = dataclasses.replace(split, read=lambda index: b"")
 
-    def one(index: Any) -> Any:
-        if what == "batch":
-            return tf.bitwise.bitwise_xor(blank, tf.cast(index % 2, tf.uint8))
-        encoded = split.read(index)
-        if what == "read":
-            return tf.strings.length(encoded)
-        draws = tf.random.stateless_uniform(
-            [sum(move.draws for move in moves)], tf.stack([index, index]), alg="philox"
-        )
+    class Part(Augmentation):
+        def __call__(self, photo: Any, seed: Any) -> np.ndarray:
+            if what == "augment":
+                return super().__call__(photo, seed)
+            if what == "decode":
+                decode.decode(photo, 3)
+            return blank
 
-        def plan(size: Any) -> Any:
-            return warp.compose(moves, size, side, draws)
-
-        return decode.decode_window(encoded, 3, plan, side, 0)[0][0, 0]
-
-    return _tensorflow(setting, len(split), one)
+    index = np.arange(setting.batch)
+    rows = (
+        Rows((index + step * setting.batch) % len(split), index >= 0, index * 0)
+        for step in itertools.count()
+    )
+    augmentation = Part(AUGMENTS["affine and jitter"], side)
+    batches = Batches(split, rows, setting.batch, augmentation, 0, None, 0)
+    return _workload(batches, setting, ("tensorflow-cpu", "opencv-python-headless"))
 
 
 def bare_decoding(setting: Setting, directory: str) -> Workload:
     """tf.io.decode_jpeg of whole photos, and nothing else."""
     from input_pipeline.quiet_tensorflow import tf
 
-    split = _split(directory)
-    return _tensorflow(
-        setting, len(split), lambda index: tf.io.decode_jpeg(split.read(index), 3)[0, 0]
-    )
+    return _tensorflow(setting, directory, lambda encoded: tf.io.decode_jpeg(encoded, 3)[0, 0])
 
 
 def plain_tensorflow(setting: Setting, directory: str) -> Workload:
     """What tutorials do: fused decode and crop, bilinear resize, flip; no affine."""
     from input_pipeline.quiet_tensorflow import tf
 
-    split = _split(directory)
     side = setting.resolution
 
-    def one(index: Any) -> Any:
-        encoded = split.read(index)
+    def one(encoded: Any) -> Any:
         begin, size, _ = tf.image.sample_distorted_bounding_box(
             tf.io.extract_jpeg_shape(encoded),
             tf.zeros([1, 0, 4]),
@@ -118,7 +119,7 @@ def plain_tensorflow(setting: Setting, directory: str) -> Workload:
         image = tf.image.resize(tf.io.decode_and_crop_jpeg(encoded, window, 3), [side, side])
         return tf.cast(tf.image.random_flip_left_right(image), tf.uint8)
 
-    return _tensorflow(setting, len(split), one)
+    return _tensorflow(setting, directory, one)
 
 
 def torchvision(setting: Setting, directory: str, affine: bool = False) -> Workload:
@@ -158,9 +159,11 @@ def _split(directory: str) -> Any:
     return from_files(epath.Path(directory), names, [0] * len(names))
 
 
-def _tensorflow(setting: Setting, count: int, one: Any) -> Workload:
+def _tensorflow(setting: Setting, directory: str, one: Any) -> Workload:
     from input_pipeline.quiet_tensorflow import tf
 
+    paths = tf.constant([f"{directory}/{name}" for name in photos(directory)])
+    count = len(paths)
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = THREADS
@@ -168,7 +171,10 @@ def _tensorflow(setting: Setting, count: int, one: Any) -> Workload:
     plainly = tf.autograph.experimental.do_not_convert
     batches = (
         tf.data.Dataset.range(MANY)
-        .map(plainly(lambda index: one(index % count)), num_parallel_calls=THREADS)
+        .map(
+            plainly(lambda index: one(tf.io.read_file(paths[index % count]))),
+            num_parallel_calls=THREADS,
+        )
         .batch(setting.batch)
         .prefetch(2)
         .with_options(options)

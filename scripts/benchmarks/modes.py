@@ -65,7 +65,7 @@ def input_pipeline(peers: Collection[str]) -> list[Contender]:
     ]
     contenders += [
         Contender(f"{part} alone", f"{name}:part", {"what": part})
-        for part in ("read", "decode", "batch", "transfer")
+        for part in ("read", "decode", "augment", "batch", "transfer")
     ]
     return [
         *contenders,

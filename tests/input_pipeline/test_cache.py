@@ -34,7 +34,7 @@ def test_training_from_the_cache_keeps_order_and_draws(photos):
 
 
 def test_a_broken_photo_is_named(photos):
-    split = from_encoded([photos.read(0).numpy(), b"no photo"], ["fine.png", "bad.png"], [0, 0])
+    split = from_encoded([photos.read(0), b"no photo"], ["fine.png", "bad.png"], [0, 0])
     with pytest.raises(UserError, match=r"^bad\.png is not a readable photo"):
         input_pipeline.cache_in_memory(split, resolution=8)
 
@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_refused_before_it_starts(photos, tmp_path, place, 
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_broken_photos_are_left_out_up_to_a_limit(photos, tmp_path, place):
     where = str(tmp_path) if place == "disk" else place
-    fine = [photos.read(index).numpy() for index in range(3)]
+    fine = [photos.read(index) for index in range(3)]
     split = from_encoded([fine[0], b"no", *fine[1:]], ["a", "b", "c", "d"], [0, 1, 2, 3])
     for _ in range(2):
         skipped: list[str] = []

@@ -88,7 +88,7 @@ def test_resize_and_broken_limit(folder, tmp_path, capsys):
     assert json.loads(text.out.splitlines()[-1])["left_out"] == ["train/daisy/2.jpg"]
     train = input_pipeline.load_source("records", str(output)).splits["train"]
     sizes = {
-        name: Image.open(io.BytesIO(train.read(index).numpy())).size
+        name: Image.open(io.BytesIO(train.read(index))).size
         for index, name in enumerate(train.names)
     }
     assert len(sizes) == 4

@@ -42,7 +42,7 @@ def encoded(source):
     for name, split in source.splits.items():
         for number in range(len(split)):
             label = int(split.labels[number])
-            yield name, number, source.class_names[label], label, split.read(number).numpy()
+            yield name, number, source.class_names[label], label, split.read(number)
 
 
 def as_folders(cars, folder):

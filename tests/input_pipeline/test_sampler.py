@@ -20,7 +20,7 @@ def image(request):
 
 
 def test_black_beyond_the_image(image):
-    result = sampler.sample(tf.constant(image), tf.constant(MATRIX), 40, "black").numpy()
+    result = sampler.sample(image, MATRIX, 40, "black")
     expected = warp.project(tf.constant(image), tf.constant(MATRIX), 40).numpy()
     assert result.shape == (40, 40, image.shape[-1])
     np.testing.assert_allclose(result, expected, atol=0.51)
@@ -28,7 +28,7 @@ def test_black_beyond_the_image(image):
 
 
 def test_the_edge_repeated_beyond_the_image(image):
-    result = sampler.sample(tf.constant(image), tf.constant(MATRIX), 40, "edge").numpy()
+    result = sampler.sample(image, MATRIX, 40, "edge")
     y, x = np.mgrid[:40, :40] + 0.5
     points = MATRIX.astype(np.float64) @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
     for channel in range(image.shape[-1]):
@@ -41,20 +41,18 @@ def test_the_edge_repeated_beyond_the_image(image):
 def test_colors_change_as_the_operation_changes_them(image):
     jitter = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
     draws = tf.constant([0.9, 0.2, 0.8, 0.0])
-    result = sampler.sample(
-        tf.constant(image), tf.constant(MATRIX), 40, "edge", jitter.factors(draws)
-    ).numpy()
-    plain = sampler.sample(tf.constant(image), tf.constant(MATRIX), 40, "edge")
+    result = sampler.sample(image, MATRIX, 40, "edge", jitter.factors(draws.numpy().tolist()))
+    plain = sampler.sample(image, MATRIX, 40, "edge")
     expected = jitter.apply(tf.cast(plain, tf.float32), draws, tf.zeros([2], tf.int64)).numpy()
     np.testing.assert_allclose(result, expected, atol=0.6)
-    assert abs(result - plain.numpy().astype(int)).mean() > 5
+    assert abs(result - plain.astype(int)).mean() > 5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (64, 64), (65, 63)])
 def test_images_of_any_size(size):
-    image = np.arange(size[0] * size[1] * 3).reshape(*size, 3) % 256
+    image = (np.arange(size[0] * size[1] * 3).reshape(*size, 3) % 256).astype(np.uint8)
     unit = np.diag([size[1] / 8, size[0] / 8, 1]).astype(np.float32)
-    result = sampler.sample(tf.constant(image, tf.uint8), tf.constant(unit), 8, "edge").numpy()
+    result = sampler.sample(image, unit, 8, "edge")
     assert result.min() >= image.min()
     assert result.max() <= image.max()
 
@@ -65,7 +63,7 @@ def test_what_shrinks_is_as_soft_as_antialiased_resizing(image, step):
     height, width = round(70 / step), round(110 / step)
     target = min(height, width)
     unit = np.diag([step, step, 1]).astype(np.float32)
-    result = sampler.sample(tf.constant(noise), tf.constant(unit), target, "edge").numpy()
+    result = sampler.sample(noise, unit, target, "edge")
     resized = tf.image.resize(noise, [height, width], antialias=True).numpy()
     expected = resized[:target, :target]
     assert abs(result.std() / expected.std() - 1) < 0.15
@@ -79,7 +77,7 @@ def test_a_mirrored_window_is_the_mirrored_image(image):
         offsets = np.where(scales < 0, [width, height], 0)
         matrix = np.eye(3, dtype=np.float32)
         matrix[:2] = np.c_[np.diag(scales), offsets]
-        result = sampler.sample(tf.constant(image), tf.constant(matrix), 32, "edge").numpy()
+        result = sampler.sample(image, matrix, 32, "edge")
         plain = np.diag([width / 32, height / 32, 1]).astype(np.float32)
-        plain = sampler.sample(tf.constant(image), tf.constant(plain), 32, "edge").numpy()
+        plain = sampler.sample(image, plain, 32, "edge")
         np.testing.assert_allclose(result, plain[::y, ::x].astype(int), atol=1)

@@ -20,9 +20,7 @@ def write(folder, *names):
 
 
 def contents(split):
-    return {
-        split.read(index).numpy().decode(): int(split.labels[index]) for index in range(len(split))
-    }
+    return {split.read(index).decode(): int(split.labels[index]) for index in range(len(split))}
 
 
 def test_class_folders_with_train_and_test(tmp_path):
