@@ -21,7 +21,7 @@ SUPPORTED = (ColorJitter, GaussianNoise, Grayscale, RandomErasing)
 
 
 def photometric(augment: str, resolution: int, channels: int) -> tuple[Move, list[Photometric]]:
-    """What a specification comes to where crop, resize and flip are one pair of matrix products.
+    """What a specification comes to on devices: one warp, then colors.
 
     Returns:
       The geometric operations, and the photometric ones after them.
@@ -30,27 +30,21 @@ def photometric(augment: str, resolution: int, channels: int) -> tuple[Move, lis
       UserError: the specification is wrong, or has an operation that only the host can do.
     """
     first, *others = Augmentation(augment, resolution, channels).stages
-    if not isinstance(first, Move) or first.skews or first.special:
+    if not isinstance(first, Move) or first.special:
         raise UserError(
-            f"the augmentation {augment!r} turns, shears, shifts or resizes in a way that "
-            "config.data.cache='device' can't: begin with crops, flips and a bilinear resize, or "
-            "take cache='memory'"
+            f"the augmentation {augment!r} begins in a way that config.data.cache='device' can't: "
+            "begin with crops, flips, turns and a bilinear resize, or take cache='memory'"
         )
     operations: list[Photometric] = [first.jitter] if first.jitter else []
     for operation in others:
-        supported = isinstance(operation, SUPPORTED) and not getattr(operation, "hue", 0)
-        if not isinstance(operation, Photometric) or not supported:
-            name = "hue" if getattr(operation, "hue", 0) else _name(operation)
+        if not isinstance(operation, SUPPORTED):
+            name = "a second resize" if isinstance(operation, Move) else type(operation).__name__
             raise UserError(
                 f"the augmentation {augment!r} has {name}, which config.data.cache='device' can't "
                 "do: leave it out, or take cache='memory'"
             )
         operations.append(operation)
     return first, operations
-
-
-def _name(operation: Photometric | Move) -> str:
-    return "a second resize" if isinstance(operation, Move) else type(operation).__name__
 
 
 def train_plans(
@@ -69,10 +63,9 @@ def train_plans(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields what `batches.train_batches` would do, without doing it: see there.
 
-    A plan holds 'index' int32, 'label' int32 and 'mask' bool [b]; 'scale' and 'offset' float32
-    [b, 2], along y and x: output pixel p of the target lies at scale * p + offset in the photo, a
-    square of side `cached`; 'draws' float32 [b, d] of the photometric operations, in order; and
-    'epoch' int32 [b].
+    A plan holds 'index' int32, 'label' int32, 'mask' bool and 'epoch' int32 [b]; 'matrix' float32
+    [b, 2, 3], which maps points (x, y, 1) of the target to points of the photo, a square of side
+    `cached`; and 'draws' float32 [b, d] of the photometric operations, in order.
     """
     move, operations = photometric(augment, resolution, channels)
     used = sum(operation.draws for operation in move.moves)
@@ -83,15 +76,14 @@ def train_plans(
         rows = rows_of(step)
         seeds = rows.epoch * 2**32 + rows.index
         draws = np.stack([uniform((seed, own), total) for own in seeds.tolist()])
-        matrices = np.stack(
-            [warp.compose(move.moves, size, resolution, own) for own in draws[:, :used].tolist()]
-        ).astype(np.float32)
+        matrices = [
+            warp.compose(move.moves, size, resolution, own)[:2] for own in draws[:, :used].tolist()
+        ]
         yield {
             "index": rows.index.astype(np.int32),
             "label": split.labels[rows.index],
             "mask": rows.mask,
             "epoch": rows.epoch.astype(np.int32),
-            "scale": np.stack([matrices[:, 1, 1], matrices[:, 0, 0]], 1),
-            "offset": matrices[:, 1::-1, 2],
+            "matrix": np.array(matrices, np.float32),
             "draws": draws[:, used:],
         }

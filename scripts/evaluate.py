@@ -113,14 +113,15 @@ def evaluate(
     )
     program = programs.jit_eval(network.module, mean, std, mesh, flip)
 
-    def batches(split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
-        return input_pipeline.eval_batches(
+    def batches(split: input_pipeline.Split) -> Iterator[dict[str, jax.Array]]:
+        on_host = input_pipeline.eval_batches(
             split,
             batch_size=math.ceil(batch_size / mesh.size) * mesh.size,
             resolution=network.resolution,
             channels=network.channels,
             preprocess=network.preparation,
         )
+        return feed.to_devices(on_host, mesh)
 
     variables = jax.device_put(network.variables, feed.replicated(mesh))
     with progress_line("evaluating", len(split), 0) as line:

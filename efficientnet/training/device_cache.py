@@ -3,12 +3,15 @@
 import dataclasses
 import functools
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.ndimage import map_coordinates
+from jax.sharding import Mesh
 
 import input_pipeline
 from efficientnet.errors import UserError
@@ -16,6 +19,7 @@ from efficientnet.training import feed
 from efficientnet.training.experiment import Experiment, decode_once
 from input_pipeline.color import ColorJitter, GaussianNoise, Grayscale, RandomErasing
 from input_pipeline.decode import LUMA
+from input_pipeline.sampler import THIN
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +29,17 @@ SHARE = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class DeviceExperiment(Experiment):
-    """An experiment whose training photos are on the devices, split over them.
+    """An experiment whose photos are on the devices, split over them.
 
-    The host draws crops and colors as it does for batches of its own, and sends a few numbers a
-    photo; only the noise of `gaussian_noise` comes from another stream, of the same (seed, epoch,
-    example). Pixels differ from the host's by rounding and by how sharp a shrunk photo is.
+    For training the host draws crops and colors as it does for batches of its own, and sends a few
+    numbers a photo; only the noise of `gaussian_noise` comes from another stream, of the same
+    (seed, epoch, example). Pixels differ from the host's by rounding and by how sharp a shrunk
+    photo is. For evaluation the host's own batches stay there once they have been, if they fit.
     """
 
     photos: jax.Array = dataclasses.field(kw_only=True)  # uint8 [photos or more, side, side, c]
+    # By the id of their split.
+    kept: dict[int, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
 
     def batches_on_devices(self, start_step: int, num_steps: int) -> Iterator[dict[str, Any]]:
         """See `Experiment`."""
@@ -53,14 +60,40 @@ class DeviceExperiment(Experiment):
         for plan in feed.to_devices(plans, self.mesh):
             yield {**plan, "image": self._images(self.photos, plan)}
 
+    def eval_batches_on_devices(self, split: input_pipeline.Split) -> Iterator[dict[str, Any]]:
+        """See `Experiment`."""
+        if id(split) in self.kept:
+            yield from self.kept[id(split)]
+            return
+        rows = math.ceil(len(split) / self.eval_batch_size) * self.eval_batch_size
+        size = rows * math.prod(self.example.shape)
+        held = sum(batch["image"].nbytes for kept in self.kept.values() for batch in kept)
+        keep = fits(self.photos.nbytes + held + size, self.mesh)
+        where = "stay on the devices, where they" if keep else "do not fit onto the devices: they"
+        log.info(
+            "%d photos to evaluate on %s take %.0f MB of each",
+            len(split),
+            where,
+            size / self.mesh.size / 1e6,
+        )
+        batches = []
+        for batch in super().eval_batches_on_devices(split):
+            if keep:
+                batches.append(batch)
+            yield batch
+        if keep:
+            self.kept[id(split)] = batches
+
     @functools.cached_property
     def _images(self) -> Any:
         config = self.config
-        _, operations = input_pipeline.photometric(config.augment, self.resolution, config.channels)
+        move, operations = input_pipeline.photometric(
+            config.augment, self.resolution, config.channels
+        )
+        sample = turn if move.skews else resample
 
         def images(photos: jax.Array, plan: dict[str, jax.Array]) -> jax.Array:
-            chosen = photos[plan["index"]]
-            moved = resample(chosen, plan["scale"], plan["offset"], self.resolution)
+            moved = sample(photos[plan["index"]], plan["matrix"], self.resolution)
             return change_colors(jnp.round(moved), operations, plan, config.seed)
 
         return jax.jit(images, out_shardings=feed.by_example(self.mesh))
@@ -81,14 +114,12 @@ def placed(experiment: Experiment) -> Experiment:
     input_pipeline.photometric(config.augment, experiment.resolution, config.channels)
     rows = -(-len(experiment.data.train) // mesh.size) * mesh.size
     side = config.data.cache_resolution
-    size = rows // mesh.size * side * side * config.channels
-    log.info("the decoded photos take %.0f MB of each device", size / 1e6)
-    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-    if limit and size > SHARE * limit:
+    size = rows * side * side * config.channels
+    log.info("the decoded photos take %.0f MB of each device", size / mesh.size / 1e6)
+    if not fits(size, mesh):
         raise UserError(
-            f"the decoded photos take {size / 1e6:.0f} MB of each device, which has "
-            f"{limit / 1e6:.0f} MB, and at most half of it is for them: take a smaller "
-            "config.data.cache_resolution, or cache='memory'"
+            f"the decoded photos take {size / mesh.size / 1e6:.0f} MB of each device, of which at "
+            "most half is for them: take a smaller config.data.cache_resolution, or cache='memory'"
         )
 
     decoded = decode_once(config, experiment.data.train, experiment.skipped)
@@ -103,28 +134,66 @@ def placed(experiment: Experiment) -> Experiment:
         return np.pad(there, [(0, last - first - len(there)), (0, 0), (0, 0), (0, 0)])
 
     held = jax.make_array_from_callback((rows, *photos.shape[1:]), feed.by_example(mesh), part)
-    same = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)}
-    same["data"] = dataclasses.replace(experiment.data, train=decoded.split)
-    return DeviceExperiment(**same, photos=held)
+    data = dataclasses.replace(experiment.data, train=decoded.split)
+    return experiment.as_kind(DeviceExperiment, data=data, photos=held)
 
 
-def resample(photos: jax.Array, scale: jax.Array, offset: jax.Array, target: int) -> jax.Array:
+def fits(size: int, mesh: Mesh) -> bool:
+    """Whether so many bytes, split over all devices, leave enough of their memory."""
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return not limit or size / mesh.size <= SHARE * limit
+
+
+def resample(photos: jax.Array, matrix: jax.Array, target: int) -> jax.Array:
     """Cuts a window from each photo, resizes it with antialiasing and mirrors it.
 
     Args:
       photos: uint8 [N, H, W, C].
-      scale: [N, 2], photo pixels between neighbors of the result along y and x; negative mirrors.
-      offset: [N, 2], where the result's edge lies in the photo.
+      matrix: [N, 2, 3], target point -> photo point, without turn or shear; negative scales mirror.
       target: side of the result.
 
     Returns:
       float32 [N, target, target, C], by two matrix products.
     """
     down, across = (
-        _weights(scale[:, axis], offset[:, axis], target, photos.shape[1 + axis]) for axis in (0, 1)
+        _weights(matrix[:, axis, axis], matrix[:, axis, 2], target, photos.shape[2 - axis])
+        for axis in (1, 0)
     )
     rows = jnp.einsum("nth,nhwc->ntwc", down, photos.astype(jnp.float32))
     return jnp.einsum("nuw,ntwc->ntuc", across, rows)
+
+
+def turn(photos: jax.Array, matrix: jax.Array, target: int) -> jax.Array:
+    """Samples each photo bilinearly by any affine matrix, as `input_pipeline.sampler` does.
+
+    Args:
+      photos: uint8 [N, H, W, C].
+      matrix: [N, 2, 3], target point -> photo point; what lies outside is black.
+      target: side of the result.
+
+    Returns:
+      float32 [N, target, target, C].
+    """
+    step = jnp.linalg.norm(matrix[:, :, :2], axis=2)  # along x and y
+    blur = jnp.where(step > THIN, jnp.minimum((step**2 - 1) / 8, 0.3), 0)[:, :, None, None, None]
+    images = photos.astype(jnp.float32)
+    for axis in (1, 2):
+        around = [(0, 0)] * 4
+        around[axis] = (1, 1)
+        edged = jnp.pad(images, around, "edge")
+        weight, size = blur[:, 2 - axis], images.shape[axis]
+        neighbors = [jax.lax.slice_in_dim(edged, at, at + size, axis=axis) for at in (0, 2)]
+        images = (1 - 2 * weight) * images + weight * sum(neighbors)
+
+    middle = jnp.arange(target) + 0.5
+    points = jnp.stack([*jnp.meshgrid(middle, middle), jnp.ones((target, target))])
+
+    def one(image: jax.Array, matrix: jax.Array) -> jax.Array:
+        x, y = jnp.einsum("ij,jvu->ivu", matrix, points) - 0.5
+        sample = functools.partial(map_coordinates, coordinates=[y, x], order=1)
+        return jax.vmap(sample, in_axes=2, out_axes=2)(image)
+
+    return jax.vmap(one)(images, matrix)
 
 
 def _weights(scale: jax.Array, offset: jax.Array, target: int, size: int) -> jax.Array:
@@ -176,7 +245,27 @@ def _jitter(images: jax.Array, operation: ColorJitter, draws: jax.Array) -> jax.
     luma = _luma(images)
     gray = contrast * luma + (1 - contrast) * jnp.mean(luma, (1, 2), keepdims=True)
     full = contrast * images + (1 - contrast) * jnp.mean(luma, (1, 2), keepdims=True)
-    return brightness * (saturation * full + (1 - saturation) * gray)
+    images = jnp.clip(brightness * (saturation * full + (1 - saturation) * gray), 0, 255)
+    if operation.hue and images.shape[-1] == 3:
+        images = _turn_hue(images, (2 * draws[3] - 1) * operation.hue)
+    return images
+
+
+def _turn_hue(images: jax.Array, turn: jax.Array) -> jax.Array:
+    """Turns the color circle by a fraction of it for each image; keeps what HSV calls S and V."""
+    red, green, blue = jnp.moveaxis(images, -1, 0)
+    value = jnp.max(images, -1)
+    chroma = value - jnp.min(images, -1)
+    some = jnp.where(chroma > 0, chroma, 1)
+    sixths = jnp.where(
+        value == red,
+        (green - blue) / some,
+        jnp.where(value == green, 2 + (blue - red) / some, 4 + (red - green) / some),
+    )
+    place = sixths + 6 * turn[:, None, None]
+    place = (place[..., None] + jnp.array([5.0, 3.0, 1.0])) % 6
+    below = jnp.clip(jnp.minimum(place, 4 - place), 0, 1)
+    return value[..., None] - chroma[..., None] * below
 
 
 def _noise(images: jax.Array, plan: dict[str, jax.Array], seed: int, number: int) -> jax.Array:

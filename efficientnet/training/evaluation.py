@@ -29,15 +29,15 @@ class Evaluator:
         self,
         program: Callable[..., tuple[Collection, jax.Array]],
         mesh: Mesh,
-        batches: Callable[[input_pipeline.Split], Iterable[dict[str, np.ndarray]]],
+        batches: Callable[[input_pipeline.Split], Iterable[Mapping[str, jax.Array]]],
         stop: Stop | None = None,
     ) -> None:
         """Prepares to evaluate.
 
         Args:
           program: the evaluation step, see `programs.jit_eval`.
-          mesh: the devices, over which every batch is split.
-          batches: gives this process's part of a split's batches: every example once and in order,
+          mesh: the devices.
+          batches: gives a split's batches, split over the devices: every example once and in order,
             the last batch padded.
           stop: asks for an end before all is evaluated.
         """
@@ -77,7 +77,7 @@ class Evaluator:
             left -= len(fetched[-1])
             done(len(fetched[-1]))
 
-        for batch in feed.to_devices(self._batches(split), self._mesh):
+        for batch in self._batches(split):
             if self._stop and self._stop.requested:
                 raise Interrupted
             counted, logits = self._step(variables, counted, batch)
@@ -93,4 +93,4 @@ class Evaluator:
 def for_experiment(experiment: Experiment, stop: Stop | None = None) -> Evaluator:
     """Returns an evaluator of an experiment's network, as every stage uses it."""
     program = programs.eval_program(experiment)
-    return Evaluator(program, experiment.mesh, experiment.eval_batches, stop)
+    return Evaluator(program, experiment.mesh, experiment.eval_batches_on_devices, stop)

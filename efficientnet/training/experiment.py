@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,8 @@ from efficientnet.weights.conventions import MEAN_STD
 from efficientnet.weights.download import cache_directory
 
 log = logging.getLogger(__name__)
+
+Kind = TypeVar("Kind", bound="Experiment")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Experiment:
         """Photos per evaluation step, over all devices and processes."""
         devices = self.mesh.size
         return math.ceil(self.config.batch_size / devices) * devices
+
+    def as_kind(self, kind: type[Kind], **more: Any) -> Kind:
+        """Returns the same experiment as one of a subclass, with more or changed fields."""
+        same = {field.name: getattr(self, field.name) for field in dataclasses.fields(Experiment)}
+        return kind(**{**same, **more})
 
     def model(self, stage: ConfigDict) -> EfficientNet:
         """Returns the network with a stage's regularization."""
@@ -118,6 +125,10 @@ class Experiment:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
+
+    def eval_batches_on_devices(self, split: input_pipeline.Split) -> Iterator[dict[str, Any]]:
+        """Yields the same batches as global arrays, split over the devices."""
+        return feed.to_devices(self.eval_batches(split), self.mesh)
 
 
 def load_data(config: ConfigDict) -> Data:

@@ -111,10 +111,13 @@ def with_features(
     experiment: Experiment, train: np.ndarray, readable: np.ndarray, validation: np.ndarray
 ) -> CachedExperiment:
     """Returns the experiment on features in place of photos, see `CachedExperiment`."""
-    same = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)}
-    same |= {"mean": np.zeros(1, np.float32), "std": np.ones(1, np.float32)}
-    return CachedExperiment(
-        **same, train_features=train, readable=readable, validation_features=validation
+    return experiment.as_kind(
+        CachedExperiment,
+        mean=np.zeros(1, np.float32),
+        std=np.ones(1, np.float32),
+        train_features=train,
+        readable=readable,
+        validation_features=validation,
     )
 
 

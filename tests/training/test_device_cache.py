@@ -13,6 +13,7 @@ from configs import common
 from efficientnet.errors import UserError
 from efficientnet.training import device_cache, experiment
 from efficientnet.training.run import run
+from input_pipeline import sampler
 
 Recipe = Callable[..., ConfigDict]
 CROP = "random_resized_crop(scale=(0.5, 1.0))|flip_left_right"
@@ -39,6 +40,8 @@ def batches(config: ConfigDict, steps: int) -> list[dict[str, Any]]:
         CROP,
         f"{CROP}|flip_up_down|color_jitter(0.4, 0.4, 0.4)",
         f"{CROP}|grayscale(0.5)|random_erasing(probability=0.7)|brightness(0.3)",
+        f"{CROP}|affine(25, 0.1, (0.9, 1.1), 8)|color_jitter(0.2, 0.2, 0.2)",
+        "rotate(180)|color_jitter(0.3, hue=0.5)",
     ],
 )
 def test_devices_make_what_the_host_makes(tiny: Recipe, augment: str) -> None:
@@ -87,13 +90,49 @@ def test_noise_has_its_strength_and_is_each_photos_own(tiny: Recipe) -> None:
         np.testing.assert_array_equal(one["image"], other["image"])
 
 
+@pytest.mark.parametrize("step", [1.3, 2.0])
+def test_what_a_turn_shrinks_is_as_soft_as_on_the_host(step: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    cos, sin = step * np.cos(0.3), step * np.sin(0.3)
+    matrix = np.array([[cos, -sin, 12], [sin, cos, -4]], np.float32)
+    expected = sampler.sample(noise[0], np.array([*matrix, (0, 0, 1)]), 24, "black")
+    result = np.asarray(device_cache.turn(noise, matrix[None], 24))[0]
+    assert np.abs(result - expected.astype(int)).max() < 5  # OpenCV's places have 5 bits
+    assert (expected == 0).all(-1).any()
+
+
+def test_photos_to_evaluate_are_decoded_once(
+    tiny: Recipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = recipe(tiny, CROP, "device")
+    on_host = experiment.prepare(config)
+    prepared = device_cache.placed(on_host)
+    for split in (prepared.data.test, prepared.data.validation):
+        first = list(prepared.eval_batches_on_devices(split))
+        with monkeypatch.context() as patch:
+            patch.setattr(type(prepared), "eval_batches", None)
+            again = list(prepared.eval_batches_on_devices(split))
+        expected = list(on_host.eval_batches(split))
+        assert len(first) == len(again) == len(expected)
+        for one, two, three in zip(first, again, expected, strict=True):
+            for name, values in three.items():
+                np.testing.assert_array_equal(one[name], values)
+                np.testing.assert_array_equal(two[name], values)
+
+    monkeypatch.setattr(device_cache, "fits", lambda size, mesh: False)
+    prepared.kept.clear()
+    with caplog.at_level("INFO"):
+        list(prepared.eval_batches_on_devices(prepared.data.test))
+    assert not prepared.kept
+    assert "do not fit onto the devices" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("augment", "message"),
     [
-        (f"{CROP}|rotate(10)", "turns, shears, shifts or resizes"),
         (f"{CROP}|rand_augment", "has RandAugment"),
-        (f"{CROP}|hue(0.1)", "has hue"),
-        ("resize(method='bicubic')", "begin with crops, flips and a bilinear resize"),
+        (f"{CROP}|grayscale|rotate(10)", "has a second resize"),
+        ("resize(method='bicubic')", "begin with crops, flips, turns and a bilinear resize"),
     ],
 )
 def test_what_only_the_host_can_do_is_refused(tiny: Recipe, augment: str, message: str) -> None:
