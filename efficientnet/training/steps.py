@@ -61,6 +61,8 @@ def create_state(
 
 def normalize(images: jax.Array, mean: ArrayLike, std: ArrayLike) -> jax.Array:
     """Maps uint8 [N, H, W, C] to (images - mean) / std in float32; both on the scale 0..255."""
+    if images.ndim == 2:  # features, see feature_cache
+        return (images - mean) / std
     # Whole rows as one axis: three channels of their own would be computed one by one.
     n, height, width, channels = images.shape
     mean, std = (jnp.tile(jnp.broadcast_to(value, channels), width) for value in (mean, std))
