@@ -41,7 +41,7 @@ def depthwise_conv(x: Array, kernel: Array, stride: int, padding: str) -> Array:
 
     Args:
       x: [N, H, W, C].
-      kernel: [k, k, 1, C], of the dtype of `x`.
+      kernel: [k, k, 1, C], float32 or of the dtype of `x`, in which it is computed.
       stride: in both directions.
       padding: 'same' or 'symmetric', see `explicit_padding`.
 
@@ -54,9 +54,9 @@ def depthwise_conv(x: Array, kernel: Array, stride: int, padding: str) -> Array:
     return lax.platform_dependent(
         x,
         kernel,
-        cpu=lambda x, kernel: shifted_products(x, kernel, stride, pads),
+        cpu=lambda x, kernel: shifted_products(x, kernel.astype(x.dtype), stride, pads),
         tpu=lambda x, kernel: for_tpu(x, kernel, stride, pads),
-        default=lambda x, kernel: native(x, kernel, stride, pads),
+        default=lambda x, kernel: native(x, kernel.astype(x.dtype), stride, pads),
     )
 
 
@@ -82,51 +82,56 @@ ROWS_AT_ONCE = 4
 DENSE_CHANNELS = 32
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def for_tpu(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
     """The cheapest form in the whole step, by the TPU compiler's estimates: docs/performance.md.
 
     The native one multiplies in the vector unit. With few channels, or where a stride leaves much
     of a large kernel's work out, a matrix unit is faster though most of its factors are zeros.
+    The kernel's gradient is that of the native one and float32.
     """
+    return _cheapest(x, kernel.astype(x.dtype), stride, pads)
+
+
+def _cheapest(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    return (block_diagonal if _dense(x, kernel, stride) else native)(x, kernel, stride, pads)
+
+
+def _dense(x: Array, kernel: Array, stride: int) -> bool:
     few = x.shape[-1] <= DENSE_CHANNELS
     strided = kernel.shape[0] == 5 and stride == 2 and x.shape[1] >= 56
-    if x.dtype == jnp.bfloat16 and (few or strided):
-        return block_diagonal(x, kernel, stride, pads)
-    return native(x, kernel, stride, pads)
+    return x.dtype == jnp.bfloat16 and (few or strided)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def block_diagonal(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
-    """Few groups of many channels, with zeros between the channels; exact, as adding zeros is.
-
-    The gradient of the kernel stays native: it would be that of all the zeros too.
-    """
-    return _blocks(x, kernel, stride, pads)
-
-
-def _blocks(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    """Few groups of many channels, with zeros between the channels; exact, as adding zeros is."""
     channels = x.shape[-1]
     width = max(size for size in range(1, DENSE_CHANNELS + 1) if channels % size == 0)
     same = jnp.arange(width)[:, None] == jnp.arange(channels)[None, :] % width
     return _convolve(x, jnp.where(same, kernel, 0), stride, pads, channels // width)
 
 
-def _block_diagonal_forward(
+def _for_tpu_forward(
     x: Array, kernel: Array, stride: int, pads: Pads
 ) -> tuple[Array, tuple[Array, Array]]:
-    return block_diagonal(x, kernel, stride, pads), (x, kernel)
+    return for_tpu(x, kernel, stride, pads), (x, kernel)
 
 
-def _block_diagonal_backward(
+def _for_tpu_backward(
     stride: int, pads: Pads, residuals: tuple[Array, Array], grad: Array
 ) -> tuple[Array, Array]:
     x, kernel = residuals
-    _, to_x = jax.vjp(lambda x: _blocks(x, kernel, stride, pads), x)
-    _, to_kernel = jax.vjp(lambda kernel: native(x, kernel, stride, pads), kernel)
-    return *to_x(grad), *to_kernel(grad)
+    if kernel.shape[0] == 5 and not _dense(x, kernel, stride):
+        # Both gradients read it, and the large windows of the input's overlap much: to compute it
+        # again for each of them costs more than to write it down.
+        grad = lax.optimization_barrier(grad)
+    _, to_x = jax.vjp(lambda x: _cheapest(x, kernel.astype(x.dtype), stride, pads), x)
+    wide = x.astype(kernel.dtype)
+    _, to_kernel = jax.vjp(lambda kernel: native(wide, kernel, stride, pads), kernel)
+    return *to_x(grad), *to_kernel(grad.astype(kernel.dtype))
 
 
-block_diagonal.defvjp(_block_diagonal_forward, _block_diagonal_backward)
+for_tpu.defvjp(_for_tpu_forward, _for_tpu_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

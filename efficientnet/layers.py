@@ -4,8 +4,9 @@ Initializers follow the reference code (tensorflow/tpu, models/official/efficien
 efficientnet_model.py, `conv_kernel_initializer` and `dense_kernel_initializer`).
 """
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -41,16 +42,15 @@ def dense_kernel_init(key: Array, shape: Sequence[int], dtype: Dtype = jnp.float
 class Conv(nn.Module):
     """Dense convolution of [N, H, W, C] to [N, H', W', features], computed in `dtype`.
 
-    Variables: 'kernel' [k, k, C, features] and, with `use_bias`, 'bias' [features], float32.
-    `padding` is 'same' or 'symmetric', see `depthwise.explicit_padding`. A 1x1 convolution takes
-    a `gate` [N, 1, 1, C] that scales each example's channels before.
+    Its variable is 'kernel' [k, k, C, features], float32, and so is the kernel's gradient, to be
+    summed over devices. `padding` is 'same' or 'symmetric', see `depthwise.explicit_padding`. A 1x1
+    convolution takes a `gate` [N, 1, 1, C] that scales each example's channels before.
     """
 
     features: int
     kernel_size: int
     strides: int = 1
     padding: str = "same"
-    use_bias: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -58,25 +58,44 @@ class Conv(nn.Module):
         """Convolves `x`."""
         k = self.kernel_size
         kernel = self.param("kernel", conv_kernel_init, (k, k, x.shape[-1], self.features))
-        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        x = x.astype(self.dtype)
         if k == 1 and self.strides == 1:
-            y = (
-                pointwise.pointwise_conv(x, kernel[0, 0])
-                if gate is None
-                else pointwise.gated_pointwise_conv(x, gate, kernel[0, 0])
-            )
-        else:
-            pads = depthwise.explicit_padding(x.shape[1:3], (k, k), self.strides, self.padding)
-            y = lax.conv_general_dilated(
-                x,
-                kernel,
-                (self.strides, self.strides),
-                pads,
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
-        if self.use_bias:
-            y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
-        return y
+            if gate is None:
+                return pointwise.pointwise_conv(x, kernel[0, 0])
+            return pointwise.gated_pointwise_conv(x, gate, kernel[0, 0])
+        pads = depthwise.explicit_padding(x.shape[1:3], (k, k), self.strides, self.padding)
+        return dense_conv(x, kernel, self.strides, pads)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def dense_conv(x: Array, kernel: Array, stride: int, pads: depthwise.Pads) -> Array:
+    """The convolution of [N, H, W, C] with [k, k, C, F], in the dtype of `x`."""
+    return _convolve(x, kernel.astype(x.dtype), stride, pads)
+
+
+def _convolve(x: Array, kernel: Array, stride: int, pads: depthwise.Pads) -> Array:
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _dense_forward(
+    x: Array, kernel: Array, stride: int, pads: depthwise.Pads
+) -> tuple[Array, tuple[Array, Array]]:
+    return dense_conv(x, kernel, stride, pads), (x, kernel)
+
+
+def _dense_backward(
+    stride: int, pads: depthwise.Pads, residuals: tuple[Array, Array], grad: Array
+) -> tuple[Array, Array]:
+    x, kernel = residuals
+    _, to_x = jax.vjp(lambda x: _convolve(x, kernel.astype(x.dtype), stride, pads), x)
+    wide = x.astype(kernel.dtype)
+    _, to_kernel = jax.vjp(lambda kernel: _convolve(wide, kernel, stride, pads), kernel)
+    return *to_x(grad), *to_kernel(grad.astype(kernel.dtype))
+
+
+dense_conv.defvjp(_dense_forward, _dense_backward)
 
 
 class PointwiseKernel(nn.Module):
@@ -103,25 +122,7 @@ class DepthwiseConv(nn.Module):
         """Convolves every channel of `x`."""
         k = self.kernel_size
         kernel = self.param("kernel", depthwise_kernel_init, (k, k, 1, x.shape[-1]))
-        return depthwise.depthwise_conv(
-            x.astype(self.dtype), kernel.astype(self.dtype), self.strides, self.padding
-        )
-
-
-def squeeze_excite(
-    x: Array, filters: int, activation: Callable[[Array], Array], dtype: Dtype, prefix: str
-) -> Array:
-    """The gate of every channel of [N, H, W, C], made from all channel means (Hu et al., 2018).
-
-    Called inside a compact method, it adds the 1x1 convolutions `{prefix}_se_reduce` (to `filters`)
-    and `{prefix}_se_expand` to that module. Returns factors from 0 to 1, [N, 1, 1, C].
-    """
-    with jax.named_scope(f"{prefix}_se"):  # for profiles
-        gate = jnp.mean(x, axis=(1, 2), keepdims=True)
-        gate = Conv(filters, 1, use_bias=True, dtype=dtype, name=f"{prefix}_se_reduce")(gate)
-        gate = activation(gate)
-        gate = Conv(x.shape[-1], 1, use_bias=True, dtype=dtype, name=f"{prefix}_se_expand")(gate)
-        return jax.nn.sigmoid(gate)
+        return depthwise.depthwise_conv(x.astype(self.dtype), kernel, self.strides, self.padding)
 
 
 def stochastic_depth(x: Array, survival: float, rng: Array) -> Array:

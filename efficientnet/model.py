@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from efficientnet import layers
-from efficientnet.activations import ACTIVATIONS
 from efficientnet.batch_norm import BatchNorm
 from efficientnet.block_groups import group_of
+from efficientnet.squeeze_excite import Gate, make_gate
 from efficientnet.variants import Block, Variant
 
 
@@ -141,12 +141,13 @@ class EfficientNet(nn.Module):
             dtype=self.dtype,
             name=f"{name}_dwconv",
         )(x)
-        x = self.batch_norm_act(f"{name}_bn", x, batch_norm_groups)
-        gate = None
+        factors = None
         if block.se_filters:
-            act = ACTIVATIONS[self.variant.activation]
-            gate = layers.squeeze_excite(x, block.se_filters, act, self.dtype, prefix=name)
-        x = self.conv(f"{name}_project_conv", x, block.filters_out, gate=gate)
+            gate = make_gate(name, x.shape[-1], block.se_filters)
+            x, factors = self.batch_norm_act(f"{name}_bn", x, batch_norm_groups, gate=gate)
+        else:
+            x = self.batch_norm_act(f"{name}_bn", x, batch_norm_groups)
+        x = self.conv(f"{name}_project_conv", x, block.filters_out, gate=factors)
         x = self.batch_norm_act(f"{name}_project_bn", x, batch_norm_groups, activation="linear")
         if block.has_shortcut:
             if key is not None:
@@ -193,11 +194,13 @@ class EfficientNet(nn.Module):
         batch_norm_groups: Collection[str],
         activation: str | None = None,
         kernel: jax.Array | None = None,
-    ) -> jax.Array:
+        gate: Gate | None = None,
+    ) -> Any:
         """BatchNorm by the batch's statistics in `batch_norm_groups`, else by the running ones.
 
         The activation after it, by default the variant's, is part of the layer: so the gradient
-        needs no more than the layer's input. With a `kernel`, `x` is convolved with it first.
+        needs no more than the layer's input. With a `kernel`, `x` is convolved with it first;
+        with a `gate` the factors of the squeeze-excite are returned too.
         """
         epsilon = self.variant.bn_epsilon if self.bn_epsilon is None else self.bn_epsilon
         return BatchNorm(
@@ -207,7 +210,7 @@ class EfficientNet(nn.Module):
             parts=self.batch_norm_parts,
             dtype=self.dtype,
             name=name,
-        )(x, kernel)
+        )(x, kernel, gate)
 
     @property
     def _padding(self) -> str:

@@ -1,4 +1,8 @@
-"""1x1 convolutions as products of matrices, with gradients that XLA computes without copies."""
+"""1x1 convolutions as products of matrices, with gradients that XLA computes without copies.
+
+They compute in the dtype of the pixels; the gradients of float32 kernels are float32, and so summed
+over devices.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +12,7 @@ from jax import Array, lax
 @jax.custom_vjp
 def pointwise_conv(x: Array, kernel: Array) -> Array:
     """A 1x1 convolution as a dot: [N, H, W, C] with [C, F] to [N, H, W, F]."""
-    return jnp.dot(x, kernel)
+    return jnp.dot(x, kernel.astype(x.dtype))
 
 
 def _pointwise_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -17,41 +21,55 @@ def _pointwise_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Arr
 
 def _pointwise_backward(residuals: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
     x, kernel = residuals
-    # Pixels in one axis: over several, dot_general would copy both operands in another order.
-    pixels, grads = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
     if x.shape[-1] <= grad.shape[-1]:
-        grad_kernel = sum_over_pixels(pixels, grads)
+        grad_kernel = sum_over_pixels(x, grad)
     else:
-        grad_kernel = sum_over_pixels(grads, pixels).T
-    return jnp.dot(grad, kernel.T), grad_kernel.astype(kernel.dtype)
+        grad_kernel = sum_over_pixels(grad, x).T
+    return jnp.dot(grad, kernel.astype(x.dtype).T), grad_kernel.astype(kernel.dtype)
 
 
 pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward)
 
 
 def sum_over_pixels(a: Array, b: Array) -> Array:
-    """The sum of the outer products of rows, [P, A] and [P, B] to float32 [A, B].
+    """The sum of the outer products of rows, [..., A] and [..., B] to float32 [A, B].
 
-    XLA on CPU copies the left operand transposed: let it be the smaller.
+    XLA on CPU copies the left operand transposed: let it be the smaller. With pixels in several
+    axes it would copy both in another order; a TPU would have to bring them into one.
     """
-    return lax.dot_general(
-        a,
-        b,
-        (((0,), (0,)), ((), ())),
-        precision="highest" if a.dtype == jnp.float32 else None,
-        preferred_element_type=jnp.float32,
-    )
+
+    def product(a: Array, b: Array) -> Array:
+        axes = tuple(range(a.ndim - 1))
+        return lax.dot_general(
+            a,
+            b,
+            ((axes, axes), ((), ())),
+            precision="highest" if a.dtype == jnp.float32 else None,
+            preferred_element_type=jnp.float32,
+        )
+
+    def in_one_axis(a: Array, b: Array) -> Array:
+        return product(a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]))
+
+    return lax.platform_dependent(a, b, cpu=in_one_axis, default=product)
 
 
 def gated_pointwise_conv(x: Array, gate: Array, kernel: Array) -> Array:
     """A 1x1 convolution of [N, H, W, C] times [N, 1, 1, C] with [C, F], to [N, H, W, F]."""
+    gate = gate.astype(x.dtype)
 
     def scaled_first(x: Array, gate: Array, kernel: Array) -> Array:
         return pointwise_conv(x * gate, kernel)
 
     if x.shape[1] * x.shape[2] < x.shape[3]:
         return scaled_first(x, gate, kernel)
-    return lax.platform_dependent(x, gate, kernel, cpu=_kernel_per_example, default=scaled_first)
+    return lax.platform_dependent(
+        x,
+        gate,
+        kernel,
+        cpu=lambda x, gate, kernel: _kernel_per_example(x, gate, kernel.astype(x.dtype)),
+        default=scaled_first,
+    )
 
 
 @jax.custom_vjp

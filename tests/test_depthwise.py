@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from efficientnet.depthwise import block_diagonal, depthwise_conv, explicit_padding, native
+from efficientnet.depthwise import depthwise_conv, explicit_padding, for_tpu, native
 
 quick = settings(max_examples=20, deadline=None, derandomize=True)
 
@@ -48,23 +48,29 @@ def test_output_and_gradients_equal_the_native_convolution(height, width, k, str
         np.testing.assert_allclose(mine, wanted, atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("channels", "k", "stride"), [(5, 3, 1), (48, 5, 2)])
-def test_block_diagonal_kernels_give_the_same(channels, k, stride):
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize(
+    ("size", "channels", "k", "stride"),
+    [(9, 5, 3, 1), (56, 48, 5, 2), (9, 40, 5, 2), (9, 40, 3, 1)],
+)
+def test_what_a_tpu_gets_gives_the_same(size, channels, k, stride, dtype):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, 9, 8, channels)).astype(np.float32)
-    kernel = rng.normal(size=(k, k, 1, channels)).astype(np.float32)
-    pads = explicit_padding((9, 8), (k, k), stride, "same")
+    x = jnp.asarray(rng.normal(size=(2, size, size - 1, channels)), dtype)
+    kernel = jnp.asarray(rng.normal(size=(k, k, 1, channels)), jnp.float32)
+    pads = explicit_padding(x.shape[1:3], (k, k), stride, "same")
 
     @jax.jit
     def both(x, kernel):
         results = []
-        for convolve in (block_diagonal, native):
+        for convolve in (for_tpu, lambda x, w, *rest: native(x, w.astype(x.dtype), *rest)):
             out, vjp = jax.vjp(lambda x, w, f=convolve: f(x, w, stride, pads), x, kernel)
             results.append((out, *vjp(jnp.cos(out))))
         return results
 
+    close = {"atol": 1e-4, "rtol": 1e-5} if dtype == jnp.float32 else {"atol": 0.2, "rtol": 0.03}
     for mine, wanted in zip(*both(x, kernel), strict=True):
-        np.testing.assert_allclose(mine, wanted, atol=1e-4, rtol=1e-5)
+        assert mine.dtype == wanted.dtype
+        np.testing.assert_allclose(mine.astype(jnp.float32), wanted.astype(jnp.float32), **close)
 
 
 def test_lowered_for_cpu_without_a_grouped_convolution():

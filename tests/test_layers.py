@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from efficientnet import layers
-from efficientnet.activations import swish
 
 
 @pytest.fixture
@@ -22,8 +21,8 @@ def assert_trees_close(mine, wanted, tolerance=1e-5):
 @pytest.mark.parametrize("features", [3, 9])
 @pytest.mark.parametrize(("kernel_size", "strides"), [(1, 1), (3, 2)])
 def test_conv_and_its_gradients_equal_flax(x, features, kernel_size, strides):
-    ours = layers.Conv(features, kernel_size, strides, use_bias=True)
-    theirs = nn.Conv(features, (kernel_size, kernel_size), strides)
+    ours = layers.Conv(features, kernel_size, strides)
+    theirs = nn.Conv(features, (kernel_size, kernel_size), strides, use_bias=False)
     variables = ours.init(jax.random.key(0), x)
     shapes = jax.tree.map(jnp.shape, theirs.init(jax.random.key(0), x))
     assert jax.tree.map(jnp.shape, variables) == shapes
@@ -35,24 +34,13 @@ def test_conv_and_its_gradients_equal_flax(x, features, kernel_size, strides):
     assert_trees_close(gradients(ours), gradients(theirs), 1e-3)
 
 
-class Gated(nn.Module):
-    @nn.compact
-    def __call__(self, x):
-        return layers.squeeze_excite(x, 2, swish, jnp.float32, prefix="block2a")
-
-
-def test_squeeze_excite_makes_a_gate_per_channel_and_names_its_convolutions(x):
-    variables = Gated().init(jax.random.key(0), x)
-    shapes = jax.tree.map(jnp.shape, variables["params"])
-    assert shapes == {
-        "block2a_se_reduce": {"kernel": (1, 1, 4, 2), "bias": (2,)},
-        "block2a_se_expand": {"kernel": (1, 1, 2, 4), "bias": (4,)},
-    }
-    gate = Gated().apply(variables, x)
-    assert gate.shape == (8, 1, 1, 4)
-    assert np.all((gate > 0) & (gate < 1))
-    moved = Gated().apply(variables, x[:, ::-1, ::-1])
-    np.testing.assert_allclose(gate, moved, rtol=1e-5)
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_gradients_of_kernels_are_float32_whatever_the_dtype(x, kernel_size):
+    module = layers.Conv(6, kernel_size, dtype=jnp.bfloat16)
+    variables = module.init(jax.random.key(0), x)
+    grad = jax.grad(lambda v: jnp.sum(module.apply(v, x).astype(jnp.float32) ** 2))(variables)
+    kernel = np.asarray(grad["params"]["kernel"])
+    assert np.any(kernel != kernel.astype(jnp.bfloat16).astype(np.float32))
 
 
 def test_stochastic_depth_drops_whole_examples_and_keeps_the_mean():

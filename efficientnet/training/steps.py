@@ -169,11 +169,13 @@ def make_train_step(
             jax.random.fold_in(key, 0), batch["image"], targets, objective.mixup, objective.cutmix
         )
         counts = mixing.unmixed(batch["mask"], objective.mixup, objective.cutmix)
-        weights = counts / jnp.maximum(jnp.mean(counts), 1 / len(counts))
         compute = gradient if objective.micro_batches == 1 else accumulated
         (loss, (logits, losses, batch_stats)), grads = compute(
-            trainable, frozen, state.batch_stats, (*mixed, weights), jax.random.fold_in(key, 1)
+            trainable, frozen, state.batch_stats, (*mixed, counts), jax.random.fold_in(key, 1)
         )
+        # After the gradient, so that devices sum this, the gradient and the metrics in one go.
+        present = jnp.maximum(jnp.mean(counts), 1 / len(counts))
+        loss, grads = jax.tree.map(lambda x: x / present, (loss, grads))
         updates, opt_state = optimizer.update(
             grads, state.opt_state, trainable, rate_scale=rate_scale
         )
@@ -185,27 +187,29 @@ def make_train_step(
         if objective.ema_decay:
             means = averages.update(means, changed, state.step + 1, objective.ema_decay)
 
-        good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates))
-        before = (averages.changing(state.params, state.batch_stats, plan), state.opt_state)
-        changed, opt_state, means = jax.tree.map(
-            lambda new, old: jnp.where(good, new, old),
-            (changed, opt_state, means),
-            (*before, state.averages),
-        )
         # Of a mixed photo, what there is more of counts as its class.
         counted = metrics.Metrics.single_from_model_output(
             loss=losses,
             logits=logits,
             label=jnp.argmax(mixed[1], axis=-1),
-            mask=counts & good,
+            mask=counts,
         )
+        good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates))
+        changing = averages.changing(state.params, state.batch_stats, plan)
+        so_far = state.recent_metrics, state.epoch_metrics
+        changed, opt_state, means, so_far = jax.tree.map(
+            lambda new, old: jnp.where(good, new, old),
+            (changed, opt_state, means, tuple(metric.merge(counted) for metric in so_far)),
+            (changing, state.opt_state, state.averages, so_far),
+        )
+        recent_metrics, epoch_metrics = so_far
         next_state = TrainState(
             step=state.step + 1,
             **averages.merged(changed, state.params, state.batch_stats),
             opt_state=opt_state,
             averages=means,
-            recent_metrics=state.recent_metrics.merge(counted),
-            epoch_metrics=state.epoch_metrics.merge(counted),
+            recent_metrics=recent_metrics,
+            epoch_metrics=epoch_metrics,
         )
         return next_state, jnp.where(good, loss, jnp.nan)
 

@@ -42,7 +42,7 @@ def test_eight_devices_and_one_give_the_same_result(
         for name in ("eight", "one")
     ]
     # A calibration error is a difference of probabilities: small, with their absolute rounding.
-    np.testing.assert_allclose(results[0], results[1], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-4, atol=3e-4)
 
 
 def test_batches_are_split_over_the_devices_and_keep_their_order() -> None:
