@@ -9,6 +9,7 @@ from efficientnet.errors import UserError
 from input_pipeline import decode, sampler, spec, warp
 from input_pipeline.color import ColorJitter, Photometric
 from input_pipeline.geometry import Geometric, Resize
+from input_pipeline.order import generator
 from input_pipeline.quiet_tensorflow import tf
 
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
@@ -103,8 +104,7 @@ class Augmentation:
 
 def uniform(seed: Seed, count: int) -> np.ndarray:
     """Numbers in [0, 1) that are a function of the seed: float32 [count]."""
-    key = np.array(seed, np.int64).view(np.uint64)
-    return np.random.Generator(np.random.Philox(key=key)).random(count, np.float32)
+    return generator(*seed).random(count, np.float32)
 
 
 class Move:

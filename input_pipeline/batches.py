@@ -3,13 +3,14 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline.ahead import in_threads
 from input_pipeline.augment import Augmentation
+from input_pipeline.order import Rows, eval_rows, local_batch_size, train_rows
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
 
@@ -21,15 +22,6 @@ Batch = dict[str, np.ndarray]
 PREFETCH = 2
 # Examples that a thread prepares in one go, at most.
 TOGETHER = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """The examples of a process's part of a batch."""
-
-    index: np.ndarray  # int64 [b], of the example in the split
-    mask: np.ndarray  # bool [b], False for padding
-    epoch: np.ndarray  # int64 [b]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,30 +198,10 @@ def train_batches(
     augmentation = Augmentation(augment, resolution, channels)
     rows_of = train_rows(len(split), batch_size, seed, process_index, process_count)
     steps = range(start_step, start_step + num_steps)
-    local = _local_batch_size(batch_size, process_count)
+    local = local_batch_size(batch_size, process_count)
     return Batches(
         split, map(rows_of, steps), local, augmentation, seed, threads, broken_limit, skipped
     )
-
-
-def train_rows(
-    total: int, batch_size: int, seed: int, process_index: int, process_count: int
-) -> Callable[[int], Rows]:
-    """Which of `total` examples stand in a process's part of a training step.
-
-    Raises:
-      UserError: there is none, or the batch can't be shared equally.
-    """
-    local = _local_batch_size(batch_size, process_count)
-    if not total:
-        raise UserError("there is no example to train on: the split is empty")
-
-    def rows_of(step: int) -> Rows:
-        first = step * batch_size + process_index * local
-        epochs, offsets = np.divmod(np.arange(first, first + local, dtype=np.int64), total)
-        return Rows(shuffled(offsets, epochs, total, seed), np.ones(local, bool), epochs)
-
-    return rows_of
 
 
 def eval_batches(
@@ -266,54 +238,6 @@ def eval_batches(
     augmentation = Augmentation(preprocess, resolution, channels)
     if augmentation.draws:
         raise UserError(f"evaluation must not be random, but {preprocess!r} is: use 'resize'")
-    local = _local_batch_size(batch_size, process_count)
-    total = len(split)
-
-    def rows_of(step: int) -> Rows:
-        first = step * batch_size + process_index * local
-        positions = np.arange(first, first + local, dtype=np.int64)
-        # Padding repeats the last example only to keep shapes.
-        index = np.minimum(positions, total - 1)
-        return Rows(index, positions < total, np.zeros_like(index))
-
-    batches = map(rows_of, range(-(-total // batch_size)))
-    return Batches(split, batches, local, augmentation, 0, threads, broken_limit)
-
-
-def shuffled(offsets: np.ndarray, epochs: np.ndarray, total: int, seed: int) -> np.ndarray:
-    """Which example stands at each offset of each epoch's permutation of `total` examples.
-
-    Args:
-      offsets: int64 [b], 0 <= offset < total.
-      epochs: int64 [b].
-      total: number of examples.
-      seed: fixes the permutations of all epochs.
-
-    Returns:
-      int64 [b].
-    """
-    known, of_known = np.unique(epochs, return_inverse=True)
-    keys = np.stack(
-        [
-            tf.random.stateless_uniform(
-                [2, 3], [seed, epoch], None, None, tf.int32, alg="philox"
-            ).numpy()
-            for epoch in known.tolist()
-        ]
-    )[of_known]
-    index = offsets
-    # The operation uses few bits of each key word, hence hashed keys, and two rounds of it.
-    for turn in range(2):
-        index = tf.raw_ops.RandomIndexShuffle(
-            index=index, seed=keys[:, turn], max_index=np.int64(total - 1), rounds=8
-        ).numpy()
-    return index
-
-
-def _local_batch_size(batch_size: int, process_count: int) -> int:
-    if batch_size < 1 or batch_size % process_count:
-        raise UserError(
-            f"batch size {batch_size} can't be shared equally by {process_count} processes: "
-            f"use a positive multiple of {process_count}"
-        )
-    return batch_size // process_count
+    local = local_batch_size(batch_size, process_count)
+    rows = eval_rows(len(split), batch_size, process_index, process_count)
+    return Batches(split, rows, local, augmentation, 0, threads, broken_limit)

@@ -7,7 +7,6 @@ import numpy as np
 from efficientnet.errors import UserError
 from input_pipeline import warp
 from input_pipeline.augment import Augmentation, Move, uniform
-from input_pipeline.batches import train_rows
 from input_pipeline.color import (
     ColorJitter,
     GaussianNoise,
@@ -15,6 +14,7 @@ from input_pipeline.color import (
     Photometric,
     RandomErasing,
 )
+from input_pipeline.order import train_rows
 from input_pipeline.sources.split import Split
 
 SUPPORTED = (ColorJitter, GaussianNoise, Grayscale, RandomErasing)

@@ -15,6 +15,7 @@ import input_pipeline
 from efficientnet.model import EfficientNet
 from efficientnet.training import feed, steps
 from efficientnet.training.experiment import Experiment
+from input_pipeline.order import train_rows
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,11 @@ class CachedExperiment(Experiment):
 
     def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, np.ndarray]]:
         """See `Experiment`."""
-        size, total = self.config.batch_size, len(self.data.train)
-        for step in range(start_step, start_step + num_steps):
-            epochs, offsets = np.divmod(np.arange(step * size, (step + 1) * size), total)
-            orders = {epoch: self._order(int(epoch)) for epoch in np.unique(epochs)}
-            index = np.array([orders[e][o] for e, o in zip(epochs, offsets, strict=True)])
-            features = self.train_features[epochs % len(self.train_features), index]
+        config = self.config
+        rows_of = train_rows(len(self.data.train), config.batch_size, config.seed, 0, 1)
+        for rows in map(rows_of, range(start_step, start_step + num_steps)):
+            index = rows.index
+            features = self.train_features[rows.epoch % len(self.train_features), index]
             yield _own_part(features, self.data.train.labels, index, self.readable[index])
 
     def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
@@ -57,10 +57,6 @@ class CachedExperiment(Experiment):
             positions = np.arange(first, first + size)
             index = np.minimum(positions, total - 1)
             yield _own_part(self.validation_features[index], split.labels, index, positions < total)
-
-    def _order(self, epoch: int) -> np.ndarray:
-        rng = np.random.Generator(np.random.Philox(key=[self.config.seed, epoch]))
-        return rng.permutation(len(self.data.train))
 
 
 def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) -> CachedExperiment:

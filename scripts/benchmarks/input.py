@@ -60,7 +60,8 @@ def part(setting: Setting, directory: str, what: str) -> Workload:
 
     from input_pipeline import decode
     from input_pipeline.augment import Augmentation
-    from input_pipeline.batches import Batches, Rows
+    from input_pipeline.batches import Batches
+    from input_pipeline.order import Rows
 
     side = setting.resolution
     blank = np.zeros([side, side, 3], np.uint8)
