@@ -141,7 +141,7 @@ def shifted_products(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
 
 
 def _forward(x: Array, kernel: Array, stride: int, pads: Pads) -> tuple[Array, tuple[Array, Array]]:
-    padded = _pad(x, pads)
+    padded = pad(x, pads)
     size = tuple(
         (n - k) // stride + 1 for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True)
     )
@@ -162,7 +162,7 @@ def _backward(
         ((k - 1) // stride - low, max(high - n, 0))
         for k, low, high, n in zip(taps, first, end, grad.shape[1:3], strict=True)
     ]
-    around = _pad(grad, zeros)
+    around = pad(grad, zeros)
     corner = zeros[0][0], zeros[1][0]
     grad_kernel = _kernel_gradient(padded, around, corner, grad.shape[1:3], kernel.shape, stride)
     grad_x = _input_gradient(around, kernel, (end[0] - first[0], end[1] - first[1]), stride)
@@ -275,7 +275,7 @@ def _sum_of_shifts(
     return functools.reduce(operator.add, windows)
 
 
-def _pad(x: Array, pads: Sequence[tuple[int, int]]) -> Array:
+def pad(x: Array, pads: Sequence[tuple[int, int]]) -> Array:
     """Zeros around [N, H, W, C], computed once.
 
     Without the barrier, what makes `x` would be fused into every shifted slice of it.

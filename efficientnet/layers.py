@@ -74,9 +74,25 @@ def dense_conv(x: Array, kernel: Array, stride: int, pads: depthwise.Pads) -> Ar
 
 
 def _convolve(x: Array, kernel: Array, stride: int, pads: depthwise.Pads) -> Array:
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    def native(x: Array, kernel: Array) -> Array:
+        return lax.conv_general_dilated(
+            x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def by_patches(x: Array, kernel: Array) -> Array:
+        """A product with the pixels that each output sees, side by side: they are few channels."""
+        padded = depthwise.pad(x, pads)
+        rows, columns = (n - k + 1 for n, k in zip(padded.shape[1:3], kernel.shape, strict=False))
+        windows = [
+            padded[:, a : a + rows : stride, b : b + columns : stride]
+            for a in range(kernel.shape[0])
+            for b in range(kernel.shape[1])
+        ]
+        patches = lax.optimization_barrier(jnp.concatenate(windows, -1))
+        return pointwise.pointwise_conv(patches, kernel.reshape(-1, kernel.shape[-1]))
+
+    # XLA on CPU takes twice as long over the stem natively.
+    return lax.platform_dependent(x, kernel, cpu=by_patches, default=native)
 
 
 def _dense_forward(
