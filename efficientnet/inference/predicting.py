@@ -1,5 +1,6 @@
 """Classifying photos in batches, on all devices, prepared as in the network's evaluation."""
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 import scipy.special
 
 import input_pipeline
+from efficientnet.compiler_options import compiler_options
 from efficientnet.network import Network
 from efficientnet.training import feed
 from efficientnet.training.progress import progress_line
@@ -70,7 +72,7 @@ def _answers(
     backbone = network.module.clone(features_only=True)
     classifier = network.module.clone(classifier_only=True)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compiler_options(mesh))
     def ask(variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         features = backbone.apply(variables, network.preprocess(images))
         return jnp.asarray(classifier.apply(variables, features)), jnp.asarray(features)

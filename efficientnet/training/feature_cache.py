@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import input_pipeline
+from efficientnet.compiler_options import compiler_options
 from efficientnet.model import EfficientNet
 from efficientnet.training import feed, steps
 from efficientnet.training.experiment import Experiment
@@ -75,7 +76,11 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
         images = steps.normalize(batch["image"], experiment.mean, experiment.std)
         return jnp.asarray(model.apply(variables, images)), batch["index"], batch["mask"]
 
-    compute = jax.jit(features_of, out_shardings=feed.replicated(experiment.mesh))
+    compute = jax.jit(
+        features_of,
+        out_shardings=feed.replicated(experiment.mesh),
+        compiler_options=compiler_options(experiment.mesh),
+    )
 
     def rows(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[tuple[np.ndarray, ...]]:
         for batch in feed.to_devices(batches, experiment.mesh):

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
+from efficientnet.compiler_options import compiler_options
 from efficientnet.model import EfficientNet
 from efficientnet.training import feed, metrics, optimizer, schedules, stages, steps
 from efficientnet.training.experiment import Experiment
@@ -73,7 +74,12 @@ def train_program(
         objective=_objective(experiment, stage),
         rng=jax.random.fold_in(jax.random.key(experiment.config.seed), number),
     )
-    return jax.jit(step, donate_argnums=0, out_shardings=feed.replicated(experiment.mesh))
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        out_shardings=feed.replicated(experiment.mesh),
+        compiler_options=compiler_options(experiment.mesh),
+    )
 
 
 def eval_program(experiment: Experiment) -> EvalProgram:
@@ -88,7 +94,9 @@ def jit_eval(
 ) -> EvalProgram:
     """Returns the jitted evaluation step of a network, see `steps.make_eval_step`."""
     step = steps.make_eval_step(model, mean=mean, std=std, flip=flip)
-    return jax.jit(step, out_shardings=feed.replicated(mesh))
+    return jax.jit(
+        step, out_shardings=feed.replicated(mesh), compiler_options=compiler_options(mesh)
+    )
 
 
 def _objective(experiment: Experiment, stage: ConfigDict) -> steps.Objective:

@@ -10,6 +10,7 @@ import numpy as np
 
 from configs import common
 from efficientnet import compilation_cache
+from efficientnet.compiler_options import compiler_options
 from efficientnet.huge_pages import release_free_memory
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.training import feed, metrics, optimizer, schedules, stages, steps
@@ -61,12 +62,13 @@ def train_step(setting: Setting, trains: str) -> Compiled:
         objective=steps.Objective(label_smoothing=stage.label_smoothing),
     )
     variables = init_variables(network, jax.random.key(0))
-    sharding = feed.replicated(feed.data_mesh())
+    mesh = feed.data_mesh()
+    sharding = feed.replicated(mesh)
     state = jax.device_put(steps.create_state(variables, transformation, plan), sharding)
-    (batch,) = feed.to_devices([random_batch(setting)], feed.data_mesh())
-    compiled = (
-        jax.jit(step, donate_argnums=0, out_shardings=sharding).lower(state, batch, 1.0).compile()
-    )
+    (batch,) = feed.to_devices([random_batch(setting)], mesh)
+    options = compiler_options(mesh)
+    program = jax.jit(step, donate_argnums=0, out_shardings=sharding, compiler_options=options)
+    compiled = program.lower(state, batch, 1.0).compile()
 
     def run() -> jax.Array:
         nonlocal state
@@ -84,11 +86,13 @@ def eval_step(setting: Setting) -> Compiled:
         mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
         std=np.asarray(MEAN_STD.std, np.float32) * 255,
     )
-    sharding = feed.replicated(feed.data_mesh())
+    mesh = feed.data_mesh()
+    sharding = feed.replicated(mesh)
     variables = jax.device_put(init_variables(network, jax.random.key(0)), sharding)
     counted = jax.device_put(metrics.Metrics.empty(), sharding)
-    (batch,) = feed.to_devices([random_batch(setting)], feed.data_mesh())
-    compiled = jax.jit(step, out_shardings=sharding).lower(variables, counted, batch).compile()
+    (batch,) = feed.to_devices([random_batch(setting)], mesh)
+    program = jax.jit(step, out_shardings=sharding, compiler_options=compiler_options(mesh))
+    compiled = program.lower(variables, counted, batch).compile()
 
     def run() -> jax.Array:
         nonlocal counted
