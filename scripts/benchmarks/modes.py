@@ -56,20 +56,23 @@ def input_pipeline(peers: Collection[str]) -> list[Contender]:
     """From files to batches: the pipeline, its parts, bare decoding, and others' pipelines."""
     _no_peers("input", peers)
     name = "scripts.benchmarks.input"
-    contenders = [
-        Contender(f"{OURS}, {augment}", f"{name}:ours", {"augment": augment})
-        for augment in ("crop and flip", "affine and jitter")
-    ]
-    contenders += [
-        Contender(f"{c.name}, cached", c.build, {**c.arguments, "cached": True}) for c in contenders
-    ]
-    contenders += [
+    # The parts come first: torchvision's workers are still filling up when the next turn begins.
+    parts = [
         Contender(f"{part} alone", f"{name}:part", {"what": part})
         for part in ("read", "decode", "augment", "batch", "transfer")
     ]
+    ours = [
+        Contender(f"{OURS}, {augment}", f"{name}:ours", {"augment": augment})
+        for augment in ("crop and flip", "affine and jitter")
+    ]
+    cached = [
+        Contender(f"{c.name}, cached", c.build, {**c.arguments, "cached": True}) for c in ours
+    ]
     return [
-        *contenders,
+        *parts,
         Contender("bare decoding", f"{name}:bare_decoding"),
+        *ours,
+        *cached,
         Contender("plain tf.data", f"{name}:plain_tensorflow"),
         Contender("torchvision", f"{name}:torchvision"),
         Contender("torchvision, affine and jitter", f"{name}:torchvision", {"affine": True}),
