@@ -10,6 +10,7 @@ of hyperparameters and results in `tensorboard --logdir WORKDIR`.
 
 import argparse
 import concurrent.futures
+import io
 import itertools
 import json
 import math
@@ -22,9 +23,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from etils import epath
 from matplotlib.figure import Figure
 
 from efficientnet.errors import UserError
+from efficientnet.paths import write_whole
 from scripts import command_line, recipes
 
 TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
@@ -137,7 +140,7 @@ def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
         return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        _write(known, json.dumps(settings).encode())
+        write_whole(epath.Path(known), json.dumps(settings).encode())
     except OSError as error:
         raise UserError(f"--workdir={workdir} can't be written: {error.strerror}") from error
 
@@ -189,10 +192,10 @@ def write_results(
     results: Mapping[str, float],
 ) -> None:
     """Writes `table.md` and `plot.png` of the runs that are done."""
-    _write(workdir / "table.md", table(metric, grid, results).encode())
-    part = workdir / "plot.part.png"
-    plot(metric, grid, results).savefig(part, dpi=120)
-    part.replace(workdir / "plot.png")
+    write_whole(epath.Path(workdir / "table.md"), table(metric, grid, results).encode())
+    picture = io.BytesIO()
+    plot(metric, grid, results).savefig(picture, format="png", dpi=120)
+    write_whole(epath.Path(workdir / "plot.png"), picture.getvalue())
 
 
 def table(metric: str, grid: Mapping[str, Sequence[str]], results: Mapping[str, float]) -> str:
@@ -255,12 +258,6 @@ def _number(value: str) -> float:
         return float(value)
     except ValueError:
         return math.nan
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 if __name__ == "__main__":

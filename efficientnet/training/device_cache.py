@@ -38,8 +38,10 @@ class DeviceExperiment(Experiment):
     """
 
     photos: jax.Array = dataclasses.field(kw_only=True)  # uint8 [photos or more, side, side, c]
-    # By the id of their split.
-    kept: dict[int, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    # By the id of their split, which is kept too: an id is only its own as long as it lives.
+    kept: dict[int, tuple[input_pipeline.Split, list[dict[str, Any]]]] = dataclasses.field(
+        default_factory=dict
+    )
 
     def batches_on_devices(self, start_step: int, num_steps: int) -> Iterator[dict[str, Any]]:
         """See `Experiment`."""
@@ -63,11 +65,11 @@ class DeviceExperiment(Experiment):
     def eval_batches_on_devices(self, split: input_pipeline.Split) -> Iterator[dict[str, Any]]:
         """See `Experiment`."""
         if id(split) in self.kept:
-            yield from self.kept[id(split)]
+            yield from self.kept[id(split)][1]
             return
         rows = math.ceil(len(split) / self.eval_batch_size) * self.eval_batch_size
         size = rows * math.prod(self.example.shape)
-        held = sum(batch["image"].nbytes for kept in self.kept.values() for batch in kept)
+        held = sum(batch["image"].nbytes for _, kept in self.kept.values() for batch in kept)
         keep = fits(self.photos.nbytes + held + size, self.mesh)
         where = "stay on the devices, where they" if keep else "do not fit onto the devices: they"
         log.info(
@@ -82,7 +84,7 @@ class DeviceExperiment(Experiment):
                 batches.append(batch)
             yield batch
         if keep:
-            self.kept[id(split)] = batches
+            self.kept[id(split)] = split, batches
 
     @functools.cached_property
     def _images(self) -> Any:
