@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from efficientnet.model import EfficientNet
+from efficientnet.normalize import normalize
 from efficientnet.weights import Preprocessing
 
 
@@ -41,7 +42,7 @@ class Network:
         """Normalizes images [N, H, W, C] with values from 0 to 255 to float32."""
         mean = jnp.asarray(self.preprocessing.mean, jnp.float32)
         std = jnp.asarray(self.preprocessing.std, jnp.float32)
-        return (jnp.asarray(images_uint8, jnp.float32) - mean) / std
+        return normalize(jnp.asarray(images_uint8), mean, std)
 
     def __call__(self, images_uint8: np.ndarray | jax.Array) -> jax.Array:
         """Returns the logits [N, classes] of images [N, H, W, C] with values from 0 to 255."""

@@ -14,8 +14,6 @@ from input_pipeline.quiet_tensorflow import tf
 
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
 
-
-# (seed of the run, epoch * 2**32 + number of the example)
 Seed = tuple[int, int]
 
 
@@ -81,7 +79,7 @@ class Augmentation:
 
         Args:
           photo: encoded; or decoded, uint8 [height, width, channels].
-          seed: two numbers of at most 64 bits; the same for the same draws.
+          seed: see `example_seed`; two numbers of at most 64 bits, the same for the same draws.
 
         Returns:
           uint8 [resolution, resolution, channels].
@@ -108,6 +106,11 @@ class Augmentation:
         if image.dtype != np.uint8:
             image = np.clip(np.round(image), 0, 255).astype(np.uint8)
         return image
+
+
+def example_seed(seed: int, epoch: int, index: int) -> Seed:
+    """What an example's draws in an epoch of a run with `seed` are a function of."""
+    return seed, epoch * 2**32 + index
 
 
 def uniform(seed: Seed, count: int) -> np.ndarray:

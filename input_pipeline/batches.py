@@ -9,7 +9,7 @@ import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline.ahead import in_threads
-from input_pipeline.augment import Augmentation
+from input_pipeline.augment import Augmentation, example_seed
 from input_pipeline.order import Rows, eval_rows, local_batch_size, train_rows
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
@@ -123,7 +123,7 @@ class Batches(Iterator[Batch]):
         for other in range(index, index + self._limit + 2):
             try:
                 photo = self._split.read(other % len(self._split))
-                image = self._augmentation(photo, (self._seed, epoch * 2**32 + index))
+                image = self._augmentation(photo, example_seed(self._seed, epoch, index))
             except UNREADABLE as error:
                 reasons.append(in_one_line(error))
             else:

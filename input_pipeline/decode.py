@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.window import covered
 
 # ITU-R 601, as in Pillow and JPEG.
 LUMA = (0.299, 0.587, 0.114)
@@ -78,11 +79,7 @@ def decode_window(
     corners = matrix[:2] @ ((0, target, 0, target), (0, 0, target, target), (1, 1, 1, 1)) / ratio
     box = []
     for places, length in zip(corners[::-1].tolist(), size, strict=True):
-        # The tolerance is for rounding errors of whole-pixel windows.
-        first, last = math.floor(min(places) + 1e-2), math.ceil(max(places) - 1e-2)
-        limit = math.ceil(length / ratio)
-        first = min(max(first - margin, 0), limit - 1)
-        box.append((first, min(max(last + margin, first + 1), limit)))
+        box.append(covered(min(places), max(places), math.ceil(length / ratio), margin))
     (top, bottom), (left, right) = box
     if size[0] * size[1] / ratio**2 - (bottom - top) * (right - left) < WORTH_CUTTING:
         pixels = _whole_jpeg(encoded, channels, ratio)

@@ -6,7 +6,7 @@ import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline import warp
-from input_pipeline.augment import Augmentation, Move, uniform
+from input_pipeline.augment import Augmentation, Move, example_seed, uniform
 from input_pipeline.color import (
     ColorJitter,
     GaussianNoise,
@@ -74,8 +74,8 @@ def train_plans(
     size = (cached, cached)
     for step in range(start_step, start_step + num_steps):
         rows = rows_of(step)
-        seeds = rows.epoch * 2**32 + rows.index
-        draws = np.stack([uniform((seed, own), total) for own in seeds.tolist()])
+        places = zip(rows.epoch.tolist(), rows.index.tolist(), strict=True)
+        draws = np.stack([uniform(example_seed(seed, *place), total) for place in places])
         matrices = [
             warp.compose(move.moves, size, resolution, own)[:2] for own in draws[:, :used].tolist()
         ]

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from input_pipeline.decode import LUMA
+from input_pipeline.window import ROUNDING, covered
 
 # The examples are what is shared out among threads.
 cv2.setNumThreads(0)
@@ -20,7 +21,6 @@ THIN = 1.15
 FAR = math.sqrt(5)
 # Pixels around the window that are interpolated and softened with.
 MARGIN = 2
-ROUNDING = 1e-2
 # OpenCV's codes, by whether left and right change places, and top and bottom.
 MIRRORED = {(True, False): 1, (False, True): 0, (True, True): -1}
 
@@ -117,9 +117,7 @@ def _seen(start: float, along: float, across: float, margin: int, size: int) -> 
     """The first pixel between which and the last (exclusive) the target lies, in one direction."""
     low = start + min(along, 0) + min(across, 0)
     high = start + max(along, 0) + max(across, 0)
-    # The tolerance is for rounding errors of whole-pixel windows.
-    first = min(max(math.floor(low + ROUNDING) - margin, 0), size - 1)
-    return first, min(max(math.ceil(high - ROUNDING) + margin, first + 1), size)
+    return covered(low, high, size, margin)
 
 
 def _is_whole(start: float, along: float, size: int) -> bool:

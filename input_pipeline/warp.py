@@ -7,6 +7,7 @@ import numpy as np
 from input_pipeline import sampler
 from input_pipeline.geometry import Geometric, Size
 from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.window import covered
 
 
 def compose(
@@ -47,16 +48,14 @@ def stretch(
     """
     scale, near = np.diag(matrix)[1::-1], matrix[1::-1, 2]
     low, high = np.sort((near, near + scale * target), axis=0)
-    # Whole pixels, as torchvision cuts before it resizes; the tolerance is for rounding errors.
-    size = image.shape[:2]
-    first = np.clip(np.floor(low + sampler.ROUNDING), 0, np.subtract(size, 1)).astype(int)
-    last = np.clip(np.ceil(high - sampler.ROUNDING), first + 1, size).astype(int)
+    # Whole pixels, as torchvision cuts before it resizes.
+    (top, bottom), (left, right) = map(covered, low, high, image.shape[:2])
     zoom = (target / (high - low)).astype(np.float32)
     resized = tf.raw_ops.ScaleAndTranslate(
-        images=image[None, first[0] : last[0], first[1] : last[1]],
+        images=image[None, top:bottom, left:right],
         size=[target, target],
         scale=zoom,
-        translation=((first - low) * zoom).astype(np.float32),
+        translation=(((top, left) - low) * zoom).astype(np.float32),
         kernel_type=kernel,
         antialias=antialias,
     )

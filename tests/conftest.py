@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
+import numpy as np
 import pytest
 from etils import epath
 from etils.epath import gpath, register
@@ -35,6 +36,12 @@ def root_logger_as_it_was() -> Iterator[None]:
     for handler in set(logging.root.handlers) - set(before):
         if type(handler) is logging.StreamHandler:
             logging.root.removeHandler(handler)
+
+
+@pytest.fixture
+def x() -> np.ndarray:
+    """What a layer gets: float32 [8, 6, 5, 4] of mean 1 and standard deviation 2."""
+    return np.random.default_rng(0).normal(1, 2, size=(8, 6, 5, 4)).astype(np.float32)
 
 
 @pytest.fixture(scope="session")

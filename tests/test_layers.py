@@ -3,19 +3,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from trees import assert_trees_close
 
 from efficientnet import layers
-
-
-@pytest.fixture
-def x():
-    return np.random.default_rng(0).normal(1, 2, size=(8, 6, 5, 4)).astype(np.float32)
-
-
-def assert_trees_close(mine, wanted, tolerance=1e-5):
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=tolerance, rtol=1e-4), mine, wanted
-    )
 
 
 @pytest.mark.parametrize("features", [3, 9])

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from trees import assert_trees_close
 
 from efficientnet.pointwise import gated_pointwise_conv
 
@@ -21,8 +22,4 @@ def test_a_gate_scales_the_channels_of_each_example_before_the_convolution(size)
         y, vjp = jax.vjp(convolve, x, gate, kernel)
         return y, vjp(target)
 
-    jax.tree.map(
-        lambda mine, wanted: np.testing.assert_allclose(mine, wanted, atol=1e-5, rtol=1e-4),
-        run(gated_pointwise_conv),
-        run(plainly),
-    )
+    assert_trees_close(run(gated_pointwise_conv), run(plainly), atol=1e-5, rtol=1e-4)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from trees import assert_trees_close
 
 from efficientnet.activations import ACTIVATIONS
 from efficientnet.batch_norm import BatchNorm
@@ -68,8 +69,4 @@ def test_batch_norm_with_squeeze_excite_equals_its_parts(
         "platform_dependent",
         lambda *args, **forms: forms.get(platform, forms["default"])(*args),
     )
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-4),
-        run(params, x, one),
-        wanted,
-    )
+    assert_trees_close(run(params, x, one), wanted, atol=1e-5, rtol=1e-4)

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from efficientnet.compiler_options import compiler_options
 from efficientnet.model import EfficientNet
+from efficientnet.normalize import normalize
 from efficientnet.training import feed, steps
 from efficientnet.training.experiment import Experiment
 from input_pipeline.order import train_rows
@@ -73,7 +74,7 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
     model = experiment.model(experiment.config.stages[0]).clone(features_only=True)
 
     def features_of(variables: Mapping[str, Any], batch: steps.Batch) -> tuple[jax.Array, ...]:
-        images = steps.normalize(batch["image"], experiment.mean, experiment.std)
+        images = normalize(batch["image"], experiment.mean, experiment.std)
         return jnp.asarray(model.apply(variables, images)), batch["index"], batch["mask"]
 
     compute = jax.jit(

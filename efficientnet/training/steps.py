@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from efficientnet import block_groups
 from efficientnet.model import EfficientNet
+from efficientnet.normalize import normalize
 from efficientnet.training import averages, metrics, mixing, stages
 
 Batch = Mapping[str, jax.Array]
@@ -57,17 +58,6 @@ def create_state(
         recent_metrics=metrics.Metrics.empty(),
         epoch_metrics=metrics.Metrics.empty(),
     )
-
-
-def normalize(images: jax.Array, mean: ArrayLike, std: ArrayLike) -> jax.Array:
-    """Maps uint8 [N, H, W, C] to (images - mean) / std in float32; both on the scale 0..255."""
-    if images.ndim == 2:  # features, see feature_cache
-        return (images - mean) / std
-    # Whole rows as one axis: three channels of their own would be computed one by one.
-    n, height, width, channels = images.shape
-    mean, std = (jnp.tile(jnp.broadcast_to(value, channels), width) for value in (mean, std))
-    rows = images.reshape(n, height, width * channels)
-    return ((rows.astype(jnp.float32) - mean) / std).reshape(images.shape)
 
 
 class Objective(NamedTuple):

@@ -9,8 +9,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from configs import common
+from efficientnet.normalize import normalize
 from efficientnet.reporting import predictions, scores
-from efficientnet.training import evaluation, experiment, feed, programs, steps
+from efficientnet.training import evaluation, experiment, feed, programs
 from efficientnet.training.evaluation import Evaluator
 
 Recipe = Callable[..., ConfigDict]
@@ -31,7 +32,7 @@ def test_batches_and_devices_change_nothing(
     data = prepared.data.test
     model = prepared.model(prepared.config.stages[0])
     photos = np.concatenate([batch["image"] for batch in prepared.eval_batches(data)])[:21]
-    expected = model.apply(prepared.variables, steps.normalize(photos, prepared.mean, prepared.std))
+    expected = model.apply(prepared.variables, normalize(photos, prepared.mean, prepared.std))
 
     mesh = Mesh(np.asarray(jax.devices()[:devices]), ("data",))
     object.__setattr__(prepared, "mesh", mesh)

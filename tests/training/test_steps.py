@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from trees import assert_trees_close
 
 from configs import common
 from efficientnet import block_groups
@@ -167,11 +168,7 @@ def test_parts_of_a_batch_give_the_update_of_the_whole(name: str) -> None:
         results.append((state, loss))
     (whole, whole_loss), (parted, parted_loss) = results
     np.testing.assert_allclose(whole_loss, parted_loss, rtol=1e-5)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-6),
-        whole.params,
-        parted.params,
-    )
+    assert_trees_close(whole.params, parted.params, rtol=2e-4, atol=1e-6)
     counted = [s.epoch_metrics.compute() for s in (whole, parted)]
     assert counted[0]["top1"] == counted[1]["top1"]
 
@@ -185,21 +182,13 @@ def test_what_is_masked_counts_for_nothing(fields: dict[str, Any]) -> None:
     other["label"] = full["label"].at[jnp.array([2, 5])].set(0)
     (one, loss), (two, same) = step(state, full), step(state, other)
     np.testing.assert_allclose(loss, same, rtol=1e-6)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
-        one.params,
-        two.params,
-    )
+    assert_trees_close(one.params, two.params, rtol=1e-5, atol=1e-7)
     if fields:
         return
     good = {name: value[full["mask"]] for name, value in full.items()}
     alone, expected = step(state, good)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-        one.params,
-        alone.params,
-    )
+    assert_trees_close(one.params, alone.params, rtol=1e-4, atol=1e-6)
     nothing, loss = step(state, {**full, "mask": jnp.zeros(8, bool)})
     assert loss == 0
     assert not different(state.params, nothing.params)
@@ -267,11 +256,7 @@ def test_the_gradient_of_weighted_smoothed_classes_is_that_of_the_formula() -> N
     value, grads = jax.value_and_grad(by_hand)(state.params["predictions"])
     np.testing.assert_allclose(loss, value, rtol=1e-5)
     expected = optax.tree.sub(state.params["predictions"], grads)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-        after.params["predictions"],
-        expected,
-    )
+    assert_trees_close(after.params["predictions"], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_step_that_is_not_finite_changes_nothing() -> None:
