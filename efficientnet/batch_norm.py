@@ -10,7 +10,6 @@ from jax import Array, lax
 
 from efficientnet.activations import ACTIVATIONS
 from efficientnet.pointwise import pointwise_conv, sum_over_pixels
-from efficientnet.squeeze_excite import Gate, excitation, excitation_of_means
 
 Dtype = Any
 
@@ -34,11 +33,8 @@ class BatchNorm(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, kernel: Array | None = None, gate: Gate | None = None) -> Any:
-        """Normalizes `x` [..., C], or its 1x1 convolution with a `kernel` [C, F].
-
-        With a `gate` it returns, beside the result, the factors of a squeeze-excite after it.
-        """
+    def __call__(self, x: Array, kernel: Array | None = None) -> Array:
+        """Normalizes `x` [..., C], or its 1x1 convolution with a `kernel` [C, F]."""
         shape = (x.shape[-1] if kernel is None else kernel.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
@@ -49,13 +45,10 @@ class BatchNorm(nn.Module):
             factor = scale * lax.rsqrt(running_var.value + self.epsilon)
             shift = bias - running_mean.value * factor
             x = x if kernel is None else pointwise_conv(x, kernel)
-            y = scale_and_activate(x, factor, shift, self.activation)
-            return y if gate is None else (y, excitation(y, gate, self.activation))
+            return scale_and_activate(x, factor, shift, self.activation)
 
-        def normalized(x: Array) -> tuple[Any, Array, Array]:
+        def normalized(x: Array) -> tuple[Array, Array, Array]:
             how = (scale, bias, self.epsilon, self.activation)
-            if gate is not None:
-                return normalize_and_excite(x, gate, *how)
             if kernel is None:
                 return normalize_and_activate(x, *how)
             return convolve_normalize_and_activate(x, kernel, *how)
@@ -64,8 +57,7 @@ class BatchNorm(nn.Module):
             y, mean, var = normalized(x)
         else:
             y, *statistics = jax.vmap(normalized)(x.reshape(self.parts, -1, *x.shape[1:]))
-            y = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), y)
-            mean, var = (jnp.mean(s, 0) for s in statistics)
+            y, (mean, var) = y.reshape(-1, *y.shape[2:]), (jnp.mean(s, 0) for s in statistics)
         if not self.is_initializing():
             keep = self.momentum
             running_mean.value = keep * running_mean.value + (1 - keep) * mean
@@ -137,20 +129,13 @@ def _normalize_and_activate_backward(
     x, mean, inverse, factor, shift = residuals
     grad = _through_activation(activation, x, factor, shift, grads[0])
     axes = tuple(range(x.ndim - 1))
-    sums = jnp.sum(grad, axes), jnp.sum(grad * x.astype(jnp.float32), axes)
-    return _through_normalization(x, mean, inverse, factor, grad, sums)
-
-
-def _through_normalization(
-    x: Array, mean: Array, inverse: Array, factor: Array, grad: Array, sums: tuple[Array, Array]
-) -> tuple[Array, Array, Array]:
-    """Gradients of x, scale and bias; `sums` are those of `grad`, the output's, and times x."""
-    grad_bias, times_x = sums
-    grad_scale = inverse * (times_x - mean * grad_bias)
+    x32 = x.astype(jnp.float32)
+    grad_bias = jnp.sum(grad, axes)
+    grad_scale = inverse * (jnp.sum(grad * x32, axes) - mean * grad_bias)
     # grad_x = factor * (grad - (grad_bias + (x - mean) * inverse * grad_scale) / count)
     slope = factor * inverse * grad_scale / (x.size // x.shape[-1])
     offset = factor * grad_bias / (x.size // x.shape[-1]) - mean * slope
-    grad_x = factor * grad - slope * x.astype(jnp.float32) - offset
+    grad_x = factor * grad - slope * x32 - offset
     return grad_x.astype(x.dtype), grad_scale, grad_bias
 
 
@@ -164,60 +149,6 @@ def _through_activation(
     shift = lax.optimization_barrier(shift)
     _, pull = jax.vjp(ACTIVATIONS[activation], x.astype(jnp.float32) * factor + shift)
     return pull(grad.astype(jnp.float32))[0]
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def normalize_and_excite(
-    x: Array, gate: Gate, scale: Array, bias: Array, epsilon: float, activation: str
-) -> tuple[tuple[Array, Array], Array, Array]:
-    """`normalize_and_activate` of [N, H, W, C], and the `excitation` of its output beside it."""
-    return _excite_forward(x, gate, scale, bias, epsilon, activation)[0]
-
-
-def _excite_forward(
-    x: Array, gate: Gate, scale: Array, bias: Array, epsilon: float, activation: str
-) -> tuple[tuple[tuple[Array, Array], Array, Array], tuple[Any, ...]]:
-    (y, mean, var), kept = _normalize_and_activate_forward(x, scale, bias, epsilon, activation)
-    y_mean = jnp.mean(y, (1, 2), jnp.float32, keepdims=True)
-    factors = excitation_of_means(y_mean, gate, activation).astype(x.dtype)
-    return ((y, factors), mean, var), (gate, y_mean, kept)
-
-
-def _excite_backward(
-    epsilon: float, activation: str, residuals: tuple[Any, ...], grads: tuple[Any, ...]
-) -> tuple[Array, Gate, Array, Array]:
-    gate, y_mean, (x, mean, inverse, factor, shift) = residuals
-    (grad_y, grad_factors), *_ = grads
-    _, pull = jax.vjp(lambda mean, gate: excitation_of_means(mean, gate, activation), y_mean, gate)
-    grad_mean, grad_gate = pull(grad_factors.astype(jnp.float32))
-    grad_mean /= x.shape[1] * x.shape[2]
-    x32 = x.astype(jnp.float32)
-
-    def through(grad: Array) -> Array:
-        return _through_activation(activation, x, factor, shift, grad)
-
-    grad = through(grad_y.astype(jnp.float32) + grad_mean)
-
-    def in_one_pass() -> tuple[Array, Array]:
-        """Sums of each image, taken with `grad_factors`, as `grad_mean` is only a factor there."""
-        direct, slope = through(grad_y), through(jnp.ones_like(x32))
-
-        def total(by: Array | float) -> Array:
-            images = jnp.sum(direct * by, (1, 2)) + grad_mean[:, 0, 0] * jnp.sum(slope * by, (1, 2))
-            return jnp.sum(images, 0)
-
-        return total(1.0), total(x32)
-
-    def in_two() -> tuple[Array, Array]:
-        return jnp.sum(grad, (0, 1, 2)), jnp.sum(grad * x32, (0, 1, 2))
-
-    # XLA on CPU would take a pass for each of the many sums.
-    sums = lax.platform_dependent(cpu=in_two, default=in_one_pass)
-    grad_x, grad_scale, grad_bias = _through_normalization(x, mean, inverse, factor, grad, sums)
-    return grad_x, grad_gate, grad_scale, grad_bias
-
-
-normalize_and_excite.defvjp(_excite_forward, _excite_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))

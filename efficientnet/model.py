@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from efficientnet import layers
 from efficientnet.batch_norm import BatchNorm
 from efficientnet.block_groups import group_of
-from efficientnet.squeeze_excite import Gate, make_gate
+from efficientnet.squeeze_excite import excitation, make_gate
 from efficientnet.variants import Block, Variant
 
 
@@ -141,12 +141,11 @@ class EfficientNet(nn.Module):
             dtype=self.dtype,
             name=f"{name}_dwconv",
         )(x)
+        x = self.batch_norm_act(f"{name}_bn", x, batch_norm_groups)
         factors = None
         if block.se_filters:
             gate = make_gate(name, x.shape[-1], block.se_filters)
-            x, factors = self.batch_norm_act(f"{name}_bn", x, batch_norm_groups, gate=gate)
-        else:
-            x = self.batch_norm_act(f"{name}_bn", x, batch_norm_groups)
+            factors = excitation(x, gate, self.variant.activation)
         x = self.conv(f"{name}_project_conv", x, block.filters_out, gate=factors)
         x = self.batch_norm_act(f"{name}_project_bn", x, batch_norm_groups, activation="linear")
         if block.has_shortcut:
@@ -194,13 +193,11 @@ class EfficientNet(nn.Module):
         batch_norm_groups: Collection[str],
         activation: str | None = None,
         kernel: jax.Array | None = None,
-        gate: Gate | None = None,
-    ) -> Any:
+    ) -> jax.Array:
         """BatchNorm by the batch's statistics in `batch_norm_groups`, else by the running ones.
 
         The activation after it, by default the variant's, is part of the layer: so the gradient
-        needs no more than the layer's input. With a `kernel`, `x` is convolved with it first;
-        with a `gate` the factors of the squeeze-excite are returned too.
+        needs no more than the layer's input. With a `kernel`, `x` is convolved with it first.
         """
         epsilon = self.variant.bn_epsilon if self.bn_epsilon is None else self.bn_epsilon
         return BatchNorm(
@@ -210,7 +207,7 @@ class EfficientNet(nn.Module):
             parts=self.batch_norm_parts,
             dtype=self.dtype,
             name=name,
-        )(x, kernel, gate)
+        )(x, kernel)
 
     @property
     def _padding(self) -> str:

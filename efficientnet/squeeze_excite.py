@@ -41,13 +41,9 @@ def make_gate(prefix: str, channels: int, filters: int) -> Gate:
 
 
 def excitation(x: Array, gate: Gate, activation: str) -> Array:
-    """Factors between 0 and 1 for x [N, H, W, C]: [N, 1, 1, C] in its dtype."""
-    means = jnp.mean(x, (1, 2), jnp.float32, keepdims=True)
-    return excitation_of_means(means, gate, activation).astype(x.dtype)
-
-
-def excitation_of_means(means: Array, gate: Gate, activation: str) -> Array:
-    """The same for the means [N, 1, 1, C], all in float32."""
+    """Factors between 0 and 1 for x [N, H, W, C]: [N, 1, 1, C] in its dtype, from float32."""
     with jax.named_scope("se"):  # for profiles
+        means = jnp.mean(x, (1, 2), jnp.float32, keepdims=True)
         hidden = ACTIVATIONS[activation](jnp.dot(means, gate.reduce_kernel) + gate.reduce_bias)
-        return jax.nn.sigmoid(jnp.dot(hidden, gate.expand_kernel) + gate.expand_bias)
+        factors = jax.nn.sigmoid(jnp.dot(hidden, gate.expand_kernel) + gate.expand_bias)
+        return factors.astype(x.dtype)

@@ -8,7 +8,7 @@ from trees import assert_trees_close
 
 from efficientnet.activations import ACTIVATIONS
 from efficientnet.batch_norm import BatchNorm
-from efficientnet.squeeze_excite import make_gate
+from efficientnet.squeeze_excite import excitation, make_gate
 
 
 class Excited(nn.Module):
@@ -25,7 +25,8 @@ class Excited(nn.Module):
         norm = BatchNorm(self.running, activation=activation, parts=self.parts, name="bn")
         gate = make_gate("block2a", x.shape[-1], 2)
         if self.whole:
-            return norm(x, gate=gate)
+            y = norm(x)
+            return y, excitation(y, gate, self.activation)
         act = ACTIVATIONS[self.activation]
         y = act(norm(x))
         hidden = act(jnp.mean(y, (1, 2), keepdims=True) @ gate.reduce_kernel + gate.reduce_bias)
