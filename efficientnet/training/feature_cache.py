@@ -88,8 +88,9 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
             yield tuple(np.asarray(x) for x in compute(variables, batch))
 
     width, total = experiment.variant.top_filters, len(experiment.data.train)
-    train = np.empty((copies, total, width), np.float32)
-    validation = np.empty((len(experiment.data.validation), width), np.float32)
+    # Zeros for photos that can't be read: a mask leaves out of a loss only what is finite.
+    train = np.zeros((copies, total, width), np.float32)
+    validation = np.zeros((len(experiment.data.validation), width), np.float32)
     log.info(
         "computing the features of %d photos, %.0f MB",
         copies * total + len(validation),

@@ -121,7 +121,6 @@ def empty(folder: pathlib.Path) -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(
     copy: pathlib.Path,
     part: str,

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.training import checks, experiment
+from efficientnet.training import checks, experiment, feature_cache
 from efficientnet.training.run import run
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import SOURCES, Source
@@ -60,10 +61,25 @@ def test_broken_photos_are_skipped_and_stand_in_the_summary(
     assert run(config, str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
 
 
-def test_skipped_photos_have_no_features(partly_broken: Recipe, tmp_path: pathlib.Path) -> None:
+def test_skipped_photos_have_no_features(
+    partly_broken: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = partly_broken(common.stage("head", train="predictions", epochs=2, cached_copies=1))
     config.data.broken_limit = 2
     assert run(config, str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
+
+    def uncleared(shape: Any, dtype: Any = float) -> np.ndarray:
+        array = np.zeros(shape, dtype)
+        if np.issubdtype(dtype, np.floating):
+            array.fill(np.nan)
+        return array
+
+    prepared = experiment.prepare(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "empty", uncleared)
+        cached = feature_cache.cached(prepared, prepared.variables, copies=1)
+    np.testing.assert_array_equal(np.flatnonzero(~cached.readable), [7, 30])
+    assert np.isfinite(cached.train_features).all()  # as no loss would be, times the mask's 0
 
 
 def test_training_photos_normalize_themselves(tiny: Recipe) -> None:
