@@ -1,7 +1,9 @@
 """One compiled program and what the compiler says about it."""
 
+import contextlib
 import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -30,6 +32,17 @@ class Estimate:
     flops_per_image: float | None = None
     bytes_per_image: float | None = None
     collectives: tuple[hlo.Collective, ...] = ()
+
+
+@contextlib.contextmanager
+def quickly() -> Iterator[None]:
+    """Compiles in a fraction of the time; memory is nearly right, and cycles are far too many."""
+    level = jax.config.values["jax_optimization_level"]
+    jax.config.update("jax_optimization_level", "O0")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_optimization_level", level)
 
 
 def estimate(

@@ -15,7 +15,7 @@ from efficientnet import block_groups
 from efficientnet.errors import UserError
 from efficientnet.estimates import chips, outline
 from efficientnet.estimates.chips import CHIPS
-from efficientnet.estimates.compiled import GIB, Estimate, estimate
+from efficientnet.estimates.compiled import GIB, Estimate, estimate, quickly
 from efficientnet.training import checks
 from efficientnet.training.experiment import Data
 
@@ -64,7 +64,7 @@ def estimate_slice(
       config: a recipe.
       topology: such as 'v5e:4x4'.
       batch_size: over all chips, in place of the config's; 0 takes the largest that fits, found
-        with a few compilations.
+        with a few quick compilations and confirmed by the full one.
       classes: how many; None counts those of the data.
       photos: that train; None counts those of the data.
 
@@ -84,10 +84,19 @@ def estimate_slice(
         name = config.stages[number].name
         return estimate(name, program, arguments, chip, size // mesh.size)
 
+    def all_compiled(size: int) -> tuple[Estimate, ...]:
+        numbers = tqdm(range(len(config.stages)), "compiling", unit="stage", disable=None)
+        return tuple(compiled(size, number) for number in numbers)
+
     if batch_size == 0:
-        config = _with_batch(config, _largest(config, mesh.size, chip.memory_gib * GIB, compiled))
-    numbers = tqdm(range(len(config.stages)), "compiling", unit="stage", disable=None)
-    found = tuple(compiled(config.batch_size, number) for number in numbers)
+        with quickly():
+            largest = _largest(config, mesh.size, chip.memory_gib * GIB, compiled)
+        config = _with_batch(config, largest)
+    found = all_compiled(config.batch_size)
+    unit = _unit(config, mesh.size)
+    while batch_size == 0 and config.batch_size > unit and not all(e.fits for e in found):
+        config = _with_batch(config, config.batch_size - unit)
+        found = all_compiled(config.batch_size)
     experiment = outline.outline(config, mesh, data)
     evaluation = estimate(
         "evaluation",
@@ -112,7 +121,7 @@ def _largest(
 
     Memory is nearly a straight line over the batch, so it goes from line to line.
     """
-    unit = devices * math.lcm(STEP, _parts(config))
+    unit = _unit(config, devices)
     best, failed = 0, math.inf
     points: list[tuple[int, int]] = []
     # Memory grows with what trains: the hungriest stage is tried, and the others confirm.
@@ -141,6 +150,10 @@ def _largest(
             "chip with more memory"
         )
     return best
+
+
+def _unit(config: ConfigDict, devices: int) -> int:
+    return devices * math.lcm(STEP, _parts(config))
 
 
 def _hours(
