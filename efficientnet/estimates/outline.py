@@ -1,6 +1,7 @@
 """An experiment without photos, weights and devices: shapes are all that compiling needs."""
 
 import logging
+import math
 from typing import Any
 
 import jax
@@ -12,7 +13,14 @@ import input_pipeline
 from efficientnet import weights
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
-from efficientnet.training import experiment, feature_cache, feed, metrics, programs
+from efficientnet.training import (
+    device_cache,
+    experiment,
+    feature_cache,
+    feed,
+    metrics,
+    programs,
+)
 from efficientnet.training.experiment import Data, Experiment
 from efficientnet.variants import get_variant
 from efficientnet.weights.registry import FAMILIES
@@ -104,6 +112,22 @@ def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
     variables = _placed(experiment.variables, kept)
     counted = _placed(jax.eval_shape(metrics.Metrics.empty), kept)
     return program, (variables, counted, _batch(experiment, experiment.eval_batch_size))
+
+
+def images_program(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
+    """Returns what makes a training batch of photos on the devices, and shapes as above."""
+    config, by_example = experiment.config, feed.by_example(experiment.mesh)
+    channels, side, size = config.channels, config.data.cache_resolution, config.batch_size
+    _, operations = input_pipeline.photometric(config.augment, experiment.resolution, channels)
+    held = math.ceil(len(experiment.data.train) / experiment.mesh.size) * experiment.mesh.size
+    plan = {
+        "index": jax.ShapeDtypeStruct((size,), np.int32),
+        "epoch": jax.ShapeDtypeStruct((size,), np.int32),
+        "matrix": jax.ShapeDtypeStruct((size, 2, 3), np.float32),
+        "draws": jax.ShapeDtypeStruct((size, sum(o.draws for o in operations)), np.float32),
+    }
+    photos = jax.ShapeDtypeStruct((held, side, side, channels), np.uint8)
+    return device_cache.images_program(experiment), _placed((photos, plan), by_example)
 
 
 def _batch(experiment: Experiment, size: int) -> dict[str, jax.ShapeDtypeStruct]:

@@ -34,6 +34,7 @@ class SliceEstimate:
     batch_size: int  # over all chips
     stages: tuple[Estimate, ...]
     evaluation: Estimate
+    images: Estimate | None  # of photos on the devices, before each step (config.data.cache)
     photos: int  # that train; 0 where unknown
     hours: float | None  # of the whole run; None where photos are unknown or a stage doesn't fit
 
@@ -104,13 +105,19 @@ def estimate_slice(
         chip,
         experiment.eval_batch_size // mesh.size,
     )
+    images = None
+    if config.data.cache == "device":
+        images = estimate(
+            "images", *outline.images_program(experiment), chip, config.batch_size // mesh.size
+        )
     return SliceEstimate(
         topology=topology,
         batch_size=config.batch_size,
         stages=found,
         evaluation=evaluation,
+        images=images,
         photos=len(data.train),
-        hours=_hours(config, data, found, evaluation, mesh.size),
+        hours=_hours(config, data, found, evaluation, images, mesh.size),
     )
 
 
@@ -161,20 +168,27 @@ def _hours(
     data: Data,
     stages: Sequence[Estimate],
     evaluation: Estimate,
+    images: Estimate | None,
     devices: int,
 ) -> float | None:
     """Adds up training, the validation after each epoch, cached features and the final tests."""
-    rates = [estimate.images_per_second_per_chip for estimate in (*stages, evaluation)]
-    if not len(data.train) or None in rates:
+    programs = [*stages, evaluation, *([images] if images else [])]
+    if not len(data.train) or not all(program.fits for program in programs):
         return None
-    *train_rates, eval_rate = (rate * devices for rate in rates if rate)
-    seconds = 0.0
-    for stage, rate in zip(config.stages, train_rates, strict=True):
+
+    def seconds(photos: float, program: Estimate) -> float:
+        return photos / ((program.images_per_second_per_chip or math.nan) * devices)
+
+    total = 0.0
+    for stage, step in zip(config.stages, stages, strict=True):
+        trained = stage.epochs * len(data.train)
         evaluated = math.ceil(stage.epochs) * len(data.validation) + len(data.test)
         if stage.cached_copies:
             evaluated += stage.cached_copies * len(data.train)
-        seconds += stage.epochs * len(data.train) / rate + evaluated / eval_rate
-    return seconds / 3600
+        elif images:
+            total += seconds(trained, images)
+        total += seconds(trained, step) + seconds(evaluated, evaluation)
+    return total / 3600
 
 
 def _with_batch(config: ConfigDict, size: int) -> ConfigDict:

@@ -19,11 +19,12 @@ HEAD = (
 
 
 def table(result: SliceEstimate) -> str:
-    """Returns Markdown: one row for each stage's step, one for the evaluation's, and the hours."""
+    """Returns Markdown: one row for each program, and the hours."""
     generation, sides = parse_topology(result.topology)
     chip = CHIPS[generation]
     chips = math.prod(sides)
-    lines = [HEAD, ("---",) * len(HEAD), *map(_row, (*result.stages, result.evaluation))]
+    programs = [*result.stages, *([result.images] if result.images else []), result.evaluation]
+    lines = [HEAD, ("---",) * len(HEAD), *map(_row, programs)]
     hours = "unknown" if result.hours is None else f"{result.hours:.2f}"
     return "\n".join(
         [

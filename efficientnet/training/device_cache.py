@@ -14,6 +14,7 @@ from jax.scipy.ndimage import map_coordinates
 from jax.sharding import Mesh
 
 import input_pipeline
+from efficientnet.compiler_options import compiler_options
 from efficientnet.errors import UserError
 from efficientnet.training import feed
 from efficientnet.training.experiment import Experiment, decode_once
@@ -88,17 +89,28 @@ class DeviceExperiment(Experiment):
 
     @functools.cached_property
     def _images(self) -> Any:
-        config = self.config
-        move, operations = input_pipeline.photometric(
-            config.augment, self.resolution, config.channels
-        )
-        sample = turn if move.skews else resample
+        return images_program(self)
 
-        def images(photos: jax.Array, plan: dict[str, jax.Array]) -> jax.Array:
-            moved = sample(photos[plan["index"]], plan["matrix"], self.resolution)
-            return change_colors(jnp.round(moved), operations, plan, config.seed)
 
-        return jax.jit(images, out_shardings=feed.by_example(self.mesh))
+def images_program(experiment: Experiment) -> Any:
+    """Returns the jitted function that makes a batch of photos and a plan.
+
+    Photos uint8 [photos, side, side, c], the plan (see `input_pipeline.train_plans`) and images
+    uint8 [b, resolution, resolution, c] are split over the devices.
+    """
+    config, resolution = experiment.config, experiment.resolution
+    move, operations = input_pipeline.photometric(config.augment, resolution, config.channels)
+    sample = turn if move.skews else resample
+
+    def images(photos: jax.Array, plan: dict[str, jax.Array]) -> jax.Array:
+        moved = sample(photos[plan["index"]], plan["matrix"], resolution)
+        return change_colors(jnp.round(moved), operations, plan, config.seed)
+
+    return jax.jit(
+        images,
+        out_shardings=feed.by_example(experiment.mesh),
+        compiler_options=compiler_options(experiment.mesh),
+    )
 
 
 def placed(experiment: Experiment) -> Experiment:

@@ -1,5 +1,6 @@
 """Estimates for slices that are not there."""
 
+import contextlib
 import importlib.util
 import json
 import pathlib
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 from configs import common
 from efficientnet.errors import UserError
 from efficientnet.estimates import chips, outline, slice, table
-from efficientnet.estimates.compiled import GIB, Estimate
+from efficientnet.estimates.compiled import GIB, Estimate, quickly
 from efficientnet.training import feed
 from efficientnet.training.experiment import Data
 from efficientnet.variants import VARIANTS, Variant
@@ -81,12 +82,15 @@ def test_what_is_compiled_for_a_slice_runs_as_the_trainers_step(
     )
     config = tiny(*stages)
     config.batch_size = 16
+    config.data.cache_resolution = 40
+    config.augment = "random_resized_crop|color_jitter(brightness=0.2)"
     data = outline.data_of(config, classes=3, photos=40)
     assert (len(data.train), len(data.validation), len(data.class_names)) == (40, 10, 3)
     experiment = outline.outline(config, feed.data_mesh(), data)
     for program, shapes in (
         outline.train_step(experiment, 0),
         outline.train_step(experiment, 1),
+        outline.images_program(experiment),
         outline.eval_step(experiment),
     ):
         lowered = program.lower(*shapes)
@@ -115,6 +119,17 @@ def test_the_largest_batch_fits_and_the_next_does_not(per_image: float) -> None:
     assert not compiled(size + 32, 1).fits
 
 
+def test_quick_compilations_end_with_their_block() -> None:
+    def level() -> object:
+        return jax.config.values["jax_optimization_level"]
+
+    before = level()
+    with contextlib.suppress(KeyError), quickly():
+        assert level() == "O0"
+        raise KeyError
+    assert level() == before != "O0"
+
+
 def test_where_nothing_fits_one_sentence_says_so() -> None:
     config = common.get_config()
     config.stages = (common.stage("all", "all", 1),)
@@ -135,12 +150,16 @@ def test_hours_add_up_training_validation_features_and_tests(
         for name, rate in (("head", 1000.0), ("all", 10.0))
     )
     evaluation = Estimate("evaluation", True, 0, images_per_second_per_chip=100.0)
-    hours = slice._hours(config, data, (fast, slow), evaluation, devices=2)
+    hours = slice._hours(config, data, (fast, slow), evaluation, None, devices=2)
     head = 3 * 400 / 2000 + (2 * 400 + 3 * 100 + 50) / 200
     rest = 2.5 * 400 / 20 + (3 * 100 + 50) / 200
     assert hours == pytest.approx((head + rest) / 3600)
+    # On the devices, a stage's batches are made before its steps; features are the host's.
+    images = Estimate("images", True, 0, images_per_second_per_chip=50.0)
+    hours = slice._hours(config, data, (fast, slow), evaluation, images, devices=2)
+    assert hours == pytest.approx((head + rest + 2.5 * 400 / 100) / 3600)
     unknown = Estimate("all", False, 0)
-    assert slice._hours(config, data, (fast, unknown), evaluation, devices=2) is None
+    assert slice._hours(config, data, (fast, unknown), evaluation, None, devices=2) is None
 
 
 @needs_libtpu
@@ -157,6 +176,7 @@ def test_the_script_compiles_a_tiny_network_for_v5e(
         "    config = common.get_config()\n"
         "    config.variant, config.weights = 'tiny', ''\n"
         "    config.data.source = 'tiny'\n"
+        "    config.data.cache, config.data.cache_resolution = 'device', 40\n"
         "    config.stages = (common.stage('all', 'all', 2, batch_norm='trained'),)\n"
         "    return config\n"
     )
@@ -173,6 +193,7 @@ def test_the_script_compiles_a_tiny_network_for_v5e(
         8 * 1.5e9 / stage["estimated_cycles"]
     )
     assert result["evaluation"]["estimated_cycles"] < stage["estimated_cycles"]
+    assert result["images"]["estimated_cycles"] > 1000
     assert result["hours"] > 0
     # One for the gradients; at most one for each BatchNorm forward, and one backward.
     layers = 1 + 2 + 7 * 3 + 1  # stem, block1a without expansion, seven other blocks, top
@@ -183,7 +204,7 @@ def test_the_script_compiles_a_tiny_network_for_v5e(
 def test_the_table_names_every_stage() -> None:
     good = Estimate("head", True, GIB, 1_000_000, 2000.0, 4e8, 3e7, ())
     bad = Estimate("all", False, 20 * GIB)
-    result = slice.SliceEstimate("v5e:2x2", 512, (good, bad), good, 0, None)
+    result = slice.SliceEstimate("v5e:2x2", 512, (good, bad), good, None, 0, None)
     if importlib.util.find_spec("libtpu") is None:
         pytest.skip("libtpu is not installed: the table tells its version")
     text = table.table(result)
