@@ -27,11 +27,12 @@ class Estimate:
     name: str
     fits: bool
     memory_bytes_per_chip: int
-    estimated_cycles: int | None = None  # without waiting for other chips
+    estimated_cycles: int | None = None  # without gathers and waiting for other chips
     images_per_second_per_chip: float | None = None
     flops_per_image: float | None = None
     bytes_per_image: float | None = None
     collectives: tuple[hlo.Collective, ...] = ()
+    gathered_bytes: int | None = None  # on one chip, by kernels that have no estimate
 
 
 @contextlib.contextmanager
@@ -84,4 +85,5 @@ def estimate(
         flops_per_image=costs["flops"] / per_chip,
         bytes_per_image=costs["bytes accessed"] / per_chip,
         collectives=hlo.collectives(text),
+        gathered_bytes=hlo.gathered_bytes(text),
     )

@@ -1,7 +1,8 @@
 """Reads the text of optimized HLO: the compiler's own cycle estimates, and what crosses chips.
 
 XLA's TPU compiler writes `"estimated_cycles"` into the backend config of what it emits as one
-kernel: fusions, convolutions, copies. Waiting for other chips is not among it.
+kernel: fusions, convolutions, copies. Waiting for other chips is not among it, nor are gathers,
+which read from places that only the data tells.
 """
 
 import dataclasses
@@ -22,6 +23,9 @@ _INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?[\w.\-]+ = (.*)")
 _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
+_CONDITION = re.compile(r"condition=%?([\w.\-]+)")
+_CONSTANT = re.compile(r"\S+\[\]\S* constant\((\d+)\)")
+_GATHER = re.compile(r"kind=kCustom.*op_name=\"[^\"]*gather\"")
 _BRANCHES = re.compile(r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=([^,\s]+))")
 _ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
 
@@ -42,7 +46,10 @@ class _Instruction:
     cycles: int | None
     called: tuple[str, ...]
     branches: tuple[str, ...]
-    trips: int
+    condition: str  # of a loop
+    trips: int | None  # of a loop, where the compiler says so
+    constant: int | None
+    gathers: bool
 
 
 def estimated_cycles(text: str) -> int:
@@ -56,29 +63,51 @@ def estimated_cycles(text: str) -> int:
         if instruction.cycles is not None:
             return instruction.cycles
         branches = max(map(total, instruction.branches), default=0)
-        return branches + instruction.trips * sum(map(total, instruction.called))
+        return branches + _trips(computations, instruction) * sum(map(total, instruction.called))
 
     return total(entry)
 
 
 def collectives(text: str) -> tuple[Collective, ...]:
     """Counts what the program sends between chips, by kind; an asynchronous one counts once."""
-    computations, entry = _parse(text)
     found: dict[str, list[int]] = {}
-
-    def visit(name: str, times: int) -> None:
-        for instruction in computations[name]:
-            kind = instruction.kind.removesuffix("-start")
-            if kind in COLLECTIVES:
-                count_and_bytes = found.setdefault(kind, [0, 0])
-                count_and_bytes[0] += times
-                count_and_bytes[1] += times * _result_bytes(instruction)
-            else:
-                for called in (*instruction.called, *instruction.branches):
-                    visit(called, times * instruction.trips)
-
-    visit(entry, 1)
+    for instruction, times in _run(text):
+        kind = instruction.kind.removesuffix("-start")
+        if kind in COLLECTIVES:
+            count_and_bytes = found.setdefault(kind, [0, 0])
+            count_and_bytes[0] += times
+            count_and_bytes[1] += times * _result_bytes(instruction)
     return tuple(Collective(kind, *found[kind]) for kind in COLLECTIVES if kind in found)
+
+
+def gathered_bytes(text: str) -> int:
+    """Bytes that kernels gather of which the compiler estimates no cycles."""
+    return sum(
+        times * _result_bytes(instruction)
+        for instruction, times in _run(text)
+        if instruction.gathers and instruction.cycles is None
+    )
+
+
+def _run(text: str) -> Iterator[tuple[_Instruction, int]]:
+    """Yields all that the program runs, and how often; all branches, and what is inside kernels."""
+    computations, entry = _parse(text)
+
+    def visit(name: str, times: int) -> Iterator[tuple[_Instruction, int]]:
+        for instruction in computations[name]:
+            yield instruction, times
+            for called in (*instruction.called, *instruction.branches):
+                yield from visit(called, times * _trips(computations, instruction))
+
+    return visit(entry, 1)
+
+
+def _trips(computations: dict[str, list[_Instruction]], instruction: _Instruction) -> int:
+    """How often a loop runs, by what its counter is compared with; 1 for all that is no loop."""
+    if instruction.trips is not None:
+        return instruction.trips
+    condition = computations[instruction.condition] if instruction.condition else []
+    return max((other.constant for other in condition if other.constant is not None), default=1)
 
 
 def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:
@@ -102,7 +131,8 @@ def _instruction(text: str) -> _Instruction:
     """Reads what follows the equals sign: type, opcode, operands, attributes."""
     end = _matching(text) if text.startswith("(") else text.index(" ")
     kind = text[end:].lstrip().split("(", 1)[0]
-    cycles, trips = _CYCLES.search(text), _TRIPS.search(text)
+    cycles, trips, constant = (p.search(text) for p in (_CYCLES, _TRIPS, _CONSTANT))
+    condition = _CONDITION.search(text)
     branches = [
         name.strip().lstrip("%")
         for listed, single in _BRANCHES.findall(text)
@@ -114,7 +144,10 @@ def _instruction(text: str) -> _Instruction:
         int(cycles[1]) if cycles else None,
         tuple(_CALLED.findall(text)),
         tuple(branches),
-        int(trips[1]) if trips else 1,
+        condition[1] if condition else "",
+        int(trips[1]) if trips else None,
+        int(constant[1]) if constant else None,
+        bool(_GATHER.search(text)),
     )
 
 

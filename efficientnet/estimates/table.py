@@ -16,6 +16,8 @@ HEAD = (
     "MB per image",
     "collectives",
 )
+# Bytes that a step gathers to find each photo's own class.
+NEGLIGIBLE = 1e6
 
 
 def table(result: SliceEstimate) -> str:
@@ -31,7 +33,8 @@ def table(result: SliceEstimate) -> str:
             f"Estimates of the compiler (libtpu {versions()['libtpu']}), nothing is measured: "
             f"{result.topology}, {chips} chips of {chip.memory_gib:.0f} GiB at "
             f"{chip.clock_hertz / 1e9:.2f} GHz, batch {result.batch_size}, "
-            f"{result.batch_size // chips} per chip. Cycles leave out waiting for other chips.",
+            f"{result.batch_size // chips} per chip. Cycles leave out gathers "
+            "and waiting for other chips.",
             "",
             *(f"| {' | '.join(line)} |" for line in lines),
             "",
@@ -45,6 +48,7 @@ def _row(estimate: Estimate) -> tuple[str, ...]:
     name, memory = estimate.name, f"{estimate.memory_bytes_per_chip / GIB:.2f} GiB"
     if estimate.estimated_cycles is None:
         return name, memory, "no", *["-"] * (len(HEAD) - 3)
+    gathered = estimate.gathered_bytes or 0
     sent = [
         f"{found.count} {found.kind} ({found.bytes / 1e6:.1f} MB)" for found in estimate.collectives
     ]
@@ -52,7 +56,8 @@ def _row(estimate: Estimate) -> tuple[str, ...]:
         name,
         memory,
         "yes" if estimate.fits else "no",
-        f"{estimate.estimated_cycles / 1e6:.2f} M",
+        f"{estimate.estimated_cycles / 1e6:.2f} M"
+        + (f" and gathers of {gathered / 1e6:.0f} MB" if gathered > NEGLIGIBLE else ""),
         f"{estimate.images_per_second_per_chip:,.0f}",
         f"{(estimate.flops_per_image or 0) / 1e9:.2f}",
         f"{(estimate.bytes_per_image or 0) / 1e6:.1f}",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from efficientnet.estimates.hlo import Collective, collectives, estimated_cycles
+from efficientnet.estimates.hlo import Collective, collectives, estimated_cycles, gathered_bytes
 
 MODULE = """HloModule jit_step, is_scheduled=true
 
@@ -24,6 +24,24 @@ MODULE = """HloModule jit_step, is_scheduled=true
   %f = f32[8,128]{1,0:T(8,128)} fusion(%reduced), kind=kLoop, calls=%fused, \
 backend_config={"window_config":{"estimated_cycles":"100"}}
   ROOT %t = (s32[], f32[8,128]{1,0}) tuple(%i, %f)
+}
+
+%short (s.2: (s32[], f32[8,128])) -> pred[] {
+  %s.2 = (s32[], f32[8,128]{1,0}) parameter(0)
+  %three = u32[] constant(3)
+  ROOT %less.2 = pred[] compare(%i.2, %three), direction=LT
+}
+
+%short_body (s.3: (s32[], f32[8,128])) -> (s32[], f32[8,128]) {
+  %s.3 = (s32[], f32[8,128]{1,0}) parameter(0)
+  %many = u32[] constant(1000)
+  %picked = u8[50]{0} fusion(%x.3, %j), kind=kCustom, calls=%fused_gather, \
+metadata={op_name="jit(step)/gather" stack_frame_id=8}
+  ROOT %t.3 = (s32[], f32[8,128]{1,0}) copy(%s.3), backend_config={"estimated_cycles":"11"}
+}
+
+%fused_gather (g: u8[90]) -> u8[50] {
+  ROOT %g = u8[50]{0} parameter(0)
 }
 
 %condition (s.1: (s32[], f32[8,128])) -> pred[] {
@@ -48,6 +66,7 @@ channel_id=1, to_apply=%add
   %gather = (bf16[16]{0:T(256)}, bf16[64]{0:T(256)}) all-gather-start(%p1), dimensions={0}
   %loop = (s32[], f32[8,128]{1,0}) while(%init), condition=%condition, body=%body, \
 backend_config={"known_trip_count":{"n":"4"}}
+  %loop.2 = (s32[], f32[8,128]{1,0}) while(%loop), condition=%short, body=%short_body
   %choice = f32[] conditional(%q, %u, %v), branch_computations={%cheap, %dear}
   ROOT %copy = f32[8,128]{0,1:T(8,128)} copy(%r), backend_config={"estimated_cycles":"5"}
 }
@@ -55,9 +74,13 @@ backend_config={"known_trip_count":{"n":"4"}}
 
 
 def test_cycles_count_loops_as_often_as_they_run_and_the_dearer_branch() -> None:
-    # The loop's body and condition four times, the dearer branch, the copy; what is inside of a
-    # fusion is part of it.
-    assert estimated_cycles(MODULE) == 4 * (100 + 1) + 30 + 5
+    # The loop's body and condition four times, the other's body as often as its condition says, the
+    # dearer branch, the copy; what is inside of a fusion is part of it.
+    assert estimated_cycles(MODULE) == 4 * (100 + 1) + 3 * 11 + 30 + 5
+
+
+def test_gathers_without_an_estimate_are_counted_in_bytes() -> None:
+    assert gathered_bytes(MODULE) == 3 * 50
 
 
 def test_collectives_are_counted_by_kind_with_the_bytes_of_their_results() -> None:

@@ -1,6 +1,7 @@
 """Estimates for slices that are not there."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -204,9 +205,11 @@ def test_the_script_compiles_a_tiny_network_for_v5e(
 def test_the_table_names_every_stage() -> None:
     good = Estimate("head", True, GIB, 1_000_000, 2000.0, 4e8, 3e7, ())
     bad = Estimate("all", False, 20 * GIB)
-    result = slice.SliceEstimate("v5e:2x2", 512, (good, bad), good, None, 0, None)
+    images = dataclasses.replace(good, name="images", gathered_bytes=100_663_296)
+    result = slice.SliceEstimate("v5e:2x2", 512, (good, bad), good, images, 0, None)
     if importlib.util.find_spec("libtpu") is None:
         pytest.skip("libtpu is not installed: the table tells its version")
     text = table.table(result)
     assert "| head | 1.00 GiB | yes | 1.00 M | 2,000 | 0.40 | 30.0 | none |" in text
+    assert "| images | 1.00 GiB | yes | 1.00 M and gathers of 101 MB | 2,000 |" in text
     assert "| all | 20.00 GiB | no | - | - | - | - | - |" in text
