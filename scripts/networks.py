@@ -3,6 +3,7 @@
 import argparse
 
 import efficientnet
+from efficientnet import compilation_cache
 from efficientnet.errors import UserError
 from efficientnet.network import Network
 
@@ -17,11 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load(args: argparse.Namespace) -> Network:
-    """Loads the network that the arguments name.
+    """Loads the network that the arguments name, and remembers what is compiled for it.
 
     Raises:
       UserError: they don't go together, or name none.
     """
+    compilation_cache.enable()
     if args.weights:
         if args.stage:
             raise UserError("--stage goes with --workdir: weights have no stages")
