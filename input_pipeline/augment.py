@@ -9,12 +9,7 @@ from efficientnet.errors import UserError
 from input_pipeline import decode, sampler, spec, warp
 from input_pipeline.color import ColorJitter, Photometric
 from input_pipeline.geometry import Geometric, Resize
-from input_pipeline.order import generator
-from input_pipeline.quiet_tensorflow import tf
-
-KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
-
-Seed = tuple[int, int]
+from input_pipeline.order import Seed, generator
 
 
 class Augmentation:
@@ -66,13 +61,6 @@ class Augmentation:
                 stages.append(Move([operation], resolution))
         self.stages = stages
         self.draws = sum(stage.draws for stage in stages)
-        # Images of one size are changed by graphs, in a third of the time of single operations.
-        first = next(n for n, stage in enumerate(stages) if isinstance(stage, Move))
-        self._changes = {
-            number: tf.function(stage.apply, autograph=False)
-            for number, stage in enumerate(stages)
-            if isinstance(stage, Photometric) and number > first
-        }
 
     def __call__(self, photo: bytes | np.ndarray, seed: Seed) -> np.ndarray:
         """Augments one photo.
@@ -98,13 +86,9 @@ class Augmentation:
                 if isinstance(image, bytes):
                     image = decode.decode(image, self.channels)
                 # Draws for every pixel come from a stream of the operation's own.
-                stream = tf.constant([seed[0], seed[1] ^ (number + 1) << 48], tf.int64)
-                pixels = tf.constant(image, tf.float32)
-                change = self._changes.get(number, stage.apply)
-                image = change(pixels, tf.constant(own), stream).numpy()
+                stream = seed[0], seed[1] ^ (number + 1) << 48
+                image = stage.apply(image, own.tolist(), stream)
         assert isinstance(image, np.ndarray)
-        if image.dtype != np.uint8:
-            image = np.clip(np.round(image), 0, 255).astype(np.uint8)
         return image
 
 
@@ -134,7 +118,7 @@ class Move:
             raise UserError(
                 f"method={method!r} does not go with turning, shearing or shifting: use bilinear"
             )
-        self.kernel = KERNELS[method]
+        self.method = method
         self.antialias = getattr(resizing[-1], "antialias", True) if resizing else True
         # What only the slow way can do.
         self.special = method != "bilinear" or not self.antialias
@@ -161,11 +145,9 @@ class Move:
                 image = decode.decode(image, channels)
             matrix = plan(*image.shape[:2])
         if not self.skews and (exact or self.special):
-            return warp.stretch(image, matrix, self.target, self.kernel, self.antialias)
-        if image.dtype != np.uint8:
-            image = np.round(image).astype(np.uint8)
+            return warp.stretch(image, matrix, self.target, self.method, self.antialias)
         image, matrix = warp.reduce(image, matrix)
         # The jitter's own draws are the last.
         factors = self.jitter.factors(draws[-self.jitter.draws :]) if self.jitter else ()
-        beyond = "black" if self.skews else "edge"
-        return sampler.sample(image, matrix, self.target, beyond, factors)
+        fill = 0 if self.skews else None
+        return sampler.sample(image, matrix, self.target, fill, factors)

@@ -1,18 +1,28 @@
-"""Photometric operations: on float32 [height, width, channels] in 0..255, one or three channels.
+"""Photometric operations: on uint8 [height, width, channels], one or three channels.
 
 Formulas are those of Pillow's ImageEnhance and of torchvision. Strengths are factors: brightness
-0.2 multiplies by something uniform in 0.8 to 1.2. Each operation ends within 0..255.
+0.2 multiplies by something uniform in 0.8 to 1.2. Each operation rounds once, at its end.
 """
 
 import abc
 import dataclasses
+import functools
+import math
 from collections.abc import Sequence
 from typing import ClassVar
+
+import cv2
+import numpy as np
+import scipy.special
 
 from efficientnet.errors import UserError
 from input_pipeline.arguments import between, pair
 from input_pipeline.decode import LUMA
-from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.order import Seed, generator
+from input_pipeline.resizing import resize
+
+# Rows whose colors are changed at a time as float32, which then stay in the cache.
+STRIP = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,27 +36,71 @@ class Photometric(abc.ABC):
     draws: ClassVar[int] = 0
 
     @abc.abstractmethod
-    def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """Draws and applies one change.
 
         Args:
-          image: float32 [height, width, channels], 0..255.
-          draws: float32 [self.draws].
-          seed: int64 [2], this operation's own, for draws of every pixel.
+          image: uint8 [height, width, channels]; stays as it is.
+          draws: as many as `self.draws`.
+          seed: this operation's own, for draws of every pixel.
 
         Returns:
-          float32 of the same shape.
+          uint8 of the same shape.
         """
 
 
-def luma(image: tf.Tensor) -> tf.Tensor:
-    """Brightness [height, width, 1] of an image of one or three channels."""
-    return image if image.shape[-1] == 1 else image @ tf.constant(LUMA)[:, None]
+def mean_luma(image: np.ndarray) -> float:
+    """The mean brightness of an image of one or three channels, 0..255."""
+    weights = LUMA if image.shape[-1] == 3 else (1.0,)
+    return sum(w * mean for w, mean in zip(weights, cv2.mean(image), strict=False))
 
 
-def clip(image: tf.Tensor) -> tf.Tensor:
-    """Brings values back into 0..255."""
-    return tf.clip_by_value(image, 0.0, 255.0)
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """The luma of an image of three channels, in each of them."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def recolor(image: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
+    """Multiplies by factors of brightness, contrast about the mean luma, and saturation.
+
+    Args:
+      image: uint8 [height, width, channels].
+      brightness: 1 changes nothing, as below.
+      contrast: applied to the brightened image.
+      saturation: applied to the result of both.
+
+    Returns:
+      uint8 of the same shape, rounded and clipped once.
+    """
+    channels = image.shape[-1]
+    scale = brightness * contrast
+    shift = (1 - contrast) * brightness * mean_luma(image)
+    weights = LUMA if channels == 3 else (1.0,)
+    gray = [scale * (1 - saturation) * weight for weight in weights]
+    mix = [[*gray, shift] for _ in range(channels)]
+    for channel in range(channels):
+        mix[channel][channel] += scale * saturation
+    return cv2.transform(image, np.array(mix)).reshape(image.shape)
+
+
+def turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
+    """Turns the color circle by a fraction of it; keeps what HSV calls S and V.
+
+    Args:
+      image: uint8 [height, width, 3].
+      turn: of the circle, -1 to 1.
+
+    Returns:
+      uint8 of the same shape.
+    """
+    result = np.empty_like(image)
+    for top in range(0, len(image), STRIP):
+        strip = image[top : top + STRIP].astype(np.float32)
+        colors: np.ndarray = cv2.cvtColor(strip, cv2.COLOR_RGB2HSV)
+        colors[..., 0] += 360 * (turn % 1)
+        colors = cv2.cvtColor(colors, cv2.COLOR_HSV2RGB)
+        cv2.convertScaleAbs(colors, dst=result[top : top + STRIP])
+    return result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,18 +135,12 @@ class ColorJitter(Photometric):
         ends = ((max(0.0, 1 - strength), 1 + strength) for strength in strengths)
         return [low + (high - low) * draw for (low, high), draw in zip(ends, draws, strict=False)]
 
-    def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
-        brightness, contrast, saturation = self.factors(tf.unstack(draws))
-        channels = image.shape[-1]
-        weights = tf.constant(LUMA if channels == 3 else (1.0,))
-        shift = (1 - contrast) * brightness * tf.reduce_sum(tf.reduce_mean(image, [0, 1]) * weights)
-        to_gray = tf.tile(weights[:, None], [1, channels])
-        mix = saturation * tf.eye(channels) + (1 - saturation) * to_gray
-        image = clip(image @ (brightness * contrast * mix) + shift)
-        if self.hue and channels == 3:
-            turn = (2 * draws[3] - 1) * self.hue
-            image = 255 * tf.image.adjust_hue(image / 255, turn)
+        if self.brightness or self.contrast or self.saturation:
+            image = recolor(image, *self.factors(draws))
+        if self.hue and image.shape[-1] == 3:
+            image = turn_hue(image, (2 * draws[3] - 1) * self.hue)
         return image
 
 
@@ -146,12 +194,11 @@ class Grayscale(Photometric):
     def __post_init__(self) -> None:
         between("probability", self.probability, 0, 1)
 
-    def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
-        if image.shape[-1] == 1:
+        if image.shape[-1] == 1 or draws[0] >= self.probability:
             return image
-        gray = draws[0] < self.probability
-        return tf.cond(gray, lambda: tf.tile(luma(image), [1, 1, 3]), lambda: image)
+        return to_gray(image)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,11 +210,19 @@ class GaussianNoise(Photometric):
     def __post_init__(self) -> None:
         between("std", self.std, 0, 255)
 
-    def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
-        shape = tf.shape(image)
-        noise = tf.random.stateless_normal(shape, seed, stddev=self.std, alg="philox")
-        return clip(image + noise)
+        # A number of 16 bits for each value, of which each stands for as much of the distribution.
+        chosen = generator(*seed).integers(0, 2**16, image.shape, np.uint16)
+        noise = cv2.LUT(chosen, _normal_quantiles(self.std)).reshape(image.shape)
+        return cv2.add(image, noise, dtype=cv2.CV_8U).reshape(image.shape)
+
+
+@functools.lru_cache(maxsize=4)
+def _normal_quantiles(std: float) -> np.ndarray:
+    """The middles of 2^16 equal parts of a normal distribution, rounded: int16 [2^16]."""
+    parts = (np.arange(2**16) + 0.5) / 2**16
+    return np.round(std * scipy.special.ndtri(parts)).astype(np.int16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,13 +235,13 @@ class DownUpSample(Photometric):
     def __post_init__(self) -> None:
         pair("factor", self.factor, 1, 100)
 
-    def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
-        size = tf.shape(image)[:2]
-        factor = self.factor[0] + (self.factor[1] - self.factor[0]) * draws[0]
-        small = tf.maximum(tf.cast(tf.round(tf.cast(size, tf.float32) / factor), tf.int32), 1)
-        reduced = tf.image.resize(image, small, antialias=True)
-        return tf.ensure_shape(tf.image.resize(reduced, size), image.shape)
+        low, high = self.factor
+        factor = low + (high - low) * draws[0]
+        height, width = image.shape[:2]
+        small = resize(image, max(round(height / factor), 1), max(round(width / factor), 1))
+        return resize(small, height, width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,25 +267,18 @@ class RandomErasing(Photometric):
         pair("ratio", self.ratio, 1e-2, 1e2)
         between("fill", self.fill, 0, 255)
 
-    def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
-        size = tf.cast(tf.shape(image)[:2], tf.float32)
-        area = (self.scale[0] + (self.scale[1] - self.scale[0]) * draws[1]) * size[0] * size[1]
-        logs = tf.math.log(tf.constant(self.ratio))
-        ratio = tf.exp(logs[0] + (logs[1] - logs[0]) * draws[2])
-        sides = tf.sqrt(tf.stack([area * ratio, area / ratio]))
-        sides = tf.minimum(tf.round(sides), size)
-        corner = tf.floor(draws[3:5] * (size - sides + 1))
-        return tf.cond(
-            draws[0] < self.probability,
-            lambda: cover(image, corner, corner + sides, self.fill),
-            lambda: image,
-        )
-
-
-def cover(image: tf.Tensor, low: tf.Tensor, high: tf.Tensor, fill: float) -> tf.Tensor:
-    """Fills rows low[0] to high[0] and columns low[1] to high[1] (exclusive) with a gray level."""
-    rows = tf.range(tf.shape(image)[0], dtype=tf.float32)[:, None, None]
-    columns = tf.range(tf.shape(image)[1], dtype=tf.float32)[None, :, None]
-    inside = (rows >= low[0]) & (rows < high[0]) & (columns >= low[1]) & (columns < high[1])
-    return tf.where(inside, fill, image)
+        if draws[0] >= self.probability:
+            return image
+        height, width = image.shape[:2]
+        area = (self.scale[0] + (self.scale[1] - self.scale[0]) * draws[1]) * height * width
+        low, high = map(math.log, self.ratio)
+        ratio = math.exp(low + (high - low) * draws[2])
+        tall = min(round(math.sqrt(area * ratio)), height)
+        wide = min(round(math.sqrt(area / ratio)), width)
+        top = math.floor(draws[3] * (height - tall + 1))
+        left = math.floor(draws[4] * (width - wide + 1))
+        image = image.copy()
+        image[top : top + tall, left : left + wide] = round(self.fill)
+        return image

@@ -13,11 +13,10 @@ from typing import ClassVar
 import numpy as np
 
 from input_pipeline.arguments import between, one_of, pair
+from input_pipeline.resizing import METHODS
 
 # Height and width, pixels.
 Size = tuple[float, float]
-
-METHODS = ("bilinear", "bicubic")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Resize(Geometric):
     resizes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        one_of("method", self.method, METHODS)
+        one_of("method", self.method, tuple(METHODS))
         one_of("antialias", self.antialias, (True, False))
 
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[np.ndarray, Size]:
@@ -104,7 +103,7 @@ class CenterCrop(Geometric):
     resizes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        one_of("method", self.method, METHODS)
+        one_of("method", self.method, tuple(METHODS))
         one_of("antialias", self.antialias, (True, False))
         between("fraction", self.fraction, 0.01, 1)
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from efficientnet.errors import UserError
 
+# What draws are a function of: two numbers of up to 64 bits.
+Seed = tuple[int, int]
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:

@@ -7,122 +7,156 @@ comes into view from outside is gray.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from input_pipeline import warp
+import cv2
+import numpy as np
+
+from input_pipeline import sampler
 from input_pipeline.arguments import between
-from input_pipeline.color import Photometric, clip, luma
-from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.color import Photometric, mean_luma, to_gray
+from input_pipeline.order import Seed
 
-# (image, strength 0 to 1, sign +1 or -1) -> image
-Change = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+# (image, strength 0 to 1, sign +1 or -1) -> image; uint8 [height, width, channels]
+Change = Callable[[np.ndarray, float, int], np.ndarray]
 
-GRAY = 128.0
+GRAY = 128
 MOST_FACTOR = 0.9
 MOST_SHEAR = 0.3
 MOST_SHIFT = 150 / 331
 MOST_TURN = math.radians(30)
 MOST_BITS = 4
 
-
-def _move(image: tf.Tensor, linear: tuple[object, ...], shift: tuple[object, object]) -> tf.Tensor:
-    """Warps about the center by the output -> input matrix of rows `linear` and by `shift`."""
-    side = image.shape[0]
-    center = tf.fill([2], side / 2)
-    matrix = tf.reshape(tf.stack([tf.cast(value, tf.float32) for value in linear]), [2, 2])
-    offset = center - tf.linalg.matvec(matrix, center) + tf.cast(tf.stack(shift), tf.float32)
-    square = tf.concat([tf.concat([matrix, offset[:, None]], 1), [[0.0, 0.0, 1.0]]], 0)
-    return warp.project(image, square, side, fill=GRAY)
+LEVELS = np.arange(256)
+# Pillow's smoothing.
+SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
 
 
-def _shear_x(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    return _move(image, (1.0, sign * strength * MOST_SHEAR, 0.0, 1.0), (0.0, 0.0))
+def _move(
+    image: np.ndarray,
+    linear: tuple[float, float, float, float],
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """Warps about the center by the output -> input matrix [[a, b], [c, d]] and by `shift`."""
+    height, width = image.shape[:2]
+    x, y = width / 2, height / 2
+    (a, b, c, d), (across, down) = linear, shift
+    matrix = (a, b, x - a * x - b * y + across), (c, d, y - c * x - d * y + down)
+    return sampler.warp(image, matrix, height, width, GRAY)
 
 
-def _shear_y(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    return _move(image, (1.0, 0.0, sign * strength * MOST_SHEAR, 1.0), (0.0, 0.0))
+def _shear_x(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    return _move(image, (1.0, sign * strength * MOST_SHEAR, 0.0, 1.0))
 
 
-def _shift_x(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
+def _shear_y(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    return _move(image, (1.0, 0.0, sign * strength * MOST_SHEAR, 1.0))
+
+
+def _shift_x(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
     shift = sign * strength * MOST_SHIFT * image.shape[1]
     return _move(image, (1.0, 0.0, 0.0, 1.0), (shift, 0.0))
 
 
-def _shift_y(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
+def _shift_y(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
     shift = sign * strength * MOST_SHIFT * image.shape[0]
     return _move(image, (1.0, 0.0, 0.0, 1.0), (0.0, shift))
 
 
-def _rotate(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
+def _rotate(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
     angle = sign * strength * MOST_TURN
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    return _move(image, (cos, -sin, sin, cos), (0.0, 0.0))
+    cos, sin = math.cos(angle), math.sin(angle)
+    return _move(image, (cos, -sin, sin, cos))
 
 
-def _blend(image: tf.Tensor, other: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    """Away from another image or towards it."""
-    factor = 1 + sign * strength * MOST_FACTOR
-    return clip(other + factor * (image - other))
+def _factor(strength: float, sign: int) -> float:
+    """Of the way from another image to this one; beyond 1 it leads away from the other."""
+    return 1 + sign * strength * MOST_FACTOR
 
 
-def _brightness(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    return _blend(image, tf.zeros_like(image), strength, sign)
+def _look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Replaces levels by what a table [256], or one for each channel [256, c], has for them.
+
+    As Pillow's tables do, it drops what is behind the point.
+    """
+    table = np.clip(table, 0, 255).astype(np.uint8)
+    return cv2.LUT(image, table.reshape(1, 256, -1)).reshape(image.shape)
 
 
-def _color(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    return _blend(image, luma(image), strength, sign)
+def _blend_level(image: np.ndarray, level: float, factor: float) -> np.ndarray:
+    # In single precision, as Pillow does.
+    steps = np.float32(factor) * (LEVELS - level).astype(np.float32)
+    return _look_up(image, np.float32(level) + steps)
 
 
-def _contrast(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    return _blend(image, tf.reduce_mean(luma(image)), strength, sign)
+def _brightness(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    return _blend_level(image, 0, _factor(strength, sign))
 
 
-def _sharpness(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    # Pillow's smoothing: the middle weighs 5, its neighbors 1; the border stays as it is.
-    weights = tf.constant([[1.0, 1.0, 1.0], [1.0, 5.0, 1.0], [1.0, 1.0, 1.0]]) / 13
-    kernel = tf.tile(weights[..., None, None], [1, 1, image.shape[-1], 1])
-    smooth = tf.nn.depthwise_conv2d(image[None], kernel, [1, 1, 1, 1], "VALID")[0]
-    rows = [slice(0, 1), slice(1, -1), slice(-1, None)]
-    middle = tf.concat([image[rows[1], :1], smooth, image[rows[1], -1:]], 1)
-    smooth = tf.concat([image[rows[0]], middle, image[rows[2]]], 0)
-    return _blend(image, tf.ensure_shape(smooth, image.shape), strength, sign)
+def _contrast(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    return _blend_level(image, math.floor(mean_luma(image) + 0.5), _factor(strength, sign))
 
 
-def _posterize(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    step = tf.pow(2.0, tf.round(strength * MOST_BITS))
-    return tf.floor(tf.round(image) / step) * step
+def _blend(image: np.ndarray, other: np.ndarray, factor: float) -> np.ndarray:
+    return cv2.addWeighted(image, factor, other, 1 - factor, 0).reshape(image.shape)
 
 
-def _solarize(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    return tf.where(image >= 255 * (1 - strength), 255 - image, image)
+def _color(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    if image.shape[-1] == 1:
+        return image
+    return _blend(image, to_gray(image), _factor(strength, sign))
 
 
-def _invert(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
+def _sharpness(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    smooth = cv2.filter2D(image, -1, SMOOTH).reshape(image.shape)
+    # The border stays as it is.
+    smooth[[0, -1]] = image[[0, -1]]
+    smooth[:, [0, -1]] = image[:, [0, -1]]
+    return _blend(image, smooth, _factor(strength, sign))
+
+
+def _posterize(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    return image & np.uint8(256 - 2 ** round(strength * MOST_BITS))
+
+
+def _solarize(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    return _look_up(image, np.where(255 * (1 - strength) <= LEVELS, 255 - LEVELS, LEVELS))
+
+
+def _invert(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
     return 255 - image
 
 
-def _autocontrast(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    low = tf.reduce_min(image, [0, 1])
-    high = tf.reduce_max(image, [0, 1])
-    scale = tf.where(high > low, 255 / tf.maximum(high - low, 1e-3), 1.0)
-    return clip((image - tf.where(high > low, low, 0.0)) * scale)
+def _by_channel(image: np.ndarray, table_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Changes each channel by a table [256] made from how often each level is in it, [256]."""
+    counts = (
+        cv2.calcHist([image], [channel], None, [256], (0, 256)).ravel().astype(int)
+        for channel in range(image.shape[-1])
+    )
+    return _look_up(image, np.stack([table_of(count) for count in counts], -1))
 
 
-def _equalize(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    levels = tf.cast(tf.round(image), tf.int32)
+def _autocontrast(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    def table_of(counts: np.ndarray) -> np.ndarray:
+        low, high = np.flatnonzero(counts)[[0, -1]].tolist()
+        if low == high:
+            return LEVELS
+        scale = 255 / (high - low)
+        return LEVELS * scale - low * scale
 
-    def one(channel: tf.Tensor) -> tf.Tensor:
-        counts = tf.math.bincount(tf.reshape(channel, [-1]), minlength=256, maxlength=256)
-        step = (tf.size(channel) - tf.boolean_mask(counts, counts > 0)[-1]) // 255
-        table = (step // 2 + tf.cumsum(counts, exclusive=True)) // tf.maximum(step, 1)
-        table = tf.where(step > 0, tf.minimum(table, 255), tf.range(256))
-        return tf.cast(tf.gather(table, channel), tf.float32)
-
-    return tf.stack([one(levels[..., c]) for c in range(image.shape[-1])], -1)
+    return _by_channel(image, table_of)
 
 
-def _identity(image: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
+def _equalize(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    def table_of(counts: np.ndarray) -> np.ndarray:
+        step = (counts.sum() - counts[counts > 0][-1]) // 255
+        return (step // 2 + counts.cumsum() - counts) // step if step else LEVELS
+
+    return _by_channel(image, table_of)
+
+
+def _identity(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
     return image
 
 
@@ -142,18 +176,11 @@ CHANGES: dict[str, Change] = {
     "shift_x": _shift_x,
     "shift_y": _shift_y,
 }
+WITH_INVERT = {**CHANGES, "invert": _invert}
 
 
-def change(
-    image: tf.Tensor, changes: list[Change], which: tf.Tensor, strength: tf.Tensor, draw: tf.Tensor
-) -> tf.Tensor:
-    """Applies one of the changes, with a random sign from `draw`."""
-    sign = tf.where(draw < 0.5, 1.0, -1.0)
-
-    def branch(single: Change) -> Callable[[], tf.Tensor]:
-        return lambda: tf.ensure_shape(single(image, strength, sign), image.shape)
-
-    return tf.switch_case(which, [branch(single) for single in changes])
+def _sign(draw: float) -> int:
+    return 1 if draw < 0.5 else -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,13 +199,12 @@ class RandAugment(Photometric):
         """Two for each layer."""
         return 2 * self.layers
 
-    def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
         changes = list(CHANGES.values())
-        strength = tf.constant(self.magnitude / 30)
         for layer in range(self.layers):
-            which = tf.cast(draws[2 * layer] * len(changes), tf.int32)
-            image = change(image, changes, which, strength, draws[2 * layer + 1])
+            single = changes[int(draws[2 * layer] * len(changes))]
+            image = single(image, self.magnitude / 30, _sign(draws[2 * layer + 1]))
         return image
 
 
@@ -218,17 +244,11 @@ class AutoAugment(Photometric):
 
     draws: ClassVar[int] = 5
 
-    def apply(self, image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
-        table = {**CHANGES, "invert": _invert}
-        used = sorted({name for pair in POLICY for name, _, _ in pair})
-        changes = [_identity, *(table[name] for name in used)]
-        pair = tf.cast(draws[0] * len(POLICY), tf.int32)
-        for turn in range(2):
-            names = tf.constant([1 + used.index(rows[turn][0]) for rows in POLICY])
-            probabilities = tf.constant([rows[turn][1] for rows in POLICY])
-            strengths = tf.constant([rows[turn][2] / 9 for rows in POLICY])
-            happens = draws[1 + 2 * turn] < probabilities[pair]
-            which = tf.where(happens, names[pair], 0)
-            image = change(image, changes, which, strengths[pair], draws[2 + 2 * turn])
+        pair = POLICY[int(draws[0] * len(POLICY))]
+        for turn, (name, probability, magnitude) in enumerate(pair):
+            happens, sign = draws[1 + 2 * turn : 3 + 2 * turn]
+            if happens < probability:
+                image = WITH_INVERT[name](image, magnitude / 9, _sign(sign))
         return image

@@ -1,15 +1,16 @@
 """Writes records, the few large files that the source 'records' reads: see `sources.records`."""
 
+import io
 import json
 from collections.abc import Callable
 
-import numpy as np
 from etils import epath
+from PIL import Image
 
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
 from input_pipeline import decode
-from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.resizing import resize
 from input_pipeline.sources import records
 from input_pipeline.sources.split import Source, Split
 from input_pipeline.survey import survey
@@ -115,8 +116,7 @@ def _shrink(encoded: bytes, shorter_side: int | None) -> bytes:
     if shorter_side is None or min(height, width) <= shorter_side:
         return encoded
     scale = shorter_side / min(height, width)
-    target = [max(round(height * scale), 1), max(round(width * scale), 1)]
-    pixels = np.clip(np.round(tf.image.resize(image, target, antialias=True)), 0, 255)
-    return tf.io.encode_jpeg(
-        pixels.astype(np.uint8), quality=JPEG_QUALITY, chroma_downsampling=False
-    ).numpy()
+    small = resize(image, max(round(height * scale), 1), max(round(width * scale), 1))
+    stream = io.BytesIO()
+    Image.fromarray(small).save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return stream.getvalue()

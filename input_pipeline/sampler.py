@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from input_pipeline.decode import LUMA
+from input_pipeline.color import recolor
 from input_pipeline.window import ROUNDING, covered
 
 # The examples are what is shared out among threads.
@@ -51,7 +51,7 @@ def sample(
     image: np.ndarray,
     matrix: np.ndarray,
     target: int,
-    beyond: str,
+    fill: int | None,
     factors: Sequence[float] = (),
 ) -> np.ndarray:
     """Samples an image bilinearly; what shrinks by up to `FAR` does not alias.
@@ -60,7 +60,7 @@ def sample(
       image: uint8 [height, width, channels], one or three channels.
       matrix: [3, 3], target point -> image point.
       target: side of the result.
-      beyond: what is outside the image: 'black', or its 'edge' repeated.
+      fill: gray level of what is outside the image; None repeats its edge.
       factors: of brightness, contrast about the mean luma, and saturation; see
         `color.ColorJitter`.
 
@@ -70,7 +70,7 @@ def sample(
     # Python's own numbers: NumPy takes longer over six of them than OpenCV over the pixels.
     (a, b, c), (d, e, f), _ = matrix.tolist()
     height, width, channels = image.shape
-    straight = beyond == "edge" and not (b or d)
+    straight = fill is None and not (b or d)
     margin = 0 if straight else MARGIN
     left, right = _seen(c, a * target, b * target, margin, width)
     top, bottom = _seen(f, d * target, e * target, margin, height)
@@ -90,27 +90,43 @@ def sample(
         if a < 0 or e < 0:
             image = cv2.flip(image, MIRRORED[a < 0, e < 0])
     else:
-        # From corners of pixels to their centers, which OpenCV counts from 0.
-        center = ((a, b, c + (a + b - 1) / 2), (d, e, f + (d + e - 1) / 2))
-        image = cv2.warpAffine(
-            image,
-            np.array(center),
-            (target, target),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT if beyond == "black" else cv2.BORDER_REPLICATE,
-        )
+        image = warp(image, ((a, b, c), (d, e, f)), target, target, fill)
     if factors:
-        weights = LUMA if channels == 3 else (1.0,)
-        brightness, contrast, saturation = factors
-        scale = brightness * contrast
-        luma = sum(w * mean for w, mean in zip(weights, cv2.mean(image), strict=False))
-        shift = (1 - contrast) * brightness * luma
-        gray = [scale * (1 - saturation) * w for w in weights]
-        mix = [[*gray, shift] for _ in range(channels)]
-        for channel in range(channels):
-            mix[channel][channel] += scale * saturation
-        image = cv2.transform(image, np.array(mix))
+        image = recolor(image.reshape(target, target, channels), *factors)
     return image.reshape(target, target, channels)
+
+
+def warp(
+    image: np.ndarray,
+    matrix: tuple[tuple[float, float, float], tuple[float, float, float]],
+    height: int,
+    width: int,
+    fill: int | None,
+) -> np.ndarray:
+    """Samples an image bilinearly at each pixel of the result, and no more.
+
+    Args:
+      image: uint8 [h, w, channels].
+      matrix: [2, 3], point of the result -> image point.
+      height: of the result.
+      width: of the result.
+      fill: see `sample`.
+
+    Returns:
+      uint8 [height, width, channels].
+    """
+    (a, b, c), (d, e, f) = matrix
+    # From corners of pixels to their centers, which OpenCV counts from 0.
+    center = ((a, b, c + (a + b - 1) / 2), (d, e, f + (d + e - 1) / 2))
+    result = cv2.warpAffine(
+        image,
+        np.array(center),
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT,
+        borderValue=(fill or 0,) * 3,
+    )
+    return result.reshape(height, width, -1)
 
 
 def _seen(start: float, along: float, across: float, margin: int, size: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from input_pipeline import sampler
 from input_pipeline.geometry import Geometric, Size
-from input_pipeline.quiet_tensorflow import tf
+from input_pipeline.resizing import interpolate, resize
 from input_pipeline.window import covered
 
 
@@ -32,60 +32,30 @@ def compose(
 
 
 def stretch(
-    image: np.ndarray, matrix: np.ndarray, target: int, kernel: str, antialias: bool
+    image: np.ndarray, matrix: np.ndarray, target: int, method: str, antialias: bool
 ) -> np.ndarray:
     """Cuts a window and resizes it, then mirrors; exact but slow.
 
     Args:
-      image: uint8 or float32 [height, width, channels].
+      image: uint8 [height, width, channels].
       matrix: [3, 3] that only scales, mirrors and shifts, and stays inside the image.
       target: side of the result.
-      kernel: 'triangle' (bilinear) or 'keyscubic' (bicubic).
+      method: 'bilinear' or 'bicubic'.
       antialias: whether the kernel widens when the image shrinks.
 
     Returns:
-      float32 [target, target, channels].
+      uint8 [target, target, channels].
     """
     scale, near = np.diag(matrix)[1::-1], matrix[1::-1, 2]
     low, high = np.sort((near, near + scale * target), axis=0)
     # Whole pixels, as torchvision cuts before it resizes.
     (top, bottom), (left, right) = map(covered, low, high, image.shape[:2])
-    zoom = (target / (high - low)).astype(np.float32)
-    resized = tf.raw_ops.ScaleAndTranslate(
-        images=image[None, top:bottom, left:right],
-        size=[target, target],
-        scale=zoom,
-        translation=(((top, left) - low) * zoom).astype(np.float32),
-        kernel_type=kernel,
-        antialias=antialias,
-    )
+    image = image[top:bottom, left:right]
+    ends = np.clip((low - (top, left), high - (top, left)), 0, image.shape[:2])
+    box = tuple(ends[:, ::-1].ravel().tolist())
+    resized = (resize if antialias else interpolate)(image, target, target, method, box)
     down, across = np.sign(scale).astype(int)
-    return resized.numpy()[0, ::down, ::across]
-
-
-def project(image: tf.Tensor, matrix: tf.Tensor, target: int, fill: float = 0.0) -> tf.Tensor:
-    """Samples bilinearly by any affine matrix that does not shrink the image.
-
-    Args:
-      image: uint8 or float32 [height, width, channels].
-      matrix: float32 [3, 3], target point -> image point.
-      target: side of the result.
-      fill: what to show outside the image, 0..255.
-
-    Returns:
-      float32 [target, target, channels].
-    """
-    # From corners of pixels to their centers, which the operation counts from 0.
-    to_center = tf.constant([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
-    from_center = tf.constant([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(image, tf.float32)[None],
-        transforms=tf.reshape(from_center @ matrix @ to_center, [1, 9])[:, :8],
-        output_shape=[target, target],
-        fill_value=fill,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )[0]
+    return resized[::down, ::across]
 
 
 def reduce(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,6 +73,6 @@ def reduce(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarra
         return image, matrix
     size = image.shape[:2]
     reduced = [max(round(n / max(s, 1)), 1) for n, s in zip(size, step, strict=True)]
-    small = np.round(tf.image.resize(image, reduced, antialias=True)).astype(np.uint8)
+    small = resize(image, *reduced)
     zoom = np.array([[reduced[1] / size[1]], [reduced[0] / size[0]], [1]])
     return small, zoom * matrix

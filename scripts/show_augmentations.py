@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.paths import user_path
-from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import from_encoded
 from scripts import command_line
 
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str]) -> None:
     images.extend(batch["image"][0] for batch in variants)
     grid = np.stack(images).reshape(args.rows, args.columns, *images[0].shape)
     grid = np.concatenate(np.concatenate(grid, 1), 1)
-    args.output.write_bytes(tf.io.encode_png(grid).numpy())
+    with args.output.open("wb") as file:
+        Image.fromarray(grid).save(file, "PNG")
     print(f"wrote {args.output}")
 
 

@@ -7,19 +7,21 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 import input_pipeline
-from input_pipeline import policies
-from input_pipeline.quiet_tensorflow import tf
+from input_pipeline import augment, color, policies
 
 COLORS = np.random.default_rng(0).integers(0, 256, (5, 6, 3)).astype(np.uint8)
 PHOTO = Image.fromarray(COLORS).resize((48, 48), Image.Resampling.BICUBIC)
-SEED = tf.constant([3, 4], tf.int64)
+SEED = (3, 4)
 
 
 def apply(text, draws, image=PHOTO):
     (operation,) = input_pipeline.parse(text)
     assert operation.draws == len(draws)
-    pixels = np.asarray(image, np.float32).reshape(*image.size[::-1], -1)
-    return operation.apply(tf.constant(pixels), tf.constant(draws, tf.float32), SEED).numpy()
+    pixels = np.asarray(image).reshape(*image.size[::-1], -1)
+    result = operation.apply(pixels, draws, SEED)
+    assert result.dtype == np.uint8
+    assert result.shape == pixels.shape
+    return result.astype(int)
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.25, 0.9])
@@ -35,7 +37,7 @@ def test_single_factors_are_those_of_pillow(text, place, enhance, draw):
     draws = [0.5, 0.5, 0.5, 0.5]
     draws[place] = draw
     expected = enhance(PHOTO).enhance(0.5 + draw)
-    np.testing.assert_allclose(apply(text, draws), np.asarray(expected), atol=1.6)
+    np.testing.assert_allclose(apply(text, draws), np.asarray(expected, int), atol=1.6)
 
 
 def test_color_jitter_is_one_affine_map_of_the_three():
@@ -46,7 +48,8 @@ def test_color_jitter_is_one_affine_map_of_the_three():
     expected = 0.94 * expected + 0.06 * (expected @ luma).mean()
     expected = 1.04 * expected - 0.04 * (expected @ luma)[..., None]
     result = apply("color_jitter(0.1, 0.1, 0.1)", draws)
-    np.testing.assert_allclose(result, expected.clip(0, 255), atol=0.01)
+    # Half a gray level is lost where it is rounded, and OpenCV's weights have 10 bits.
+    np.testing.assert_allclose(result, expected.clip(0, 255), atol=0.5 + 3 * 255 / 2**11)
     assert abs(result - photo).mean() > 2, "it really jitters"
 
 
@@ -57,13 +60,13 @@ def test_hue_turns_the_color_circle(draw):
         hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
         expected.append(colorsys.hsv_to_rgb((hue + (2 * draw - 1) * 0.2) % 1, saturation, value))
     result = apply("hue(0.2)", [0.5, 0.5, 0.5, draw])
-    np.testing.assert_allclose(result, 255 * np.reshape(expected, (48, 48, 3)), atol=0.1)
+    np.testing.assert_allclose(result, 255 * np.reshape(expected, (48, 48, 3)), atol=0.51)
 
 
 def test_grayscale_keeps_three_channels():
     np.testing.assert_allclose(
         apply("grayscale(0.4)", [0.3]),
-        np.repeat(np.asarray(PHOTO.convert("L"))[..., None], 3, 2),
+        np.repeat(np.asarray(PHOTO.convert("L"), int)[..., None], 3, 2),
         atol=1,
     )
     np.testing.assert_array_equal(apply("grayscale(0.4)", [0.5]), np.asarray(PHOTO))
@@ -80,9 +83,9 @@ def test_gaussian_noise_has_its_deviation_and_its_seed():
 
 def test_down_up_sample_loses_detail():
     small = PHOTO.resize((16, 16), Image.Resampling.BILINEAR)
-    expected = np.asarray(small.resize((48, 48), Image.Resampling.BILINEAR), np.float32)
-    np.testing.assert_allclose(apply("down_up_sample((1, 5))", [0.5]), expected, atol=2)
-    np.testing.assert_allclose(apply("down_up_sample((1, 5))", [0.0]), PHOTO, atol=1e-3)
+    expected = np.asarray(small.resize((48, 48), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(apply("down_up_sample((1, 5))", [0.5]), expected)
+    np.testing.assert_array_equal(apply("down_up_sample((1, 5))", [0.0]), PHOTO)
 
 
 def test_random_erasing_covers_a_rectangle_of_the_drawn_size():
@@ -121,23 +124,47 @@ REFERENCES = {
 }
 
 
-@pytest.mark.parametrize("name", REFERENCES)
-def test_single_changes_are_those_of_pillow(name):
-    single = {**policies.CHANGES, "invert": policies._invert}[name]
-    image = tf.constant(np.asarray(PHOTO, np.float32))
-    result = single(image, tf.constant(0.5), tf.constant(1.0)).numpy()
-    expected = np.asarray(REFERENCES[name](PHOTO), np.float32)
+MOVED = ("rotate", "shear_x", "shear_y", "shift_x", "shift_y")
+# What Pillow cuts off they round.
+BLENDED = ("color", "sharpness")
+
+
+@pytest.mark.parametrize("size", [(48, 48), (40, 31)])
+@pytest.mark.parametrize("name", [n for n in REFERENCES if n not in MOVED])
+def test_single_changes_are_those_of_pillow(name, size):
+    photo = PHOTO.resize(size)
+    result = policies.WITH_INVERT[name](np.asarray(photo), 0.5, 1)
+    expected = np.asarray(REFERENCES[name](photo), int)
+    np.testing.assert_allclose(result, expected, atol=1 if name in BLENDED else 0)
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.37, 1.0, 1.9])
+@pytest.mark.parametrize("name", ["brightness", "contrast"])
+def test_tables_of_factors_are_those_of_pillow(name, factor):
+    result = policies.CHANGES[name](np.asarray(PHOTO), (factor - 1) / 0.9, 1)
+    expected = getattr(ImageEnhance, name.capitalize())(PHOTO).enhance(factor)
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_single_moves_are_those_of_pillow(name):
+    result = policies.CHANGES[name](np.asarray(PHOTO), 0.5, 1)
+    expected = np.asarray(REFERENCES[name](PHOTO), int)
     different = abs(result - expected).max(-1) > 2
     # Pillow fills where a point is outside, and does not blend at the border.
-    assert different.mean() < (0.06 if name in ("rotate", "shear_x", "shear_y") else 0.03)
-    if name not in ("rotate", "shear_x", "shear_y", "shift_x", "shift_y"):
-        np.testing.assert_allclose(result, expected, atol=2)
+    assert different.mean() < (0.03 if name.startswith("shift") else 0.06)
+
+
+@pytest.mark.parametrize("level", [0, 77, 255])
+@pytest.mark.parametrize("name", ["autocontrast", "equalize"])
+def test_one_level_stays_as_it_is(name, level):
+    image = np.full((5, 7, 3), level, np.uint8)
+    np.testing.assert_array_equal(policies.CHANGES[name](image, 0.5, 1), image)
 
 
 def test_sharpness_smooths_as_pillow_does():
     smooth = np.asarray(PHOTO.filter(ImageFilter.SMOOTH), np.float32)
-    image = tf.constant(np.asarray(PHOTO, np.float32))
-    result = policies._sharpness(image, tf.constant(1 / 0.9), tf.constant(-1.0)).numpy()
+    result = policies._sharpness(np.asarray(PHOTO), 1 / 0.9, -1)
     np.testing.assert_allclose(result, smooth, atol=0.6)
 
 
@@ -152,7 +179,7 @@ def test_rand_augment_draws_each_change():
 def test_auto_augment_follows_its_policy():
     def expect(draws, image):
         result = apply("auto_augment", draws)
-        np.testing.assert_allclose(result, np.asarray(image, np.float32), atol=2)
+        np.testing.assert_array_equal(result, image)
 
     # Pair 14: invert with probability 0.6, then equalize always.
     expect([13.5 / 25, 0.5, 0.0, 0.9, 0.0], ImageOps.equalize(ImageOps.invert(PHOTO)))
@@ -162,9 +189,27 @@ def test_auto_augment_follows_its_policy():
     expect([3.5 / 25, 0.9, 0.0, 0.9, 0.0], PHOTO)
 
 
-@pytest.mark.parametrize("text", ["rand_augment", "auto_augment", "hue|saturation|grayscale(1)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rand_augment(layers=4)|auto_augment",
+        "hue|saturation|grayscale(1)",
+        "gaussian_noise|down_up_sample|random_erasing(1)",
+    ],
+)
 def test_gray_images_can_be_changed_too(text, photos):
     batches = input_pipeline.train_batches(
         photos, batch_size=8, resolution=12, channels=1, augment=text, num_steps=1
     )
     assert next(batches)["image"].shape == (8, 12, 12, 1)
+
+
+def test_what_is_read_stays_as_it_is():
+    kept = smooth = np.asarray(PHOTO).copy()
+    smooth.setflags(write=False)
+    for text in input_pipeline.OPS:
+        if issubclass(input_pipeline.OPS[text], color.Photometric):
+            spec = "color_jitter(0.1)" if text == "color_jitter" else text
+            for seed in range(5):
+                augment.Augmentation(f"{spec}|flip_left_right", 48)(smooth, (0, seed))
+    np.testing.assert_array_equal(smooth, kept)

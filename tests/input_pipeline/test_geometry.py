@@ -10,7 +10,7 @@ from PIL import Image
 
 import input_pipeline
 from efficientnet.errors import UserError
-from input_pipeline import decode, geometry, warp
+from input_pipeline import decode, geometry, resizing, sampler, warp
 from input_pipeline.augment import Augmentation
 from input_pipeline.quiet_tensorflow import tf
 
@@ -35,7 +35,27 @@ def test_resize_is_that_of_pillow(method, resolution):
     kind = Image.Resampling[method.upper()]
     expected = np.asarray(PHOTO.resize((resolution, resolution), kind), int)
     result = evaluate(f"resize(method={method!r})", resolution)
-    np.testing.assert_allclose(result, expected, atol=2)
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("resolution", [32, 200])
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_a_window_is_resized_as_tensorflow_does(method, resolution):
+    box = (10.0, 5.25, 103.5, 81.0)
+    zoom = np.array([resolution / (box[3] - box[1]), resolution / (box[2] - box[0])], np.float32)
+    for antialias, ours in ((True, resizing.resize), (False, resizing.interpolate)):
+        expected = tf.raw_ops.ScaleAndTranslate(
+            images=np.asarray(PHOTO)[None],
+            size=[resolution, resolution],
+            scale=zoom,
+            translation=-np.array(box[1::-1], np.float32) * zoom,
+            kernel_type={"bilinear": "triangle", "bicubic": "keyscubic"}[method],
+            antialias=antialias,
+        )[0]
+        result = ours(np.asarray(PHOTO), resolution, resolution, method, box)
+        # Pillow rounds twice, after each direction.
+        atol = 1.6 if antialias else 0.51
+        np.testing.assert_allclose(result, np.clip(expected, 0, 255), atol=atol)
 
 
 def test_resize_without_antialias_samples_between_two_pixels():
@@ -152,7 +172,7 @@ def reference_warp(image, matrix, target):
 def test_projection_samples_bilinearly_with_black_outside():
     matrix = np.array([[1.4, 0.5, -10.0], [-0.4, 1.2, 12.0], [0, 0, 1]], np.float32)
     image = np.asarray(PHOTO)
-    result = warp.project(tf.constant(image), tf.constant(matrix), 64).numpy()
+    result = sampler.warp(image, matrix[:2].tolist(), 64, 64, 0).astype(int)
     expected = reference_warp(image, matrix, 64)
     different = abs(result - expected).max(-1) > 2
     # The two differ in how far beyond the border a point still sees the image.
@@ -164,7 +184,7 @@ def test_projection_does_not_alias():
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
     turn = np.array([[7.9, 0.2, 0], [-0.2, 7.9, 0], [0, 0, 1]], np.float32)
-    result = warp.project(*warp.reduce(stripes, turn), 30).numpy()
+    result = sampler.sample(*warp.reduce(stripes, turn), 30, 0)
     np.testing.assert_allclose(result[2:-2, 2:-2], 127.5, atol=6)
 
 
@@ -178,8 +198,10 @@ def test_a_decoded_window_is_the_photo_seen_through_the_warp(scale, cut, monkeyp
     matrix = np.array([[scale, 0.1, 100], [-0.1, scale, 60], [0, 0, 1]], np.float32)
     target = int(200 / scale)
     pixels, moved = decode.decode_window(stream.getvalue(), 3, lambda *_: matrix, target, 1)
-    result = warp.project(pixels, moved, target).numpy()
-    expected = warp.project(tf.constant(np.asarray(photo)), tf.constant(matrix), target).numpy()
+    result, expected = (
+        sampler.warp(image, place[:2].tolist(), target, target, 0).astype(int)
+        for image, place in ((pixels, moved), (np.asarray(photo), matrix))
+    )
     assert abs(result - expected).mean() < 3
     area = pixels.shape[0] * pixels.shape[1]
     assert area < (1.2 * (200 + 30) ** 2 if cut else 480 * 360 + 1)
