@@ -8,8 +8,8 @@ import numpy as np
 from efficientnet.errors import UserError
 from input_pipeline import decode, sampler, spec, warp
 from input_pipeline.color import ColorJitter, Photometric
-from input_pipeline.geometry import Geometric, Resize
-from input_pipeline.order import Seed, generator
+from input_pipeline.geometry import Geometric, Matrix, Resize
+from input_pipeline.order import Seed
 
 
 class Augmentation:
@@ -62,12 +62,13 @@ class Augmentation:
         self.stages = stages
         self.draws = sum(stage.draws for stage in stages)
 
-    def __call__(self, photo: bytes | np.ndarray, seed: Seed) -> np.ndarray:
+    def __call__(self, photo: bytes | np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """Augments one photo.
 
         Args:
           photo: encoded; or decoded, uint8 [height, width, channels].
-          seed: see `example_seed`; two numbers of at most 64 bits, the same for the same draws.
+          draws: `self.draws` uniform numbers, see `order.uniform`.
+          seed: of the draws for every pixel, see `order.Seed`.
 
         Returns:
           uint8 [resolution, resolution, channels].
@@ -75,31 +76,20 @@ class Augmentation:
         Raises:
           tf.errors.InvalidArgumentError: the photo can't be decoded.
         """
-        draws = uniform(seed, self.draws)
         exact = not self.draws
         image = photo
         for number, stage in enumerate(self.stages):
             own, draws = draws[: stage.draws], draws[stage.draws :]
             if isinstance(stage, Move):
-                image = stage.apply(image, self.channels, own.tolist(), exact)
+                image = stage.apply(image, self.channels, own, exact)
             else:
                 if isinstance(image, bytes):
                     image = decode.decode(image, self.channels)
                 # Draws for every pixel come from a stream of the operation's own.
                 stream = seed[0], seed[1] ^ (number + 1) << 48
-                image = stage.apply(image, own.tolist(), stream)
+                image = stage.apply(image, own, stream)
         assert isinstance(image, np.ndarray)
         return image
-
-
-def example_seed(seed: int, epoch: int, index: int) -> Seed:
-    """What an example's draws in an epoch of a run with `seed` are a function of."""
-    return seed, epoch * 2**32 + index
-
-
-def uniform(seed: Seed, count: int) -> np.ndarray:
-    """Numbers in [0, 1) that are a function of the seed: float32 [count]."""
-    return generator(*seed).random(count, np.float32)
 
 
 class Move:
@@ -134,7 +124,7 @@ class Move:
     ) -> np.ndarray:
         """Encoded photo or [height, width, channels] -> [target, target, channels]."""
 
-        def plan(height: int, width: int) -> np.ndarray:
+        def plan(height: int, width: int) -> Matrix:
             return warp.compose(self.moves, (height, width), self.target, draws)
 
         if isinstance(image, bytes) and not exact:

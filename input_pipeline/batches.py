@@ -9,8 +9,15 @@ import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline.ahead import in_threads
-from input_pipeline.augment import Augmentation, example_seed
-from input_pipeline.order import Rows, eval_rows, local_batch_size, train_rows
+from input_pipeline.augment import Augmentation
+from input_pipeline.order import (
+    Rows,
+    eval_rows,
+    local_batch_size,
+    number,
+    train_rows,
+    uniform,
+)
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
 
@@ -109,21 +116,25 @@ class Batches(Iterator[Batch]):
 
     def _fill(self, task: _Task) -> tuple[_Task, list[str]]:
         """Puts images in their places; returns why which photo can't be read, '' if it can."""
+        there = slice(task.places.start, task.places.stop)
+        index = task.rows.index[there]
+        numbers = number(task.rows.epoch[there], index)
+        draws = uniform(self._seed, numbers, self._augmentation.draws)
         reasons = []
-        for place in task.places:
-            task.images[place], reason = self._image(
-                int(task.rows.index[place]), int(task.rows.epoch[place])
-            )
+        for place, *example in zip(
+            task.places, index.tolist(), numbers.tolist(), draws.tolist(), strict=True
+        ):
+            task.images[place], reason = self._image(*example)
             reasons.append(reason)
         return task, reasons
 
-    def _image(self, index: int, epoch: int) -> tuple[np.ndarray, str]:
+    def _image(self, index: int, number: int, draws: list[float]) -> tuple[np.ndarray, str]:
         reasons = []
         # Where more in a row are broken than may be, this batch is never given.
         for other in range(index, index + self._limit + 2):
             try:
                 photo = self._split.read(other % len(self._split))
-                image = self._augmentation(photo, example_seed(self._seed, epoch, index))
+                image = self._augmentation(photo, draws, (self._seed, number))
             except UNREADABLE as error:
                 reasons.append(in_one_line(error))
             else:

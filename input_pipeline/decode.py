@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.window import covered
+from input_pipeline.window import Row, seen
 
 # ITU-R 601, as in Pillow and JPEG.
 LUMA = (0.299, 0.587, 0.114)
@@ -34,8 +34,8 @@ WORTH_CUTTING = 200_000
 # OpenCV's flags by what a JPEG's sides are divided by while it is decoded.
 _REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}
 
-# What a warp needs to know of a photo: height and width -> [3, 3], target point -> photo point.
-Plan = Callable[[int, int], np.ndarray]
+# What a warp needs to know of a photo: height and width -> rows of target point -> photo point.
+Plan = Callable[[int, int], tuple[Row, Row]]
 
 
 def decode(encoded: bytes, channels: int) -> np.ndarray:
@@ -53,7 +53,7 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
 
 def decode_window(
     encoded: bytes, channels: int, plan: Plan, target: int, margin: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, tuple[Row, Row]]:
     """Decodes no more of a photo than a warp needs, and no finer.
 
     A JPEG is decoded with an inverse DCT that halves (or quarters, ...) both sides as long as no
@@ -74,13 +74,11 @@ def decode_window(
     if not 0 < components <= 3 or _orientation(encoded) != 1:
         image = decode(encoded, channels)
         return image, plan(*image.shape[:2])
-    matrix = plan(*size)
-    ratio = 2 ** _halvings(matrix)
-    corners = matrix[:2] @ ((0, target, 0, target), (0, 0, target, target), (1, 1, 1, 1)) / ratio
-    box = []
-    for places, length in zip(corners[::-1].tolist(), size, strict=True):
-        box.append(covered(min(places), max(places), math.ceil(length / ratio), margin))
-    (top, bottom), (left, right) = box
+    across, down = plan(*size)
+    ratio = 2 ** _halvings(across, down)
+    across, down = (tuple(value / ratio for value in row) for row in (across, down))
+    left, right = seen(across, target, math.ceil(size[1] / ratio), margin)
+    top, bottom = seen(down, target, math.ceil(size[0] / ratio), margin)
     if size[0] * size[1] / ratio**2 - (bottom - top) * (right - left) < WORTH_CUTTING:
         pixels = _whole_jpeg(encoded, channels, ratio)
         left = top = 0
@@ -93,13 +91,12 @@ def decode_window(
             dct_method="INTEGER_ACCURATE",
         )
         pixels = cut.numpy()
-    to_pixels = np.array([[1 / ratio, 0, -left], [0, 1 / ratio, -top], [0, 0, 1]])
-    return pixels, to_pixels @ matrix
+    return pixels, ((*across[:2], across[2] - left), (*down[:2], down[2] - top))
 
 
-def _halvings(matrix: np.ndarray) -> int:
+def _halvings(*matrix: Row) -> int:
     """How often (up to 3 times) a photo can be halved before the warp would enlarge it."""
-    step = min(math.hypot(*row) for row in matrix[:2, :2].tolist())
+    step = min(math.hypot(*row[:2]) for row in matrix)
     return min(max(math.floor(math.log2(max(step, 1e-6)) + 1e-4), 0), 3)
 
 

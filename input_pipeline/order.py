@@ -8,7 +8,10 @@ import numpy as np
 
 from efficientnet.errors import UserError
 
-# What draws are a function of: two numbers of up to 64 bits.
+# SplitMix64's, the golden ratio.
+STEP = np.uint64(0x9E3779B97F4A7C15)
+
+# What draws are a function of: a run's seed, and the `number` of an example in an epoch.
 Seed = tuple[int, int]
 
 
@@ -84,6 +87,38 @@ def generator(seed: int, number: int) -> np.random.Generator:
     return np.random.Generator(
         np.random.Philox(key=np.array([seed, number], np.int64).view(np.uint64))
     )
+
+
+def number(epoch: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """One number for each example in each epoch: int64 of the same shape."""
+    return epoch * 2**32 + index
+
+
+def uniform(seed: int, numbers: np.ndarray, count: int) -> np.ndarray:
+    """Numbers in [0, 1), of which each row is a function of the seed and one number.
+
+    A stream of SplitMix64 (Steele et al. 2014) for each row, all of them at once: to make a
+    generator of NumPy's for each takes longer than to read a photo.
+
+    Args:
+      seed: of up to 64 bits.
+      numbers: int64 [n].
+      count: of each row.
+
+    Returns:
+      float32 [n, count], multiples of 2^-24.
+    """
+    key = _mixed(np.array([seed], np.int64).view(np.uint64))
+    starts = _mixed(key + numbers.astype(np.int64).view(np.uint64))
+    drawn = _mixed(starts[:, None] + STEP * np.arange(1, count + 1, dtype=np.uint64))
+    return (drawn >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """SplitMix64's bijection of uint64, in which every bit hangs on every other."""
+    values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return values ^ values >> np.uint64(31)
 
 
 def local_batch_size(batch_size: int, process_count: int) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline import warp
-from input_pipeline.augment import Augmentation, Move, example_seed, uniform
+from input_pipeline.augment import Augmentation, Move
 from input_pipeline.color import (
     ColorJitter,
     GaussianNoise,
@@ -14,7 +14,7 @@ from input_pipeline.color import (
     Photometric,
     RandomErasing,
 )
-from input_pipeline.order import train_rows
+from input_pipeline.order import number, train_rows, uniform
 from input_pipeline.sources.split import Split
 
 SUPPORTED = (ColorJitter, GaussianNoise, Grayscale, RandomErasing)
@@ -74,10 +74,9 @@ def train_plans(
     size = (cached, cached)
     for step in range(start_step, start_step + num_steps):
         rows = rows_of(step)
-        places = zip(rows.epoch.tolist(), rows.index.tolist(), strict=True)
-        draws = np.stack([uniform(example_seed(seed, *place), total) for place in places])
+        draws = uniform(seed, number(rows.epoch, rows.index), total)
         matrices = [
-            warp.compose(move.moves, size, resolution, own)[:2] for own in draws[:, :used].tolist()
+            warp.compose(move.moves, size, resolution, own) for own in draws[:, :used].tolist()
         ]
         yield {
             "index": rows.index.astype(np.int32),

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from input_pipeline.color import recolor
-from input_pipeline.window import ROUNDING, covered
+from input_pipeline.geometry import Matrix
+from input_pipeline.window import ROUNDING, seen
 
 # The examples are what is shared out among threads.
 cv2.setNumThreads(0)
@@ -25,9 +26,9 @@ MARGIN = 2
 MIRRORED = {(True, False): 1, (False, True): 0, (True, True): -1}
 
 
-def spacing(matrix: np.ndarray) -> tuple[float, float]:
+def spacing(matrix: Matrix) -> tuple[float, float]:
     """Image pixels between neighbors of the target, along y and x."""
-    (a, b, _), (c, d, _), _ = matrix.tolist()
+    (a, b, _), (c, d, _) = matrix
     return math.hypot(c, d), math.hypot(a, b)
 
 
@@ -49,7 +50,7 @@ def softening(step: float) -> float:
 
 def sample(
     image: np.ndarray,
-    matrix: np.ndarray,
+    matrix: Matrix,
     target: int,
     fill: int | None,
     factors: Sequence[float] = (),
@@ -58,7 +59,7 @@ def sample(
 
     Args:
       image: uint8 [height, width, channels], one or three channels.
-      matrix: [3, 3], target point -> image point.
+      matrix: target point -> image point.
       target: side of the result.
       fill: gray level of what is outside the image; None repeats its edge.
       factors: of brightness, contrast about the mean luma, and saturation; see
@@ -67,13 +68,12 @@ def sample(
     Returns:
       uint8 [target, target, channels].
     """
-    # Python's own numbers: NumPy takes longer over six of them than OpenCV over the pixels.
-    (a, b, c), (d, e, f), _ = matrix.tolist()
+    (a, b, c), (d, e, f) = matrix
     height, width, channels = image.shape
     straight = fill is None and not (b or d)
     margin = 0 if straight else MARGIN
-    left, right = _seen(c, a * target, b * target, margin, width)
-    top, bottom = _seen(f, d * target, e * target, margin, height)
+    left, right = seen((a, b, c), target, width, margin)
+    top, bottom = seen((d, e, f), target, height, margin)
     image = image[top:bottom, left:right]
     c, f = c - left, f - top
     down, across = (softening(step) for step in spacing(matrix))
@@ -98,7 +98,7 @@ def sample(
 
 def warp(
     image: np.ndarray,
-    matrix: tuple[tuple[float, float, float], tuple[float, float, float]],
+    matrix: Matrix,
     height: int,
     width: int,
     fill: int | None,
@@ -107,7 +107,7 @@ def warp(
 
     Args:
       image: uint8 [h, w, channels].
-      matrix: [2, 3], point of the result -> image point.
+      matrix: point of the result -> image point.
       height: of the result.
       width: of the result.
       fill: see `sample`.
@@ -127,13 +127,6 @@ def warp(
         borderValue=(fill or 0,) * 3,
     )
     return result.reshape(height, width, -1)
-
-
-def _seen(start: float, along: float, across: float, margin: int, size: int) -> tuple[int, int]:
-    """The first pixel between which and the last (exclusive) the target lies, in one direction."""
-    low = start + min(along, 0) + min(across, 0)
-    high = start + max(along, 0) + max(across, 0)
-    return covered(low, high, size, margin)
 
 
 def _is_whole(start: float, along: float, size: int) -> bool:

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from input_pipeline import sampler
-from input_pipeline.geometry import Geometric, Size
+from input_pipeline.geometry import IDENTITY, Geometric, Matrix, Size, product
 from input_pipeline.resizing import interpolate, resize
 from input_pipeline.window import covered
 
 
 def compose(
     operations: Sequence[Geometric], size: Size, target: int, draws: Sequence[float]
-) -> np.ndarray:
-    """Multiplies the operations' matrices: float64 [3, 3], target point -> photo point.
+) -> Matrix:
+    """Multiplies the operations' matrices: target point -> photo point.
 
     Args:
       operations: in reading order.
@@ -21,24 +21,24 @@ def compose(
       target: side of the target square.
       draws: as many as the operations use.
     """
-    matrix = np.eye(3)
+    matrix = IDENTITY
     position = 0
     for operation in operations:
         own = draws[position : position + operation.draws]
         step, size = operation.pull_back(size, target, own)
-        matrix = matrix @ step
+        matrix = product(matrix, step)
         position += operation.draws
     return matrix
 
 
 def stretch(
-    image: np.ndarray, matrix: np.ndarray, target: int, method: str, antialias: bool
+    image: np.ndarray, matrix: Matrix, target: int, method: str, antialias: bool
 ) -> np.ndarray:
     """Cuts a window and resizes it, then mirrors; exact but slow.
 
     Args:
       image: uint8 [height, width, channels].
-      matrix: [3, 3] that only scales, mirrors and shifts, and stays inside the image.
+      matrix: one that only scales, mirrors and shifts, and stays inside the image.
       target: side of the result.
       method: 'bilinear' or 'bicubic'.
       antialias: whether the kernel widens when the image shrinks.
@@ -46,24 +46,29 @@ def stretch(
     Returns:
       uint8 [target, target, channels].
     """
-    scale, near = np.diag(matrix)[1::-1], matrix[1::-1, 2]
-    low, high = np.sort((near, near + scale * target), axis=0)
+    (a, _, c), (_, e, f) = matrix
+    low_x, high_x = sorted((c, c + a * target))
+    low_y, high_y = sorted((f, f + e * target))
     # Whole pixels, as torchvision cuts before it resizes.
-    (top, bottom), (left, right) = map(covered, low, high, image.shape[:2])
+    left, right = covered(low_x, high_x, image.shape[1])
+    top, bottom = covered(low_y, high_y, image.shape[0])
     image = image[top:bottom, left:right]
-    ends = np.clip((low - (top, left), high - (top, left)), 0, image.shape[:2])
-    box = tuple(ends[:, ::-1].ravel().tolist())
+    box = (
+        max(low_x - left, 0.0),
+        max(low_y - top, 0.0),
+        min(high_x - left, right - left),
+        min(high_y - top, bottom - top),
+    )
     resized = (resize if antialias else interpolate)(image, target, target, method, box)
-    down, across = np.sign(scale).astype(int)
-    return resized[::down, ::across]
+    return resized[:: -1 if e < 0 else 1, :: -1 if a < 0 else 1]
 
 
-def reduce(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reduce(image: np.ndarray, matrix: Matrix) -> tuple[np.ndarray, Matrix]:
     """Shrinks an image that a warp would sample much too thinly, so that nothing aliases.
 
     Args:
       image: uint8 [height, width, channels].
-      matrix: [3, 3], target point -> image point.
+      matrix: target point -> image point.
 
     Returns:
       An image of the same type and channels, and the warp from target points to its points.
@@ -71,8 +76,8 @@ def reduce(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarra
     step = sampler.spacing(matrix)
     if max(step) <= sampler.FAR:
         return image, matrix
-    size = image.shape[:2]
-    reduced = [max(round(n / max(s, 1)), 1) for n, s in zip(size, step, strict=True)]
-    small = resize(image, *reduced)
-    zoom = np.array([[reduced[1] / size[1]], [reduced[0] / size[0]], [1]])
-    return small, zoom * matrix
+    height, width = image.shape[:2]
+    rows = max(round(height / max(step[0], 1)), 1)
+    columns = max(round(width / max(step[1], 1)), 1)
+    zoom = (columns / width, 0.0, 0.0), (0.0, rows / height, 0.0)
+    return resize(image, rows, columns), product(zoom, matrix)

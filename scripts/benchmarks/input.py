@@ -78,9 +78,9 @@ def part(setting: Setting, directory: str, what: str) -> Workload:
         split = dataclasses.replace(split, read=lambda index: b"")
 
     class Part(Augmentation):
-        def __call__(self, photo: Any, seed: Any) -> np.ndarray:
+        def __call__(self, photo: Any, draws: Any, seed: Any) -> np.ndarray:
             if what == "augment":
-                return super().__call__(photo, seed)
+                return super().__call__(photo, draws, seed)
             if what == "decode":
                 decode.decode(photo, 3)
             return blank

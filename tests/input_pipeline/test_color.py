@@ -210,6 +210,7 @@ def test_what_is_read_stays_as_it_is():
     for text in input_pipeline.OPS:
         if issubclass(input_pipeline.OPS[text], color.Photometric):
             spec = "color_jitter(0.1)" if text == "color_jitter" else text
-            for seed in range(5):
-                augment.Augmentation(f"{spec}|flip_left_right", 48)(smooth, (0, seed))
+            augmentation = augment.Augmentation(f"{spec}|flip_left_right", 48)
+            for draws in np.random.default_rng(0).random((5, augmentation.draws)).tolist():
+                augmentation(smooth, draws, (0, 0))
     np.testing.assert_array_equal(smooth, kept)

@@ -19,6 +19,10 @@ def image(request):
     return smooth.astype(np.uint8)[..., : request.param]
 
 
+def sample(image, matrix, *arguments):
+    return sampler.sample(image, tuple(map(tuple, matrix[:2].tolist())), *arguments)
+
+
 def project(image):
     """What TensorFlow makes of an image by MATRIX: float32 [40, 40, channels], black outside."""
     # From corners of pixels to their centers, which the operation counts from 0.
@@ -34,7 +38,7 @@ def project(image):
 
 
 def test_black_beyond_the_image(image):
-    result = sampler.sample(image, MATRIX, 40, 0)
+    result = sample(image, MATRIX, 40, 0)
     expected = project(image)
     assert result.shape == (40, 40, image.shape[-1])
     np.testing.assert_allclose(result, expected, atol=0.51)
@@ -42,7 +46,7 @@ def test_black_beyond_the_image(image):
 
 
 def test_the_edge_repeated_beyond_the_image(image):
-    result = sampler.sample(image, MATRIX, 40, None)
+    result = sample(image, MATRIX, 40, None)
     y, x = np.mgrid[:40, :40] + 0.5
     points = MATRIX.astype(np.float64) @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
     for channel in range(image.shape[-1]):
@@ -55,8 +59,8 @@ def test_the_edge_repeated_beyond_the_image(image):
 def test_colors_change_as_the_operation_changes_them(image):
     jitter = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
     draws = [0.9, 0.2, 0.8, 0.0]
-    result = sampler.sample(image, MATRIX, 40, None, jitter.factors(draws))
-    plain = sampler.sample(image, MATRIX, 40, None)
+    result = sample(image, MATRIX, 40, None, jitter.factors(draws))
+    plain = sample(image, MATRIX, 40, None)
     np.testing.assert_array_equal(result, jitter.apply(plain, draws, (0, 0)))
     assert abs(result - plain.astype(int)).mean() > 5
 
@@ -65,7 +69,7 @@ def test_colors_change_as_the_operation_changes_them(image):
 def test_images_of_any_size(size):
     image = (np.arange(size[0] * size[1] * 3).reshape(*size, 3) % 256).astype(np.uint8)
     unit = np.diag([size[1] / 8, size[0] / 8, 1]).astype(np.float32)
-    result = sampler.sample(image, unit, 8, None)
+    result = sample(image, unit, 8, None)
     assert result.min() >= image.min()
     assert result.max() <= image.max()
 
@@ -76,7 +80,7 @@ def test_what_shrinks_is_as_soft_as_antialiased_resizing(image, step):
     height, width = round(70 / step), round(110 / step)
     target = min(height, width)
     unit = np.diag([step, step, 1]).astype(np.float32)
-    result = sampler.sample(noise, unit, target, None)
+    result = sample(noise, unit, target, None)
     resized = tf.image.resize(noise, [height, width], antialias=True).numpy()
     expected = resized[:target, :target]
     assert abs(result.std() / expected.std() - 1) < 0.15
@@ -90,7 +94,7 @@ def test_a_mirrored_window_is_the_mirrored_image(image):
         offsets = np.where(scales < 0, [width, height], 0)
         matrix = np.eye(3, dtype=np.float32)
         matrix[:2] = np.c_[np.diag(scales), offsets]
-        result = sampler.sample(image, matrix, 32, None)
+        result = sample(image, matrix, 32, None)
         plain = np.diag([width / 32, height / 32, 1]).astype(np.float32)
-        plain = sampler.sample(image, plain, 32, None)
+        plain = sample(image, plain, 32, None)
         np.testing.assert_allclose(result, plain[::y, ::x].astype(int), atol=1)

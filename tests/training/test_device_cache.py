@@ -95,7 +95,7 @@ def test_what_a_turn_shrinks_is_as_soft_as_on_the_host(step: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
     cos, sin = step * np.cos(0.3), step * np.sin(0.3)
     matrix = np.array([[cos, -sin, 12], [sin, cos, -4]], np.float32)
-    expected = sampler.sample(noise[0], np.array([*matrix, (0, 0, 1)]), 24, 0)
+    expected = sampler.sample(noise[0], tuple(map(tuple, matrix.tolist())), 24, 0)
     result = np.asarray(device_cache.turn(noise, matrix[None], 24))[0]
     assert np.abs(result - expected.astype(int)).max() < 5  # OpenCV's places have 5 bits
     assert (expected == 0).all(-1).any()
