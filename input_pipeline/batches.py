@@ -28,7 +28,7 @@ Batch = dict[str, np.ndarray]
 # Batches that are prepared before they are asked for.
 PREFETCH = 2
 # Examples that a thread prepares in one go, at most.
-TOGETHER = 8
+TOGETHER = 16
 
 
 @dataclasses.dataclass(frozen=True)
