@@ -18,6 +18,8 @@ JITTER = "color_jitter(0.2, 0.2, 0.2)"
 AUGMENTS = {
     "crop and flip": CROP,
     "affine and jitter": f"{CROP}|affine(25, 0.1, (0.9, 1.1), 8)|{JITTER}",
+    "RandAugment": f"{CROP}|rand_augment",
+    "AutoAugment": f"{CROP}|auto_augment",
 }
 CACHED = 256
 MANY = 10**9
@@ -123,22 +125,24 @@ def plain_tensorflow(setting: Setting, directory: str) -> Workload:
     return _tensorflow(setting, directory, one)
 
 
-def torchvision(setting: Setting, directory: str, affine: bool = False) -> Workload:
+def torchvision(setting: Setting, directory: str, augment: str) -> Workload:
     """torchvision's transforms v2 in a DataLoader with as many workers as there are cores."""
     import torch
     from PIL import Image
     from torchvision.transforms import v2
 
-    changes: list[Any] = [
-        v2.RandomResizedCrop(setting.resolution, scale=(0.5, 1.0), antialias=True),
-        v2.RandomHorizontalFlip(),
-    ]
-    if affine:
-        changes += [
-            v2.RandomAffine(25, (0.1, 0.1), (0.9, 1.1), 8, v2.InterpolationMode.BILINEAR),
+    bilinear = v2.InterpolationMode.BILINEAR
+    more: dict[str, list[Any]] = {
+        "crop and flip": [],
+        "affine and jitter": [
+            v2.RandomAffine(25, (0.1, 0.1), (0.9, 1.1), 8, bilinear),
             v2.ColorJitter(0.2, 0.2, 0.2),
-        ]
-    transform = v2.Compose([*changes, v2.PILToTensor()])
+        ],
+        "RandAugment": [v2.RandAugment(interpolation=bilinear, fill=128)],
+        "AutoAugment": [v2.AutoAugment(interpolation=bilinear, fill=128)],
+    }
+    crop = v2.RandomResizedCrop(setting.resolution, scale=(0.5, 1.0), antialias=True)
+    transform = v2.Compose([crop, v2.RandomHorizontalFlip(), *more[augment], v2.PILToTensor()])
     names = photos(directory)
 
     class Photos(torch.utils.data.Dataset):

@@ -1,10 +1,12 @@
 """What each mode of the benchmark measures, and against which peers."""
 
+import itertools
 from collections.abc import Callable, Collection
 from typing import Any
 
 from efficientnet.errors import UserError
 from scripts.benchmarks.contest import Contender
+from scripts.benchmarks.input import AUGMENTS
 
 OURS = "efficientnet"
 PEERS: dict[str, dict[str, dict[str, Any]]] = {
@@ -56,26 +58,29 @@ def input_pipeline(peers: Collection[str]) -> list[Contender]:
     """From files to batches: the pipeline, its parts, bare decoding, and others' pipelines."""
     _no_peers("input", peers)
     name = "scripts.benchmarks.input"
-    # The parts come first: torchvision's workers are still filling up when the next turn begins.
     parts = [
         Contender(f"{part} alone", f"{name}:part", {"what": part})
-        for part in ("read", "decode", "augment", "batch", "transfer")
+        for part in ("decode", "read", "batch", "transfer", "augment")
     ]
     ours = [
         Contender(f"{OURS}, {augment}", f"{name}:ours", {"augment": augment})
-        for augment in ("crop and flip", "affine and jitter")
+        for augment in AUGMENTS
     ]
     cached = [
-        Contender(f"{c.name}, cached", c.build, {**c.arguments, "cached": True}) for c in ours
+        Contender(f"{c.name}, cached", c.build, {**c.arguments, "cached": True}) for c in ours[:2]
+    ]
+    theirs = [
+        Contender(f"torchvision, {augment}", f"{name}:torchvision", {"augment": augment})
+        for augment in AUGMENTS
     ]
     return [
-        *parts,
         Contender("bare decoding", f"{name}:bare_decoding"),
         *ours,
         *cached,
         Contender("plain tf.data", f"{name}:plain_tensorflow"),
-        Contender("torchvision", f"{name}:torchvision"),
-        Contender("torchvision, affine and jitter", f"{name}:torchvision", {"affine": True}),
+        # torchvision's workers are still filling up when the next turn begins: that of a part.
+        *itertools.chain.from_iterable(zip(theirs, parts, strict=False)),
+        *parts[len(theirs) :],
     ]
 
 
