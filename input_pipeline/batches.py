@@ -10,14 +10,7 @@ import numpy as np
 from efficientnet.errors import UserError
 from input_pipeline.ahead import in_threads
 from input_pipeline.augment import Augmentation
-from input_pipeline.order import (
-    Rows,
-    eval_rows,
-    local_batch_size,
-    number,
-    train_rows,
-    uniform,
-)
+from input_pipeline.order import Rows, eval_rows, local_batch_size, numbers_of, train_rows, uniform
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
 
@@ -118,7 +111,7 @@ class Batches(Iterator[Batch]):
         """Puts images in their places; returns why which photo can't be read, '' if it can."""
         there = slice(task.places.start, task.places.stop)
         index = task.rows.index[there]
-        numbers = number(task.rows.epoch[there], index)
+        numbers = numbers_of(task.rows.epoch[there], index)
         draws = uniform(self._seed, numbers, self._augmentation.draws)
         reasons = []
         for place, *example in zip(

@@ -1,7 +1,7 @@
 """Photometric operations: on uint8 [height, width, channels], one or three channels.
 
 Formulas are those of Pillow's ImageEnhance and of torchvision. Strengths are factors: brightness
-0.2 multiplies by something uniform in 0.8 to 1.2. Each operation rounds once, at its end.
+0.2 multiplies by something uniform in 0.8 to 1.2. Each change rounds once, at its end.
 """
 
 import abc
@@ -93,7 +93,7 @@ def turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
     Returns:
       uint8 of the same shape.
     """
-    result = np.empty_like(image)
+    result = np.empty(image.shape, np.uint8)
     for top in range(0, len(image), STRIP):
         strip = image[top : top + STRIP].astype(np.float32)
         colors: np.ndarray = cv2.cvtColor(strip, cv2.COLOR_RGB2HSV)

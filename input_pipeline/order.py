@@ -11,7 +11,7 @@ from efficientnet.errors import UserError
 # SplitMix64's, the golden ratio.
 STEP = np.uint64(0x9E3779B97F4A7C15)
 
-# What draws are a function of: a run's seed, and the `number` of an example in an epoch.
+# What draws are a function of: a run's seed, and the number of an example in an epoch.
 Seed = tuple[int, int]
 
 
@@ -89,7 +89,7 @@ def generator(seed: int, number: int) -> np.random.Generator:
     )
 
 
-def number(epoch: np.ndarray, index: np.ndarray) -> np.ndarray:
+def numbers_of(epoch: np.ndarray, index: np.ndarray) -> np.ndarray:
     """One number for each example in each epoch: int64 of the same shape."""
     return epoch * 2**32 + index
 

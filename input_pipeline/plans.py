@@ -14,7 +14,7 @@ from input_pipeline.color import (
     Photometric,
     RandomErasing,
 )
-from input_pipeline.order import number, train_rows, uniform
+from input_pipeline.order import numbers_of, train_rows, uniform
 from input_pipeline.sources.split import Split
 
 SUPPORTED = (ColorJitter, GaussianNoise, Grayscale, RandomErasing)
@@ -74,7 +74,7 @@ def train_plans(
     size = (cached, cached)
     for step in range(start_step, start_step + num_steps):
         rows = rows_of(step)
-        draws = uniform(seed, number(rows.epoch, rows.index), total)
+        draws = uniform(seed, numbers_of(rows.epoch, rows.index), total)
         matrices = [
             warp.compose(move.moves, size, resolution, own) for own in draws[:, :used].tolist()
         ]

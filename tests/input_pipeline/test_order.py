@@ -18,14 +18,14 @@ def test_each_row_is_a_function_of_seed_and_number():
 
 def test_numbers_are_spread_evenly_and_hang_on_nothing():
     epochs, index = np.divmod(np.arange(200_000), 100_000)
-    drawn = order.uniform(0, order.number(epochs, index), 4)
+    drawn = order.uniform(0, order.numbers_of(epochs, index), 4)
     assert drawn.min() >= 0
     assert drawn.max() < 1
     # Of 800,000 in 100 equal parts, each has 8,000 with a deviation of 89.
     counts = np.bincount((drawn * 100).astype(int).ravel(), minlength=100)
     assert abs(counts - 8000).max() < 5 * 89
     # Neither between draws, nor examples that follow each other, nor epochs, nor seeds.
-    other = order.uniform(1, order.number(epochs, index), 1)[:, 0]
+    other = order.uniform(1, order.numbers_of(epochs, index), 1)[:, 0]
     pairs = [(drawn[:, 0], drawn[:, place]) for place in (1, 2, 3)]
     pairs += [(drawn[1:, 0], drawn[:-1, 0]), (drawn[:100_000, 0], drawn[100_000:, 0])]
     for one, two in [*pairs, (drawn[:, 0], other)]:
