@@ -76,22 +76,23 @@ def decode_window(
         return image, plan(*image.shape[:2])
     across, down = plan(*size)
     ratio = 2 ** _halvings(across, down)
-    across, down = (tuple(value / ratio for value in row) for row in (across, down))
-    left, right = seen(across, target, math.ceil(size[1] / ratio), margin)
-    top, bottom = seen(down, target, math.ceil(size[0] / ratio), margin)
-    if size[0] * size[1] / ratio**2 - (bottom - top) * (right - left) < WORTH_CUTTING:
-        pixels = _whole_jpeg(encoded, channels, ratio)
-        left = top = 0
-    else:
-        cut = tf.raw_ops.DecodeAndCropJpeg(
-            contents=encoded,
-            crop_window=[top, left, bottom - top, right - left],
-            channels=channels,
-            ratio=ratio,
-            dct_method="INTEGER_ACCURATE",
-        )
-        pixels = cut.numpy()
-    return pixels, ((*across[:2], across[2] - left), (*down[:2], down[2] - top))
+    if ratio > 1:
+        across, down = (tuple(value / ratio for value in row) for row in (across, down))
+    pixels = size[0] * size[1] / ratio**2
+    if pixels >= WORTH_CUTTING:
+        left, right = seen(across, target, math.ceil(size[1] / ratio), margin)
+        top, bottom = seen(down, target, math.ceil(size[0] / ratio), margin)
+        if pixels - (bottom - top) * (right - left) >= WORTH_CUTTING:
+            cut = tf.raw_ops.DecodeAndCropJpeg(
+                contents=encoded,
+                crop_window=[top, left, bottom - top, right - left],
+                channels=channels,
+                ratio=ratio,
+                dct_method="INTEGER_ACCURATE",
+            )
+            moved = (*across[:2], across[2] - left), (*down[:2], down[2] - top)
+            return cut.numpy(), moved
+    return _whole_jpeg(encoded, channels, ratio), (across, down)
 
 
 def _halvings(*matrix: Row) -> int:

@@ -26,8 +26,11 @@ IDENTITY: Matrix = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 def product(outer: Matrix, inner: Matrix) -> Matrix:
     """The matrix that does what `inner` does, and then what `outer` does."""
     (a, b, c), (d, e, f) = inner
-    first, second = ((x * a + y * d, x * b + y * e, x * c + y * f + shift) for x, y, shift in outer)
-    return first, second
+    (g, h, x), (i, j, y) = outer
+    return (
+        (g * a + h * d, g * b + h * e, g * c + h * f + x),
+        (i * a + j * d, i * b + j * e, i * c + j * f + y),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -104,8 +104,12 @@ def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]
 def _read(path: str) -> bytes:
     if is_in_bucket(path):
         return epath.Path(path).read_bytes()
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
+    # A file object makes more calls, each of which gives away Python's lock and asks for it again.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _stamp(paths: Sequence[str]) -> str:
