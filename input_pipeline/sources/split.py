@@ -107,7 +107,11 @@ def _read(path: str) -> bytes:
     # A file object makes more calls, each of which gives away Python's lock and asks for it again.
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return os.read(descriptor, os.fstat(descriptor).st_size)
+        size = os.fstat(descriptor).st_size
+        encoded = os.read(descriptor, size)
+        while len(encoded) < size and (more := os.read(descriptor, size - len(encoded))):
+            encoded += more  # a network disk may give less at a time
+        return encoded
     finally:
         os.close(descriptor)
 
