@@ -28,6 +28,9 @@ class DamagedError(Exception):
 class Checkpoints:
     """Saves asynchronously below a folder; every save becomes visible whole or not at all.
 
+    A save waits for the one before: a state's progress speaks of the best weights, and Orbax's
+    processes can't agree about two saves at a time.
+
     `latest/<step>` holds the whole training state and the host's progress (JSON), `best/<stage>/
     <step>` the variables of a stage's best epoch; each has the checksums of its leaves beside it.
     Steps count over all stages.
@@ -119,9 +122,7 @@ class Checkpoints:
         """
         if not self._folder.exists():
             raise FileNotFoundError(f"{self._folder} is gone")
-        for manager in self._best.values():
-            # The progress speaks of them.
-            manager.wait_until_finished()
+        self.wait()
         sums = {"progress": checksums.of_json(progress), **checksums.of_tree(state)}
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
@@ -133,6 +134,7 @@ class Checkpoints:
     def save_best(self, stage: str, step: int, variables: Mapping[str, Any]) -> None:
         """Saves the best variables of a stage so far; the ones before stay until the next."""
         manager = self._best_of(stage)
+        self.wait()
         # A run that was killed before the next checkpoint comes here again.
         if step in manager.all_steps():
             manager.delete(step)
