@@ -8,8 +8,9 @@ import numpy as np
 from efficientnet.errors import UserError
 from input_pipeline import decode, sampler, spec, warp
 from input_pipeline.color import ColorJitter, Photometric
-from input_pipeline.geometry import Geometric, Matrix, Resize
+from input_pipeline.geometry import Geometric, Resize
 from input_pipeline.order import Seed
+from input_pipeline.window import Matrix
 
 
 class Augmentation:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.window import Row, seen
+from input_pipeline.window import Matrix, Row, seen
 
 # ITU-R 601, as in Pillow and JPEG.
 LUMA = (0.299, 0.587, 0.114)
@@ -34,8 +34,8 @@ WORTH_CUTTING = 200_000
 # OpenCV's flags by what a JPEG's sides are divided by while it is decoded.
 _REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}
 
-# What a warp needs to know of a photo: height and width -> rows of target point -> photo point.
-Plan = Callable[[int, int], tuple[Row, Row]]
+# What a warp needs to know of a photo: height and width -> target point -> photo point.
+Plan = Callable[[int, int], Matrix]
 
 
 def decode(encoded: bytes, channels: int) -> np.ndarray:
@@ -53,7 +53,7 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
 
 def decode_window(
     encoded: bytes, channels: int, plan: Plan, target: int, margin: int
-) -> tuple[np.ndarray, tuple[Row, Row]]:
+) -> tuple[np.ndarray, Matrix]:
     """Decodes no more of a photo than a warp needs, and no finer.
 
     A JPEG is decoded with an inverse DCT that halves (or quarters, ...) both sides as long as no

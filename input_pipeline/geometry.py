@@ -14,12 +14,11 @@ from typing import ClassVar
 
 from input_pipeline.arguments import between, one_of, pair
 from input_pipeline.resizing import METHODS
-from input_pipeline.window import Row
+from input_pipeline.window import Matrix
 
 # Height and width, pixels.
 Size = tuple[float, float]
 
-Matrix = tuple[Row, Row]
 IDENTITY: Matrix = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
 

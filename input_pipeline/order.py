@@ -1,4 +1,4 @@
-"""Which examples stand in which batch: a function of the step alone."""
+"""Which examples stand in which batch, and what each draws: functions of seed and step alone."""
 
 import dataclasses
 import functools

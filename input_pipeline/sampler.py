@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 
 from input_pipeline.color import recolor
-from input_pipeline.geometry import Matrix
-from input_pipeline.window import ROUNDING, seen
+from input_pipeline.window import ROUNDING, Matrix, seen
 
 # The examples are what is shared out among threads.
 cv2.setNumThreads(0)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from input_pipeline import sampler
-from input_pipeline.geometry import IDENTITY, Geometric, Matrix, Size, product
+from input_pipeline.geometry import IDENTITY, Geometric, Size, product
 from input_pipeline.resizing import interpolate, resize
-from input_pipeline.window import covered
+from input_pipeline.window import Matrix, covered
 
 
 def compose(

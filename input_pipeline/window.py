@@ -2,8 +2,10 @@
 
 import math
 
-# Of a matrix: x, y of the target -> one coordinate of the photo.
+# Of a matrix: (x, y, 1) of the target -> one coordinate of the photo.
 Row = tuple[float, float, float]
+# Both coordinates, x first.
+Matrix = tuple[Row, Row]
 
 # For rounding errors of windows of whole pixels.
 ROUNDING = 1e-2
