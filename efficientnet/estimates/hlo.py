@@ -6,6 +6,7 @@ which read from places that only the data tells.
 """
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Iterator
@@ -110,6 +111,8 @@ def _trips(computations: dict[str, list[_Instruction]], instruction: _Instructio
     return max((other.constant for other in condition if other.constant is not None), default=1)
 
 
+# Of megabytes of text, which all three above ask for.
+@functools.lru_cache(maxsize=1)
 def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:
     """Returns the instructions of each computation, and the name of the entry."""
     computations: dict[str, list[_Instruction]] = {}
