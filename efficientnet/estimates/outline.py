@@ -1,7 +1,6 @@
 """An experiment without photos, weights and devices: shapes are all that compiling needs."""
 
 import logging
-import math
 from typing import Any
 
 import jax
@@ -50,6 +49,11 @@ def data_of(config: ConfigDict, classes: int | None, photos: int | None) -> Data
         if photos is None:
             return found
         return Data(found.class_names, _unread(photos), found.validation, found.test)
+    if not photos and config.data.cache == "device":
+        raise UserError(
+            "config.data.cache='device' keeps the photos on the chips, and how many is not known: "
+            "give --photos=N, or take the data themselves"
+        )
     held_out = 0
     if photos and not config.data.validation_split:
         fraction = config.data.validation_fraction
@@ -116,18 +120,10 @@ def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
 
 def images_program(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
     """Returns what makes a training batch of photos on the devices, and shapes as above."""
-    config, by_example = experiment.config, feed.by_example(experiment.mesh)
-    channels, side, size = config.channels, config.data.cache_resolution, config.batch_size
-    _, operations = input_pipeline.photometric(config.augment, experiment.resolution, channels)
-    held = math.ceil(len(experiment.data.train) / experiment.mesh.size) * experiment.mesh.size
-    plan = {
-        "index": jax.ShapeDtypeStruct((size,), np.int32),
-        "epoch": jax.ShapeDtypeStruct((size,), np.int32),
-        "matrix": jax.ShapeDtypeStruct((size, 2, 3), np.float32),
-        "draws": jax.ShapeDtypeStruct((size, sum(o.draws for o in operations)), np.float32),
-    }
-    photos = jax.ShapeDtypeStruct((held, side, side, channels), np.uint8)
-    return device_cache.images_program(experiment), _placed((photos, plan), by_example)
+    (plan,) = device_cache.train_plans(experiment, 0, 1)
+    photos = jax.ShapeDtypeStruct(device_cache.photos_shape(experiment), np.uint8)
+    shapes = _placed((photos, plan), feed.by_example(experiment.mesh))
+    return device_cache.images_program(experiment), shapes
 
 
 def _batch(experiment: Experiment, size: int) -> dict[str, jax.ShapeDtypeStruct]:

@@ -46,20 +46,7 @@ class DeviceExperiment(Experiment):
 
     def batches_on_devices(self, start_step: int, num_steps: int) -> Iterator[dict[str, Any]]:
         """See `Experiment`."""
-        config = self.config
-        plans = input_pipeline.train_plans(
-            self.data.train,
-            batch_size=config.batch_size,
-            cached=self.photos.shape[1],
-            resolution=self.resolution,
-            num_steps=num_steps,
-            channels=config.channels,
-            augment=config.augment,
-            seed=config.seed,
-            start_step=start_step,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
+        plans = train_plans(self, start_step, num_steps)
         for plan in feed.to_devices(plans, self.mesh):
             yield {**plan, "image": self._images(self.photos, plan)}
 
@@ -90,6 +77,26 @@ class DeviceExperiment(Experiment):
     @functools.cached_property
     def _images(self) -> Any:
         return images_program(self)
+
+
+def train_plans(
+    experiment: Experiment, start_step: int, num_steps: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields this process's part of `num_steps` plans, see `input_pipeline.train_plans`."""
+    config = experiment.config
+    return input_pipeline.train_plans(
+        experiment.data.train,
+        batch_size=config.batch_size,
+        cached=config.data.cache_resolution,
+        resolution=experiment.resolution,
+        num_steps=num_steps,
+        channels=config.channels,
+        augment=config.augment,
+        seed=config.seed,
+        start_step=start_step,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
 
 
 def images_program(experiment: Experiment) -> Any:
@@ -126,9 +133,8 @@ def placed(experiment: Experiment) -> Experiment:
     if config.data.cache != "device":
         return experiment
     input_pipeline.photometric(config.augment, experiment.resolution, config.channels)
-    rows = -(-len(experiment.data.train) // mesh.size) * mesh.size
-    side = config.data.cache_resolution
-    size = rows * side * side * config.channels
+    held = photos_shape(experiment)
+    size = math.prod(held)
     log.info("the decoded photos take %.0f MB of each device", size / mesh.size / 1e6)
     if not fits(size, mesh):
         raise UserError(
@@ -143,13 +149,21 @@ def placed(experiment: Experiment) -> Experiment:
 
     def part(index: tuple[slice, ...] | None) -> np.ndarray:
         assert index
-        first, last, _ = index[0].indices(rows)
+        first, last, _ = index[0].indices(held[0])
         there = photos[first:last]
         return np.pad(there, [(0, last - first - len(there)), (0, 0), (0, 0), (0, 0)])
 
-    held = jax.make_array_from_callback((rows, *photos.shape[1:]), feed.by_example(mesh), part)
     data = dataclasses.replace(experiment.data, train=decoded.split)
-    return experiment.as_kind(DeviceExperiment, data=data, photos=held)
+    on_devices = jax.make_array_from_callback(held, feed.by_example(mesh), part)
+    return experiment.as_kind(DeviceExperiment, data=data, photos=on_devices)
+
+
+def photos_shape(experiment: Experiment) -> tuple[int, int, int, int]:
+    """Of the array of training photos, with padding so that each device holds as many."""
+    config, devices = experiment.config, experiment.mesh.size
+    side = config.data.cache_resolution
+    rows = math.ceil(len(experiment.data.train) / devices) * devices
+    return rows, side, side, config.channels
 
 
 def fits(size: int, mesh: Mesh) -> bool:

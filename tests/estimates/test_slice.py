@@ -100,6 +100,13 @@ def test_what_is_compiled_for_a_slice_runs_as_the_trainers_step(
         assert "mhlo.num_partitions = 8" in lowered.as_text()
 
 
+def test_photos_on_the_chips_have_to_be_counted(tiny: Callable[..., ConfigDict]) -> None:
+    config = tiny(common.stage("all", "all", 1))
+    config.data.cache = "device"
+    with pytest.raises(UserError, match="how many is not known: give --photos=N"):
+        outline.data_of(config, classes=3, photos=None)
+
+
 def estimates(memory_per_image: float, fixed: float) -> Callable[[int, int], Estimate]:
     def compiled(size: int, number: int) -> Estimate:
         # The second stage needs a tenth more; there is a step at 64 as padding makes them.
