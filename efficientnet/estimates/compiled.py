@@ -33,6 +33,12 @@ class Estimate:
     bytes_per_image: float | None = None
     collectives: tuple[hlo.Collective, ...] = ()
     gathered_bytes: int | None = None  # on one chip, by kernels that have no estimate
+    rematerialized: int | None = None  # instructions, by the compiler's choice, to fit
+
+    @property
+    def fits_easily(self) -> bool:
+        """Whether it fits and the compiler had to compute nothing again for it."""
+        return self.fits and not self.rematerialized
 
 
 @contextlib.contextmanager
@@ -86,4 +92,5 @@ def estimate(
         bytes_per_image=costs["bytes accessed"] / per_chip,
         collectives=hlo.collectives(text),
         gathered_bytes=hlo.gathered_bytes(text),
+        rematerialized=hlo.rematerialized(text),
     )

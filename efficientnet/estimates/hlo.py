@@ -26,6 +26,8 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
 _CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 _CONSTANT = re.compile(r"\S+\[\]\S* constant\((\d+)\)")
+# What the compiler computes again where memory is short; `jax.checkpoint` makes other names.
+_REMATERIALIZED = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+\.remat[\w.\-]* = ", re.MULTILINE)
 _GATHER = re.compile(r"kind=kCustom.*op_name=\"[^\"]*gather\"")
 _BRANCHES = re.compile(r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=([^,\s]+))")
 _ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
@@ -88,6 +90,11 @@ def gathered_bytes(text: str) -> int:
         for instruction, times in _run(text)
         if instruction.gathers and instruction.cycles is None
     )
+
+
+def rematerialized(text: str) -> int:
+    """Counts the instructions that the compiler repeats because it had not the memory to wait."""
+    return len(_REMATERIALIZED.findall(text))
 
 
 def _run(text: str) -> Iterator[tuple[_Instruction, int]]:

@@ -5,7 +5,7 @@ import dataclasses
 import importlib.metadata
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 # The largest batch is looked for in multiples of so many images per chip: a tile has 8 sublanes.
 STEP = 8
-TRIES = 6
+TRIES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,12 @@ class SliceEstimate:
     evaluation: Estimate
     images: Estimate | None  # of photos on the devices, before each step (config.data.cache)
     photos: int  # that train; 0 where unknown
-    hours: float | None  # of the whole run; None where photos are unknown or a stage doesn't fit
+    hours: float | None = None  # of a run; None where photos are unknown or something doesn't fit
+
+    @property
+    def programs(self) -> tuple[Estimate, ...]:
+        """All of a run, in the order of a step."""
+        return *((self.images,) if self.images else ()), *self.stages, self.evaluation
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `--json` prints."""
@@ -64,8 +69,9 @@ def estimate_slice(
     Args:
       config: a recipe.
       topology: such as 'v5e:4x4'.
-      batch_size: over all chips, in place of the config's; 0 takes the largest that fits, found
-        with a few quick compilations and confirmed by the full one.
+      batch_size: over all chips, in place of the config's; 0 takes the largest that fits without
+        anything computed again for it, found with a few quick compilations and confirmed by the
+        full one.
       classes: how many; None counts those of the data.
       photos: that train; None counts those of the data.
 
@@ -95,8 +101,9 @@ def estimate_slice(
         config = _with_batch(config, largest)
     found = all_compiled(config.batch_size)
     unit = _unit(config, mesh.size)
-    while batch_size == 0 and config.batch_size > unit and not all(e.fits for e in found):
-        config = _with_batch(config, config.batch_size - unit)
+    while batch_size == 0 and config.batch_size > unit and not all(e.fits_easily for e in found):
+        less = math.ceil(config.batch_size / 16 / unit) * unit
+        config = _with_batch(config, config.batch_size - less)
         found = all_compiled(config.batch_size)
     experiment = outline.outline(config, mesh, data)
     evaluation = estimate(
@@ -110,47 +117,42 @@ def estimate_slice(
         images = estimate(
             "images", *outline.images_program(experiment), chip, config.batch_size // mesh.size
         )
-    return SliceEstimate(
-        topology=topology,
-        batch_size=config.batch_size,
-        stages=found,
-        evaluation=evaluation,
-        images=images,
-        photos=len(data.train),
-        hours=_hours(config, data, found, evaluation, images, mesh.size),
+    result = SliceEstimate(
+        topology, config.batch_size, found, evaluation, images, photos=len(data.train)
     )
+    return dataclasses.replace(result, hours=_hours(config, data, result, mesh.size))
 
 
 def _largest(
     config: ConfigDict, devices: int, limit: float, compiled: Callable[[int, int], Estimate]
 ) -> int:
-    """Returns the largest batch with which every stage fits; each size tried is compiled.
+    """Returns the largest batch with which every stage fits easily, by compiling some.
 
-    Memory is nearly a straight line over the batch, so it goes from line to line.
+    Memory is nearly a straight line over the batch: the next size is where the line through the
+    last two that fit meets the limit, or midway where that is known to be too large.
     """
     unit = _unit(config, devices)
-    best, failed = 0, math.inf
-    points: list[tuple[int, int]] = []
-    # Memory grows with what trains: the hungriest stage is tried, and the others confirm.
-    order = sorted(range(len(config.stages)), key=lambda n: -_trained(config.stages[n]))
-    size = unit
-    with tqdm(desc="largest batch", unit="compilation", disable=None) as line:
-        for _ in range(TRIES):
-            for number in order if points else order[:1]:
-                result = compiled(size, number)
-                line.update()
-                if not result.fits:
-                    break
-            log.info("batch %d: %.2f GiB per chip", size, result.memory_bytes_per_chip / GIB)
-            best, failed = (max(best, size), failed) if result.fits else (best, min(failed, size))
-            points.append((size, result.memory_bytes_per_chip))
-            last = points[-2:] if len(points) > 1 else [(0, 0), *points]
-            (n0, m0), (n1, m1) = last
-            slope = max((m1 - m0) / (n1 - n0), 1.0)
-            size = n1 + math.floor((limit - m1) / slope / unit) * unit
-            size = int(min(size, failed - unit))
-            if size <= best:
-                break
+    # Memory grows with what trains: the hungriest stage is tried, and the full compilation of all
+    # confirms.
+    stage = max(range(len(config.stages)), key=lambda n: _trained(config.stages[n]))
+    fitting = [(0, 0)]
+    size, failed = unit, math.inf
+    for _ in tqdm(range(TRIES), "largest batch", unit="compilation", disable=None):
+        result = compiled(size, stage)
+        memory = result.memory_bytes_per_chip
+        log.info("batch %d: %.2f GiB per chip", size, memory / GIB)
+        if result.fits_easily:
+            fitting.append((size, memory))
+        else:
+            failed = size
+        best = fitting[-1][0]
+        if len(fitting) > 1:
+            (n0, m0), (n1, m1) = fitting[-2:]
+            size = n1 + math.floor((limit - m1) / max((m1 - m0) / (n1 - n0), 1.0) / unit) * unit
+        if size >= failed:
+            size = best + math.floor((failed - best) / 2 / unit) * unit
+        if size <= best:
+            break
     if not best:
         raise UserError(
             f"not even a batch of {unit} fits: take config.remat=True, more micro_batches or a "
@@ -163,31 +165,23 @@ def _unit(config: ConfigDict, devices: int) -> int:
     return devices * math.lcm(STEP, _parts(config))
 
 
-def _hours(
-    config: ConfigDict,
-    data: Data,
-    stages: Sequence[Estimate],
-    evaluation: Estimate,
-    images: Estimate | None,
-    devices: int,
-) -> float | None:
+def _hours(config: ConfigDict, data: Data, result: SliceEstimate, devices: int) -> float | None:
     """Adds up training, the validation after each epoch, cached features and the final tests."""
-    programs = [*stages, evaluation, *([images] if images else [])]
-    if not len(data.train) or not all(program.fits for program in programs):
+    if not len(data.train) or not all(program.fits for program in result.programs):
         return None
 
     def seconds(photos: float, program: Estimate) -> float:
         return photos / ((program.images_per_second_per_chip or math.nan) * devices)
 
     total = 0.0
-    for stage, step in zip(config.stages, stages, strict=True):
+    for stage, step in zip(config.stages, result.stages, strict=True):
         trained = stage.epochs * len(data.train)
         evaluated = math.ceil(stage.epochs) * len(data.validation) + len(data.test)
         if stage.cached_copies:
             evaluated += stage.cached_copies * len(data.train)
-        elif images:
-            total += seconds(trained, images)
-        total += seconds(trained, step) + seconds(evaluated, evaluation)
+        elif result.images:
+            total += seconds(trained, result.images)
+        total += seconds(trained, step) + seconds(evaluated, result.evaluation)
     return total / 3600
 
 

@@ -25,8 +25,7 @@ def table(result: SliceEstimate) -> str:
     generation, sides = parse_topology(result.topology)
     chip = CHIPS[generation]
     chips = math.prod(sides)
-    programs = [*result.stages, *([result.images] if result.images else []), result.evaluation]
-    lines = [HEAD, ("---",) * len(HEAD), *map(_row, programs)]
+    lines = [HEAD, ("---",) * len(HEAD), *map(_row, result.programs)]
     hours = "unknown" if result.hours is None else f"{result.hours:.2f}"
     return "\n".join(
         [
@@ -55,7 +54,8 @@ def _row(estimate: Estimate) -> tuple[str, ...]:
     return (
         name,
         memory,
-        "yes" if estimate.fits else "no",
+        ("yes" if estimate.fits else "no")
+        + (f", repeating {again} instructions" if (again := estimate.rematerialized) else ""),
         f"{estimate.estimated_cycles / 1e6:.2f} M"
         + (f" and gathers of {gathered / 1e6:.0f} MB" if gathered > NEGLIGIBLE else ""),
         f"{estimate.images_per_second_per_chip:,.0f}",

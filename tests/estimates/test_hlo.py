@@ -2,7 +2,13 @@
 
 import pytest
 
-from efficientnet.estimates.hlo import Collective, collectives, estimated_cycles, gathered_bytes
+from efficientnet.estimates.hlo import (
+    Collective,
+    collectives,
+    estimated_cycles,
+    gathered_bytes,
+    rematerialized,
+)
 
 MODULE = """HloModule jit_step, is_scheduled=true
 
@@ -68,6 +74,9 @@ channel_id=1, to_apply=%add
 backend_config={"known_trip_count":{"n":"4"}}
   %loop.2 = (s32[], f32[8,128]{1,0}) while(%loop), condition=%short, body=%short_body
   %choice = f32[] conditional(%q, %u, %v), branch_computations={%cheap, %dear}
+  %copy.12.remat.1 = f32[8,128]{1,0} copy(%loop)
+  %add.remat = f32[] add(%choice, %copy.12.remat.1)
+  %remat2.356 = f32[] add(%add.remat, %u)
   ROOT %copy = f32[8,128]{0,1:T(8,128)} copy(%r), backend_config={"estimated_cycles":"5"}
 }
 """
@@ -81,6 +90,10 @@ def test_cycles_count_loops_as_often_as_they_run_and_the_dearer_branch() -> None
 
 def test_gathers_without_an_estimate_are_counted_in_bytes() -> None:
     assert gathered_bytes(MODULE) == 3 * 50
+
+
+def test_what_the_compiler_repeats_is_counted_not_what_the_program_does() -> None:
+    assert rematerialized(MODULE) == 2
 
 
 def test_collectives_are_counted_by_kind_with_the_bytes_of_their_results() -> None:

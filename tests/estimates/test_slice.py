@@ -127,6 +127,21 @@ def test_the_largest_batch_fits_and_the_next_does_not(per_image: float) -> None:
     assert not compiled(size + 32, 1).fits
 
 
+def test_a_batch_that_needs_rematerialization_is_too_large() -> None:
+    config = common.get_config()
+    config.stages = (common.stage("all", "all", 1),)
+
+    def compiled(size: int, number: int) -> Estimate:
+        # As B0 on a v5e: up to 0.8 GiB all is kept; from there on the compiler repeats some.
+        memory = min(1e6 * size, 0.8 * GIB + 1e5 * size)
+        return Estimate("x", memory <= GIB, int(memory), rematerialized=int(memory >= 0.8 * GIB))
+
+    size = slice._largest(config, 4, GIB, compiled)
+    assert compiled(size, 0).fits_easily
+    assert compiled(size + 64, 0).fits
+    assert not compiled(size + 64, 0).fits_easily
+
+
 def test_quick_compilations_end_with_their_block() -> None:
     def level() -> object:
         return jax.config.values["jax_optimization_level"]
@@ -158,16 +173,18 @@ def test_hours_add_up_training_validation_features_and_tests(
         for name, rate in (("head", 1000.0), ("all", 10.0))
     )
     evaluation = Estimate("evaluation", True, 0, images_per_second_per_chip=100.0)
-    hours = slice._hours(config, data, (fast, slow), evaluation, None, devices=2)
+    result = slice.SliceEstimate("v5e:1x2", 32, (fast, slow), evaluation, None, photos=400)
+    hours = slice._hours(config, data, result, devices=2)
     head = 3 * 400 / 2000 + (2 * 400 + 3 * 100 + 50) / 200
     rest = 2.5 * 400 / 20 + (3 * 100 + 50) / 200
     assert hours == pytest.approx((head + rest) / 3600)
     # On the devices, a stage's batches are made before its steps; features are the host's.
     images = Estimate("images", True, 0, images_per_second_per_chip=50.0)
-    hours = slice._hours(config, data, (fast, slow), evaluation, images, devices=2)
+    hours = slice._hours(config, data, dataclasses.replace(result, images=images), devices=2)
     assert hours == pytest.approx((head + rest + 2.5 * 400 / 100) / 3600)
     unknown = Estimate("all", False, 0)
-    assert slice._hours(config, data, (fast, unknown), evaluation, None, devices=2) is None
+    result = dataclasses.replace(result, stages=(fast, unknown))
+    assert slice._hours(config, data, result, devices=2) is None
 
 
 @needs_libtpu
@@ -217,6 +234,10 @@ def test_the_table_names_every_stage() -> None:
     if importlib.util.find_spec("libtpu") is None:
         pytest.skip("libtpu is not installed: the table tells its version")
     text = table.table(result)
+    tight = dataclasses.replace(good, name="tight", rematerialized=3)
+    assert "| yes, repeating 3 instructions |" in table.table(
+        dataclasses.replace(result, stages=(tight, bad))
+    )
     assert "| head | 1.00 GiB | yes | 1.00 M | 2,000 | 0.40 | 30.0 | none |" in text
     assert "| images | 1.00 GiB | yes | 1.00 M and gathers of 101 MB | 2,000 |" in text
     assert "| all | 20.00 GiB | no | - | - | - | - | - |" in text
