@@ -12,8 +12,9 @@ from efficientnet.estimates import hlo
 from efficientnet.estimates.chips import Chip
 
 GIB = 2**30
-# "Ran out of memory in memory space hbm. Used 18.21G of 15.75G hbm."
-_TOO_LARGE = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
+# "Ran out of memory in memory space hbm. Used 18.21G of 15.75G hbm.", and
+# "the total memory required for HLO temporaries (15.76G) exceeds available HBM (15.75G)."
+_TOO_LARGE = re.compile(r"(?:Used |temporaries \()([\d.]+)([KMG])\)? (?:of|exceeds)")
 _UNITS = {"K": 2**10, "M": 2**20, "G": GIB}
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import pathlib
 from collections.abc import Callable
+from unittest import mock
 
 import jax
 import pytest
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 from configs import common
 from efficientnet.errors import UserError
 from efficientnet.estimates import chips, outline, slice, table
-from efficientnet.estimates.compiled import GIB, Estimate, quickly
+from efficientnet.estimates.compiled import GIB, Estimate, estimate, quickly
 from efficientnet.training import feed
 from efficientnet.training.experiment import Data
 from efficientnet.variants import VARIANTS, Variant
@@ -140,6 +141,28 @@ def test_a_batch_that_needs_rematerialization_is_too_large() -> None:
     assert compiled(size, 0).fits_easily
     assert compiled(size + 64, 0).fits
     assert not compiled(size + 64, 0).fits_easily
+
+
+@pytest.mark.parametrize(
+    ("message", "gib"),
+    [
+        ("Ran out of memory in memory space hbm. Used 18.25G of 15.75G hbm.", 18.25),
+        ("memory required for HLO temporaries (15.76G) exceeds available HBM (15.75G).", 15.76),
+    ],
+)
+def test_what_the_compiler_says_does_not_fit_has_its_size(message: str, gib: float) -> None:
+    program = mock.Mock()
+    program.lower().compile.side_effect = jax.errors.JaxRuntimeError(message)
+    result = estimate("all", program, (), chips.CHIPS["v5e"], 8)
+    assert not result.fits
+    assert result.memory_bytes_per_chip == int(gib * GIB)
+
+
+def test_other_errors_of_the_compiler_are_not_taken_for_a_lack_of_memory() -> None:
+    program = mock.Mock()
+    program.lower().compile.side_effect = jax.errors.JaxRuntimeError("INTERNAL: 15.76G")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        estimate("all", program, (), chips.CHIPS["v5e"], 8)
 
 
 def test_quick_compilations_end_with_their_block() -> None:
