@@ -17,7 +17,7 @@ from efficientnet.variants import VARIANTS
 def get_config() -> ConfigDict:
     """Returns the defaults; a recipe must still set `data.source` and `stages`."""
     config = ConfigDict()
-    config.seed = 0  # of the split, the order, the augmentation and the initialization
+    config.seed = 0  # of the validation split, the order, the augmentation and the initialization
 
     # Network.
     config.variant = "b0"  # a row of efficientnet/variants.py

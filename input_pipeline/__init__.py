@@ -11,6 +11,7 @@ Every order and every pixel is a function of (seed, epoch, example index): not o
 threads or processes, nor of where a run was restarted. Normalization happens on the device.
 """
 
+from input_pipeline.augment import Augmentation, without_chance
 from input_pipeline.batches import Batches, eval_batches, train_batches
 from input_pipeline.cache import Decoded, cache_in_memory, decoded
 from input_pipeline.photos import find_photos, photo_split
@@ -22,6 +23,7 @@ from input_pipeline.statistics import cached_statistics
 __all__ = [
     "OPS",
     "SOURCES",
+    "Augmentation",
     "Batches",
     "Decoded",
     "Source",
@@ -38,4 +40,5 @@ __all__ = [
     "photometric",
     "train_batches",
     "train_plans",
+    "without_chance",
 ]

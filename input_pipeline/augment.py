@@ -16,8 +16,8 @@ from input_pipeline.window import Matrix
 class Augmentation:
     """Decodes and augments one photo.
 
-    Runs of geometric operations become one warp each. Without an operation that brings the photo
-    to the target size, it is resized at the end of the first run.
+    Runs of geometric operations become one warp each. The first run brings the photo to the target
+    size; without an operation that does, it is resized at the run's end.
 
     Without chance in it a specification is followed exactly (whole decoding, antialiased
     resampling); with chance, as exactly as training needs: see `decode.decode_window`,
@@ -39,7 +39,8 @@ class Augmentation:
           channels: 3, or 1 for gray.
 
         Raises:
-          UserError: the specification is wrong, or resolution or channels are.
+          UserError: the specification is wrong, or its resizing comes too late, or resolution or
+            channels are wrong.
         """
         if channels not in (1, 3):
             raise UserError(f"channels={channels!r}: images have 3 channels, or 1 for gray")
@@ -60,6 +61,12 @@ class Augmentation:
                 stages.append(operation)
             else:
                 stages.append(Move([operation], resolution))
+        first = next(stage for stage in stages if isinstance(stage, Move))
+        if not any(move.resizes for move in first.moves):
+            raise UserError(
+                f"the augmentation {text!r} turns or mirrors, then changes colors, then crops or "
+                "resizes: crop or resize before the colors"
+            )
         self.stages = stages
         self.draws = sum(stage.draws for stage in stages)
 
@@ -91,6 +98,14 @@ class Augmentation:
                 image = stage.apply(image, own, stream)
         assert isinstance(image, np.ndarray)
         return image
+
+
+def without_chance(text: str, resolution: int, channels: int) -> Augmentation:
+    """Returns the `Augmentation` of a specification for evaluation; a random one is a UserError."""
+    augmentation = Augmentation(text, resolution, channels)
+    if augmentation.draws:
+        raise UserError(f"evaluation must not be random, but {text!r} is: use 'resize'")
+    return augmentation
 
 
 class Move:

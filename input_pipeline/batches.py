@@ -9,7 +9,7 @@ import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline.ahead import in_threads
-from input_pipeline.augment import Augmentation
+from input_pipeline.augment import Augmentation, without_chance
 from input_pipeline.order import Rows, eval_rows, local_batch_size, numbers_of, train_rows, uniform
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
@@ -239,9 +239,7 @@ def eval_batches(
     Raises:
       UserError: a wrong or random specification, at once; a broken photo, when its batch comes.
     """
-    augmentation = Augmentation(preprocess, resolution, channels)
-    if augmentation.draws:
-        raise UserError(f"evaluation must not be random, but {preprocess!r} is: use 'resize'")
+    augmentation = without_chance(preprocess, resolution, channels)
     local = local_batch_size(batch_size, process_count)
     rows = eval_rows(len(split), batch_size, process_index, process_count)
     return Batches(split, rows, local, augmentation, 0, threads, broken_limit)

@@ -17,6 +17,7 @@ from input_pipeline import sampler
 from input_pipeline.arguments import between
 from input_pipeline.color import Photometric, mean_luma, to_gray
 from input_pipeline.order import Seed
+from input_pipeline.window import Matrix
 
 # (image, strength 0 to 1, sign +1 or -1) -> image; uint8 [height, width, channels]
 Change = Callable[[np.ndarray, float, int], np.ndarray]
@@ -33,41 +34,36 @@ LEVELS = np.arange(256)
 SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
 
 
-def _move(
-    image: np.ndarray,
-    linear: tuple[float, float, float, float],
-    shift: tuple[float, float] = (0.0, 0.0),
-) -> np.ndarray:
-    """Warps about the center by the output -> input matrix [[a, b], [c, d]] and by `shift`."""
+def _move(image: np.ndarray, matrix: Matrix) -> np.ndarray:
+    """Warps by the output -> input matrix."""
     height, width = image.shape[:2]
-    x, y = width / 2, height / 2
-    (a, b, c, d), (across, down) = linear, shift
-    matrix = (a, b, x - a * x - b * y + across), (c, d, y - c * x - d * y + down)
     return sampler.warp(image, matrix, height, width, GRAY)
 
 
 def _shear_x(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
-    return _move(image, (1.0, sign * strength * MOST_SHEAR, 0.0, 1.0))
+    return _move(image, ((1.0, sign * strength * MOST_SHEAR, 0.0), (0.0, 1.0, 0.0)))
 
 
 def _shear_y(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
-    return _move(image, (1.0, 0.0, sign * strength * MOST_SHEAR, 1.0))
+    return _move(image, ((1.0, 0.0, 0.0), (sign * strength * MOST_SHEAR, 1.0, 0.0)))
 
 
 def _shift_x(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
     shift = sign * strength * MOST_SHIFT * image.shape[1]
-    return _move(image, (1.0, 0.0, 0.0, 1.0), (shift, 0.0))
+    return _move(image, ((1.0, 0.0, shift), (0.0, 1.0, 0.0)))
 
 
 def _shift_y(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
     shift = sign * strength * MOST_SHIFT * image.shape[0]
-    return _move(image, (1.0, 0.0, 0.0, 1.0), (0.0, shift))
+    return _move(image, ((1.0, 0.0, 0.0), (0.0, 1.0, shift)))
 
 
 def _rotate(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
+    """About the center; shears leave the upper left corner where it is."""
     angle = sign * strength * MOST_TURN
     cos, sin = math.cos(angle), math.sin(angle)
-    return _move(image, (cos, -sin, sin, cos))
+    y, x = (length / 2 for length in image.shape[:2])
+    return _move(image, ((cos, -sin, x - cos * x + sin * y), (sin, cos, y - sin * x - cos * y)))
 
 
 def _factor(strength: float, sign: int) -> float:

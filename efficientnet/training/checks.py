@@ -47,11 +47,12 @@ def check(config: ConfigDict, devices: int | None = None) -> None:
             f"config.normalization is {config.normalization!r}: expected one of "
             f"{', '.join(NORMALIZATIONS)}"
         )
-    for spec in (config.augment, config.preprocess):
-        input_pipeline.parse(spec)
+    variant = get_variant(config.variant)
+    resolution = config.resolution or variant.resolution
+    input_pipeline.Augmentation(config.augment, resolution, config.channels)
+    input_pipeline.without_chance(config.preprocess, resolution, config.channels)
     _check_data(config)
     profiling.parse(config.profile_steps)
-    variant = get_variant(config.variant)
     for stage in config.stages:
         _check_numbers(stage)
         parts = stage.micro_batches * devices

@@ -117,8 +117,8 @@ REFERENCES = {
     "brightness": lambda image: ImageEnhance.Brightness(image).enhance(1.45),
     "sharpness": lambda image: ImageEnhance.Sharpness(image).enhance(1.45),
     "rotate": lambda image: image.rotate(15, Image.Resampling.BILINEAR, fillcolor=(128, 128, 128)),
-    "shear_x": pil_affine(1, 0.15, -24 * 0.15, 0, 1, 0),
-    "shear_y": pil_affine(1, 0, 0, 0.15, 1, -24 * 0.15),
+    "shear_x": pil_affine(1, 0.15, 0, 0, 1, 0),
+    "shear_y": pil_affine(1, 0, 0, 0.15, 1, 0),
     "shift_x": pil_affine(1, 0, 75 / 331 * 48, 0, 1, 0),
     "shift_y": pil_affine(1, 0, 0, 0, 1, 75 / 331 * 48),
 }

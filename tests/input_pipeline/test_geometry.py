@@ -251,6 +251,20 @@ def test_bicubic_does_not_go_with_turning():
         Augmentation("resize(method='bicubic')|rotate(3)", 32)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "flip_left_right|color_jitter(0.2)|random_resized_crop",
+        "rotate|gaussian_noise|resize",
+        "grayscale|flip_left_right|hue(0.1)|center_crop",
+    ],
+)
+def test_a_crop_after_moves_and_colors_is_refused(text):
+    # The moves would have cut out the corner.
+    with pytest.raises(UserError, match="crop or resize before the colors"):
+        Augmentation(text, 32)
+
+
 def test_photometric_operations_before_a_crop_see_the_whole_photo():
     stream = io.BytesIO()
     PHOTO.save(stream, "PNG")

@@ -113,3 +113,20 @@ def test_unknown_values_are_refused_by_name(
     config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=f"^config.{field} is .*{message}"):
         checks.check(config)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("preprocess", "random_resized_crop", "evaluation must not be random"),
+        ("augment", "resize(method='bicubic')|rotate(3)", "use bilinear"),
+        ("resolution", -1, "resolution=-1"),
+    ],
+)
+def test_what_batches_would_refuse_is_refused_before_training(
+    tiny: Recipe, field: str, value: object, message: str
+) -> None:
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=message):
+        checks.check(config)
