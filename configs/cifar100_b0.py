@@ -7,8 +7,9 @@ After the colon comes `finetune` (default), `head` or `scratch`, and a variant: 
 
 From the Keras guide on fine-tuning EfficientNet. Published accuracy: from scratch 0.58, head alone
 0.67, fine-tuned 0.807 (the paper's 0.88 takes AutoAugment or RandAugment and more epochs). The
-guide validates on the test photos; here a tenth of the training photos is held out. None of it has
-been run here: the data set is not at hand.
+guide validates on the test photos; here a tenth of the training photos is held out. Its contrast is
+about each channel's mean, here the luma's. None of it has been run here: the data set is not at
+hand.
 """
 
 from ml_collections import ConfigDict

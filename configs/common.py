@@ -47,7 +47,8 @@ def get_config() -> ConfigDict:
     config.data.directory = ""  # where the source's files are; '' if it needs none
     config.data.validation_split = ""  # a split of the source to validate on; '' holds one out
     config.data.validation_fraction = 0.1  # of the training photos of each class, held out
-    config.data.broken_limit = 0  # photos that can't be read to skip in training, not to stop at
+    # Photos that can't be read which training skips, in each process; one more stops it.
+    config.data.broken_limit = 0
     # Decoded training photos, each squeezed to a square: kept in 'memory', on 'disk', or in the
     # accelerators' ('device'); '' decodes them anew each time.
     config.data.cache = ""
@@ -57,7 +58,7 @@ def get_config() -> ConfigDict:
     config.preprocess = "resize"  # for evaluation, in the same language
     config.batch_size = 32  # photos per step, over all devices and processes
 
-    # Stages, in order; each starts from the best weights of the one before.
+    # Stages, in order; each starts from the best weights of the one before, or from its last.
     config.stages = ()
 
     # Watching and saving.

@@ -24,6 +24,7 @@ class Agenda:
         """Whether to save after this step, counted over all stages; due once a step."""
         by_time = f"save {self._saves}"
         if self._stop.requested:
+            self._stop.renew_patience()
             self._agreement.propose("stop", step)
         if self._seconds and leads() and time.monotonic() - self._saved >= self._seconds:
             self._agreement.propose(by_time, step)

@@ -15,8 +15,6 @@ from efficientnet.training import checksums
 
 log = logging.getLogger(__name__)
 
-# The best weights that the latest checkpoint knows of, and those that the next one will.
-KEEP_BEST = 2
 # Orbax's `read_only` would warn that it is.
 READING = {"create": False, "save_root_metadata": False}
 
@@ -39,13 +37,15 @@ class Checkpoints:
     def __init__(self, folder: epath.Path, keep: int = 2) -> None:
         """Opens a folder, made if need be, of which the latest `keep` checkpoints stay."""
         self._folder = folder
+        # Those that each of the latest checkpoints knows of, and those that the next one will.
+        self._keep_best = keep + 1
         self._latest = _latest_manager(folder, max_to_keep=keep)
         self._best: dict[str, ocp.CheckpointManager] = {}
         self._state: Any = None
 
     def _best_of(self, stage: str) -> ocp.CheckpointManager:
         if stage not in self._best:
-            self._best[stage] = _best_manager(self._folder, stage, max_to_keep=KEEP_BEST)
+            self._best[stage] = _best_manager(self._folder, stage, max_to_keep=self._keep_best)
         return self._best[stage]
 
     def resume(self) -> dict[str, Any] | None:
@@ -75,13 +75,13 @@ class Checkpoints:
                     f"no checkpoint in {self._folder / 'latest'} is whole (see above): "
                     "take a new --workdir, or put back a copy of this one"
                 )
+            self._forget_best_after(0)
             return None
         if damaged:
             log.warning("going on from the checkpoint at step %d", step)
         for later in damaged:
             self._latest.delete(later)
-        if progress["best"]:
-            self._forget_best_after(progress["best"]["stage"], step)
+        self._forget_best_after(step)
         return progress
 
     def _load(self, step: int) -> dict[str, Any]:
@@ -103,11 +103,14 @@ class Checkpoints:
     def _load_best(self, stage: str, step: int | None = None) -> Any:
         return _read_best(self._best_of(stage), step)
 
-    def _forget_best_after(self, stage: str, step: int) -> None:
-        # Written by a killed run after its last checkpoint: this run will write them again.
-        manager = self._best_of(stage)
-        for later in [known for known in manager.all_steps() if known > step]:
-            manager.delete(later)
+    def _forget_best_after(self, step: int) -> None:
+        # Written by a killed run after its last checkpoint: this run will write them again, and
+        # Orbax saves no step before one that is there.
+        best = self._folder / "best"
+        for stage in sorted(path.name for path in best.iterdir()) if best.exists() else ():
+            manager = self._best_of(stage)
+            for later in [known for known in manager.all_steps() if known > step]:
+                manager.delete(later)
 
     def restore_latest(self, like: Any) -> Any:
         """Returns the state that `resume` found, with the structure and shardings of `like`."""
@@ -129,7 +132,7 @@ class Checkpoints:
             progress=ocp.args.JsonSave(dict(progress)),
             checksums=ocp.args.JsonSave(sums),
         )
-        self._latest.save(step, args=args)
+        _save(self._latest, step, args)
 
     def save_best(self, stage: str, step: int, variables: Mapping[str, Any]) -> None:
         """Saves the best variables of a stage so far; the ones before stay until the next."""
@@ -142,7 +145,7 @@ class Checkpoints:
             variables=ocp.args.StandardSave(dict(variables)),
             checksums=ocp.args.JsonSave(checksums.of_tree(variables)),
         )
-        manager.save(step, args=args)
+        _save(manager, step, args)
 
     def restore_best(self, stage: str, like: Any) -> Any:
         """Returns a stage's best variables, with the structure and shardings of `like`.
@@ -170,11 +173,12 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
     Raises:
       DamagedError: one of them is not what was saved.
     """
-    arrays = {}
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         progress = checkpoints.resume()
+        if progress is None:
+            raise DamagedError(f"{folder} has no checkpoint")
         arrays = {f"latest/{k}": v for k, v in checksums.named_leaves(checkpoints._state).items()}
-        for stage in dict.fromkeys(entry["stage"] for entry in (progress or {})["history"]):
+        for stage in dict.fromkeys(entry["stage"] for entry in progress["history"]):
             best = checksums.named_leaves(checkpoints._load_best(stage))
             arrays |= {f"best/{stage}/{k}": v for k, v in best.items()}
     return arrays
@@ -223,6 +227,11 @@ def _manager(
     return ocp.CheckpointManager(
         folder, options=ocp.CheckpointManagerOptions(**options), item_handlers=handlers
     )
+
+
+def _save(manager: ocp.CheckpointManager, step: int, args: ocp.args.Composite) -> None:
+    if not manager.save(step, args=args):
+        raise RuntimeError(f"Orbax has not saved step {step} in {manager.directory}")
 
 
 def _read_progress(

@@ -42,6 +42,16 @@ def check(config: ConfigDict, devices: int | None = None) -> None:
                 f"config.{field} has {len(config[field])} values: expected one for each of the "
                 f"{config.channels} channels, or none to take those of the weights"
             )
+    if any(value <= 0 for value in config.std):
+        raise UserError(f"config.std is {tuple(config.std)}: expected more than 0 for each channel")
+    for field, low in (
+        ("keep_checkpoints", 1),
+        ("log_every_steps", 1),
+        ("checkpoint_every_steps", 0),
+        ("checkpoint_every_minutes", 0),
+    ):
+        if config[field] < low:
+            raise UserError(f"config.{field} is {config[field]}: expected at least {low}")
     if config.normalization not in NORMALIZATIONS:
         raise UserError(
             f"config.normalization is {config.normalization!r}: expected one of "
@@ -96,7 +106,12 @@ def _check_numbers(stage: ConfigDict) -> None:
     for field, low in (("epochs", "more than 0"), ("micro_batches", "at least 1")):
         if stage[field] <= 0:
             raise UserError(f"stage {stage.name!r} has {field} {stage[field]}: expected {low}")
-    for field in ("mixup", "cutmix", "cached_copies"):
+    if stage.head_learning_rate is not None and stage.head_learning_rate <= 0:
+        raise UserError(
+            f"stage {stage.name!r} has head_learning_rate {stage.head_learning_rate}: "
+            "expected more than 0, or none for that of all"
+        )
+    for field in ("mixup", "cutmix", "cached_copies", "warmup_epochs"):
         if stage[field] < 0:
             raise UserError(f"stage {stage.name!r} has {field} {stage[field]}: expected 0 or more")
     for field in ("ema_decay", "label_smoothing", "dropout", "drop_connect"):

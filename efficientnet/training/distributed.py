@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 30
 # Hosts of a slice start within minutes of each other.
 START_SECONDS = 300
-# No process is further ahead of another than the steps in flight, so that a proposal for so many
-# steps later is known to all in time.
-MARGIN = 8
+# No process is further ahead of another than the two steps in flight, so that a proposal for so
+# many steps later is known to all in time.
+MARGIN = 4
 
 _runs = itertools.count()
 

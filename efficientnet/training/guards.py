@@ -10,8 +10,8 @@ from efficientnet.errors import UserError
 from efficientnet.training.progress import Progress
 
 ADVICE = (
-    "the learning rate is too high for pretrained weights, take a lower one (a tenth) and a new "
-    "--workdir; the last good checkpoint is kept"
+    "the learning rate is probably too high, take a lower one (a tenth) and a new --workdir; what "
+    "is saved stays"
 )
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from efficientnet.huge_pages import release_free_memory
 from efficientnet.reporting.runs import PREDICTIONS
 from efficientnet.training import (
+    distributed,
     evaluation,
     examination,
     feature_cache,
@@ -55,8 +56,9 @@ class Trainer:
         self.checkpoints = Checkpoints(workdir / "checkpoints", self.config.keep_checkpoints)
         saved = self.checkpoints.resume()
         self.progress = Progress.from_json(saved) if saved else Progress()
-        known = [n for n in self.progress.unreadable if n not in experiment.skipped]
-        experiment.skipped.extend(known)
+        if distributed.leads():  # whose list was saved; each process counts its own
+            known = [n for n in self.progress.unreadable if n not in experiment.skipped]
+            experiment.skipped.extend(known)
         progress = self.progress
         self.curves = Curves(workdir / "tensorboard", progress.global_step, progress.validated)
         self._profiler = Profiler(self.config, workdir / "tensorboard")
@@ -79,6 +81,7 @@ class Trainer:
 
     def _run_stage(self, stage: ConfigDict) -> None:
         progress, config = self.progress, self.config
+        stopwatch = self._stopwatch = Stopwatch(progress, config.batch_size)
         course = programs.course(self.experiment, stage)
         plan, epoch_ends, num_steps = course.plan, course.epoch_ends, course.num_steps
         state = self._place(programs.create_state(self._start_variables(stage), stage, course))
@@ -97,7 +100,6 @@ class Trainer:
         )
 
         guard = LossGuard(stage, progress, config.skip_steps)
-        stopwatch = Stopwatch(progress, config.batch_size)
         images, done = num_steps * config.batch_size, progress.step * config.batch_size
         with progress_line(stage.name, images, done) as line:
             if progress.step in epoch_ends and not progress.validated:
@@ -140,6 +142,7 @@ class Trainer:
                     break
                 stopwatch.start()
         self.checkpoints.wait()
+        stopwatch.lap()
         self._stop.safe = True
         try:
             self._end_stage(stage, plan, state)
@@ -149,6 +152,7 @@ class Trainer:
     def _save(self, state: steps.TrainState) -> None:
         step = self.progress.global_step
         self.curves.flush()
+        self._stopwatch.lap()
         self.progress.unreadable = list(self.experiment.skipped)
         self.checkpoints.save_latest(step, state, self.progress.to_json())
         self._agenda.saved()
@@ -160,9 +164,12 @@ class Trainer:
         return Stopped(f"stopped after step {step}, which is saved; the same command resumes")
 
     def _start_variables(self, stage: ConfigDict) -> Any:
-        """The weights that a stage starts from, from what the stage before hands over."""
+        """The weights that a stage starts from, from what the stage before hands over.
+
+        In the middle of a stage any will do: its checkpoint is restored in their structure.
+        """
         variables = self.experiment.variables
-        if self.progress.stage:
+        if self.progress.stage and not self.progress.step:
             before = self.config.stages[self.progress.stage - 1]
             if stage.start == "last" and self._last is not None:
                 variables = self._last

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
@@ -38,28 +37,27 @@ def scale_by_rate(
 ) -> optax.GradientTransformationExtraArgs:
     """Multiplies updates by minus the learning rate of their part of the network.
 
-    Its `update` takes `rate_scale`, a further factor that the host may lower from epoch to epoch.
+    Its `update` takes the stage's `step`, from 0, and `rate_scale`, a further factor that the host
+    may lower from epoch to epoch.
     """
-
-    def init(params: Any) -> optax.ScaleByScheduleState:
-        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
 
     def update(
         updates: Any,
-        state: optax.ScaleByScheduleState,
+        state: optax.EmptyState,
         params: Any = None,
         *,
+        step: ArrayLike,
         rate_scale: ArrayLike = 1.0,
         **_: Any,
-    ) -> tuple[Any, optax.ScaleByScheduleState]:
-        rate = -schedule(state.count) * rate_scale
+    ) -> tuple[Any, optax.EmptyState]:
+        rate = -schedule(step) * rate_scale
         scaled = {
             layer: optax.tree.scale(rate * multipliers[layer.split("_")[0]], leaves)
             for layer, leaves in updates.items()
         }
-        return scaled, optax.ScaleByScheduleState(count=state.count + 1)
+        return scaled, state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
 def _adamw(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
@@ -111,7 +109,7 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """Returns the stage's optimizer, to be initialized with the trainable parameters only.
 
-    Its `update` takes the keyword `rate_scale`, see `scale_by_rate`.
+    Its `update` takes the keywords `step` and `rate_scale`, see `scale_by_rate`.
 
     Raises:
       UserError: the optimizer is unknown, or a number of it can't be.

@@ -81,11 +81,20 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
         if self.safe and self._alone:
             end_at_once(STOPPED, f"\n{number.name}: stopped; the same command resumes")
         print(f"\n{number.name}: saving after this step, then stopping", file=sys.stderr)
+        self._start_timer()
+        # Last, so that whoever leaves upon it finds the timer to cancel.
+        self._requested.set()
+
+    def renew_patience(self) -> None:
+        """Waits anew: a step has ended, though perhaps not yet the one that all will save after."""
+        if self._timer:
+            self._timer.cancel()
+            self._start_timer()
+
+    def _start_timer(self) -> None:
         self._timer = threading.Timer(PATIENCE_SECONDS, self._lose_patience)
         self._timer.daemon = True
         self._timer.start()
-        # Last, so that whoever leaves upon it finds the timer to cancel.
-        self._requested.set()
 
     def _lose_patience(self) -> None:
         if not self.saving:

@@ -167,7 +167,7 @@ def make_train_step(
         present = jnp.maximum(jnp.mean(counts), 1 / len(counts))
         loss, grads = jax.tree.map(lambda x: x / present, (loss, grads))
         updates, opt_state = optimizer.update(
-            grads, state.opt_state, trainable, rate_scale=rate_scale
+            grads, state.opt_state, trainable, step=state.step, rate_scale=rate_scale
         )
         changed = {
             "params": optax.apply_updates(trainable, updates),

@@ -153,11 +153,13 @@ def stratify(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits examples in two, each stratum in proportion (largest remainders make up the total).
 
+    Each stratum keeps one at least, so fewer are chosen where there are many strata of one.
+
     Which examples go where hangs on a hash of (seed, name), so that neither the order of files
     nor a library's generator changes it.
 
     Returns:
-      Indices of the rest and of the round(fraction * n) chosen, each int64 and sorted.
+      Indices of the rest and of the round(fraction * n) chosen at most, each int64 and sorted.
     """
     members: dict[object, list[int]] = {}
     for index, stratum in enumerate(strata):
@@ -166,7 +168,8 @@ def stratify(
     quotas = {key: fraction * len(members[key]) for key in keys}
     counts = {key: int(quotas[key]) for key in keys}
     short = round(fraction * len(strata)) - sum(counts.values())
-    by_remainder = sorted(keys, key=lambda key: counts[key] - quotas[key])
+    able = [key for key in keys if counts[key] + 1 < len(members[key])]
+    by_remainder = sorted(able, key=lambda key: counts[key] - quotas[key])
     for key in by_remainder[:short]:
         counts[key] += 1
 

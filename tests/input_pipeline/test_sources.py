@@ -31,6 +31,14 @@ def test_stratified_split_is_proportional_and_ignores_order():
     assert set(stratify(strata, names, 0.25, seed=4)[1]) != set(chosen)
 
 
+def test_a_class_of_one_photo_keeps_it_to_train_on():
+    strata = ["many"] * 100 + [f"rare {n}" for n in range(10)]
+    names = [str(n) for n in range(110)]
+    rest, chosen = stratify(strata, names, 0.1, seed=0)
+    assert {strata[index] for index in rest} == set(strata)
+    assert len(chosen) == 11
+
+
 def test_hold_out_keeps_every_example_once(photos):
     train, validation = input_pipeline.hold_out(photos, 0.2, seed=1)
     assert len(validation) == round(0.2 * len(photos))

@@ -159,6 +159,58 @@ def test_where_none_is_whole_nothing_is_deleted(copy: pathlib.Path) -> None:
     assert {path.name for path in (copy / "latest").iterdir()} >= {"2", "3"}
 
 
+def test_best_weights_after_the_checkpoint_that_is_used_are_forgotten(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Else Orbax, which saves no step before one that is there, would not save them again."""
+    folder = tmp_path / "checkpoints"
+    none_yet = {"best": None, "history": []}
+    checkpoints = Checkpoints(epath.Path(folder))
+    checkpoints.resume()
+    checkpoints.save_latest(1, state(1), none_yet)
+    checkpoints.save_best("head", 2, {"params": state(2).zebra})
+    checkpoints.save_latest(2, state(2), progress(2))
+    checkpoints.save_best("head", 3, {"params": state(3).zebra})  # and killed
+    checkpoints.close()
+    flip(folder / "latest/2")
+
+    checkpoints = Checkpoints(epath.Path(folder))
+    assert checkpoints.resume() == none_yet
+    checkpoints.save_best("head", 2, {"params": state(7).zebra})
+    checkpoints.save_latest(2, state(7), progress(2))
+    best = checkpoints.restore_best("head", like={"params": state(0).zebra})
+    assert_same(best, {"params": state(7).zebra})
+    checkpoints.close()
+    checkpoints = Checkpoints(epath.Path(folder))
+    assert checkpoints.resume() == progress(2)
+    checkpoints.close()
+
+
+def test_every_kept_checkpoint_has_its_best_weights(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "checkpoints"
+    checkpoints = Checkpoints(epath.Path(folder), keep=3)
+    checkpoints.resume()
+    for step in range(1, 6):
+        checkpoints.save_best("head", step, {"params": state(step).zebra})
+        checkpoints.save_latest(step, state(step), progress(step))
+    # Killed before the checkpoint that would know of them.
+    checkpoints.save_best("head", 6, {"params": state(6).zebra})
+    checkpoints.close()
+    for step in (5, 4):
+        shutil.rmtree(folder / f"latest/{step}/checksums")
+    checkpoints = Checkpoints(epath.Path(folder), keep=3)
+    assert checkpoints.resume() == progress(3)
+    checkpoints.close()
+
+
+def test_a_save_that_orbax_leaves_out_is_an_error(copy: pathlib.Path) -> None:
+    checkpoints = Checkpoints(epath.Path(copy))
+    checkpoints.resume()
+    with pytest.raises(RuntimeError, match="has not saved step 2"):
+        checkpoints.save_latest(2, state(2), progress(2))
+    checkpoints.close()
+
+
 def test_a_half_written_one_is_as_if_it_never_was(copy: pathlib.Path) -> None:
     (copy / "latest/3").rename(copy / "latest/3.orbax-checkpoint-tmp")
     checkpoints = Checkpoints(epath.Path(copy))

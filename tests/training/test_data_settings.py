@@ -104,6 +104,10 @@ def test_training_photos_normalize_themselves(tiny: Recipe) -> None:
         ("data.cache_resolution", 0, "expected at least 1"),
         ("data.broken_limit", -1, "expected at least 0"),
         ("normalization", "cars", "expected one of weights, imagenet, training"),
+        ("keep_checkpoints", 0, "expected at least 1"),
+        ("log_every_steps", 0, "expected at least 1"),
+        ("checkpoint_every_minutes", -1.0, "expected at least 0"),
+        ("std", (0.2, 0.0, 0.2), "expected more than 0"),
     ],
 )
 def test_unknown_values_are_refused_by_name(

@@ -1,13 +1,18 @@
 """Features computed once are those of the network, in an order of their own."""
 
+import pathlib
+import types
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
+import pytest
 from ml_collections import ConfigDict
 
 from configs import common
-from efficientnet.training import evaluation, experiment, feature_cache, feed
+from efficientnet.training import evaluation, experiment, feature_cache, feed, progress
+from efficientnet.training.run import run
 
 
 def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -> None:
@@ -35,3 +40,25 @@ def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -
     by_feature, _ = evaluation.for_experiment(cached)(variables, plain.data.validation)
     for name, value in by_photo.items():
         np.testing.assert_allclose(by_feature[name], value, rtol=1e-5)
+
+
+def test_the_seconds_of_a_stage_hold_its_features_and_its_last_validation(
+    tiny: Callable[..., ConfigDict], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    evaluate, cached = evaluation.Evaluator.__call__, feature_cache.cached
+
+    def slow_evaluate(*arguments: Any) -> Any:
+        clock[0] += 10
+        return evaluate(*arguments)
+
+    def slow_cached(*arguments: Any) -> Any:
+        clock[0] += 100
+        return cached(*arguments)
+
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", slow_evaluate)
+    monkeypatch.setattr(feature_cache, "cached", slow_cached)
+    config = tiny(common.stage("head", train="predictions", epochs=2, cached_copies=1))
+    (stage,) = run(config, str(tmp_path))["stages"]
+    assert stage["seconds"] == 100 + 2 * 10  # and not the test's

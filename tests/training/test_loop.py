@@ -155,6 +155,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny: Recipe, tmp_path: pathlib
         ({"stages": ()}, "config.stages is empty"),
         ({"augment": "flip"}, "unknown augmentation 'flip'"),
         ({"weights": "nowhere.pth"}, "nowhere.pth"),
+        (
+            {"stages": (common.stage("s", "all", 1, head_learning_rate=-0.1),)},
+            "more than 0, or none",
+        ),
+        ({"stages": (common.stage("s", "all", 1, warmup_epochs=-1.0),)}, "warmup_epochs -1.0"),
     ],
 )
 def test_bad_values_are_refused_at_once(

@@ -27,9 +27,9 @@ GRADS = (3.0, -0.5, 1.0)  # of every leaf, step by step
 def run(stage: ConfigDict, params: Any = PARAMS, grads: tuple[float, ...] = GRADS) -> Any:
     tx = optimizer.make_optimizer(stage, lambda step: stage.learning_rate, VARIANTS["b0"])
     state = tx.init(params)
-    for grad in grads:
+    for step, grad in enumerate(grads):
         tree = jax.tree.map(lambda p, g=grad: jnp.full_like(p, g), params)
-        updates, state = tx.update(tree, state, params)
+        updates, state = tx.update(tree, state, params, step=step)
         params = jax.tree.map(jnp.add, params, updates)
     return params
 
@@ -118,7 +118,7 @@ def test_each_layer_moves_at_its_own_rate() -> None:
 def test_the_host_can_lower_the_rate() -> None:
     stage = common.stage("s", "all", 1, optimizer="sgd", learning_rate=1.0, momentum=0.0)
     tx = optimizer.make_optimizer(stage, lambda step: 1.0, VARIANTS["b0"])
-    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, rate_scale=0.1)
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, step=0, rate_scale=0.1)
     np.testing.assert_allclose(updates["predictions"]["kernel"], [-0.2], rtol=1e-6)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.training import checkpoints, curves, signals
+from efficientnet.training.agenda import Agenda
 from efficientnet.training.evaluation import Evaluator
 from efficientnet.training.loop import Trainer
 from efficientnet.training.run import run
@@ -33,6 +35,20 @@ def test_ctrl_c_and_sigterm_are_heard_and_then_left_as_they_were() -> None:
             os.kill(os.getpid(), number)
             assert stop._requested.wait(60)
         assert signal.getsignal(number) is before
+
+
+def test_each_step_that_ends_renews_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several processes, all save after a step that comes some steps after the signal."""
+    monkeypatch.setattr(signals, "PATIENCE_SECONDS", 3600.0)
+    with Stop(alone=False) as stop:
+        stop.safe = False
+        ask_to_stop(stop)
+        first = stop._timer
+        Agenda(common.get_config(), stop).save_is_due(1)
+        assert first is not None
+        assert stop._timer is not None
+        assert first.finished.is_set()
+        assert not stop._timer.finished.is_set()
 
 
 @pytest.mark.parametrize(
@@ -138,3 +154,22 @@ def test_a_stopped_run_goes_on_exactly(
         monkeypatch.setattr(Trainer, "_end_stage", end_stage)
     run(two_stages(tiny), str(tmp_path / "stopped"))
     assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_in_the_middle_of_a_stage_the_weights_of_the_one_before_are_not_needed(
+    tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "PATIENCE_SECONDS", 3600.0)
+    write = Trainer._write
+
+    def stopping_write(self: Trainer, split: str, scalars: Mapping[str, Any]) -> None:
+        write(self, split, scalars)
+        if split == "train" and self.progress.global_step == 8:
+            ask_to_stop(self._stop)
+
+    monkeypatch.setattr(Trainer, "_write", stopping_write)
+    with pytest.raises(Stopped, match="after step 8,"):
+        run(two_stages(tiny), str(tmp_path))
+    monkeypatch.setattr(Trainer, "_write", write)
+    shutil.rmtree(tmp_path / "checkpoints/best/head")
+    assert run(two_stages(tiny), str(tmp_path))["status"] == "finished"

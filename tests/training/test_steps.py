@@ -56,14 +56,17 @@ def batch(size: int = 8, seed: int = 0, resolution: int = 2) -> dict[str, jax.Ar
     }
 
 
-def start(model: Any, **fields: Any) -> tuple[Any, steps.TrainState]:
+def start(
+    model: Any, schedule: optax.Schedule | None = None, **fields: Any
+) -> tuple[Any, steps.TrainState]:
     """Returns a compiled step and its first state for a stage with these fields."""
     fields = {"optimizer": "sgd", "learning_rate": 0.1, **fields}
     objective = {k: fields.pop(k) for k in ("class_weights",) if k in fields}
     stage = common.stage("s", fields.pop("train", "all"), 1, **fields)
     plan = stages.plan(stage)
     row = model.variant if isinstance(model, EfficientNet) else VARIANTS["b0"]
-    tx = optimizer.make_optimizer(stage, lambda step: stage.learning_rate, row)
+    schedule = schedule or optax.constant_schedule(stage.learning_rate)
+    tx = optimizer.make_optimizer(stage, schedule, row)
     if isinstance(model, EfficientNet):
         variables = init_variables(model, KEY)
     else:
@@ -271,3 +274,14 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
         assert different(getattr(state, part), getattr(after, part)) == set()
     jax.tree.map(np.testing.assert_array_equal, state.opt_state, after.opt_state)
     assert state.epoch_metrics.compute() == after.epoch_metrics.compute()
+
+
+def test_the_schedule_goes_on_over_a_step_that_changed_nothing() -> None:
+    step, state = start(Small(), schedule=lambda number: jnp.where(number == 1, 0.1, 0.0))
+    bad = batch()
+    bad["image"] = jnp.full(bad["image"].shape, jnp.nan)
+    state, loss = step(state, bad)
+    assert np.isnan(loss)
+    after, _ = step(state, batch())
+    before, moved = (s.params["predictions"]["kernel"] for s in (state, after))
+    assert not np.array_equal(before, moved)
