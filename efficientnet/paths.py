@@ -1,6 +1,8 @@
 """Paths of a user's files, on a disk or in a bucket (`gs://`)."""
 
+import contextlib
 import os
+import secrets
 
 from etils import epath
 
@@ -23,10 +25,15 @@ def absolute(text: str) -> epath.Path:
 
 
 def write_whole(path: epath.Path, content: bytes) -> None:
-    """Writes a file so that it is never seen half-written."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
+    """Writes a file so that it is never seen half-written; of several writers the last one wins."""
+    part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(Exception):  # what failed first is what to tell
+            part.unlink()
+        raise
 
 
 def bytes_of(path: epath.Path) -> int:
