@@ -59,7 +59,7 @@ class Decoded:
     def __init__(self, split: Split, photos: np.ndarray, readable: np.ndarray) -> None:
         self.photos = photos
         # The rows of what can't be read stay empty, and are never asked for.
-        whole = Split(split.labels, split.names, lambda index: photos[index], split.stamp)
+        whole = Split(split.labels, split.names, lambda index: photos[index], split.stamps)
         self.rows = np.flatnonzero(readable)
         self.split = whole if readable.all() else whole.take(self.rows)
 

@@ -2,23 +2,20 @@
 
     index.json                            name, class names, how many photos each split began with
     train-00000-of-00009.bin              encoded photos end to end
-    train-00000-of-00009.json             label, name and length of each
+    train-00000-of-00009.json             label, name and length of each; what it was prepared from
 
 Written by input_pipeline/records.py; a shard is there whole or not at all, so that a preparation
 that was stopped goes on where it was.
 """
 
 import json
-import os
-from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.paths import bytes_of, is_in_bucket
-from input_pipeline.sources.split import Source, Split, stamp_of
+from efficientnet.paths import bytes_of
+from input_pipeline.sources.split import Source, Split, file_stamp, read_file, stamp_of
 
 INDEX = "index.json"
 PER_SHARD = 1000
@@ -50,46 +47,29 @@ def load(directory: epath.Path) -> Source:
 def _open(directory: epath.Path, split: str, size: int) -> Split:
     labels: list[int] = []
     names: list[str] = []
-    shards: list[Callable[[int, int], bytes]] = []
-    places = [np.zeros([0, 3], np.int64)]  # shard, start and length
-    for number, path in enumerate(shard_paths(directory, split, size)):
+    stamps: list[str] = []
+    places: list[tuple[str, int, int]] = []  # shard, start and length
+    for path in shard_paths(directory, split, size):
         try:
-            rows = json.loads(path.with_suffix(".json").read_text("utf-8"))["rows"]
-            shards.append(_reader(path))
+            table = path.with_suffix(".json").read_text("utf-8")
+            rows = json.loads(table)["rows"]
+            found = bytes_of(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} can't be read: prepare the records again ({error})") from None
-        lengths = np.array([length for _, _, length in rows], np.int64)
-        if bytes_of(path) != lengths.sum():
+        # In a bucket the table tells that the shard was written anew.
+        shard = stamp_of(file_stamp(str(path)), table)
+        start = 0
+        for label, name, length in rows:
+            labels.append(label)
+            names.append(name)
+            stamps.append(f"{shard} {start}")
+            places.append((str(path), start, length))
+            start += length
+        if found != start:
             raise UserError(f"{path} is cut off or changed: prepare the records again")
-        labels.extend(label for label, _, _ in rows)
-        names.extend(name for _, name, _ in rows)
-        starts = np.cumsum(lengths) - lengths
-        places.append(np.stack([np.full_like(lengths, number), starts, lengths], 1))
-    table = np.concatenate(places)
-
-    def read(index: int) -> bytes:
-        shard, start, length = table[index].tolist()
-        return shards[shard](start, length)
-
-    stamp = stamp_of(table.tobytes())
-    return Split(np.asarray(labels, np.int32), names, read, stamp)
-
-
-def _reader(path: epath.Path) -> Callable[[int, int], bytes]:
-    """A function of start and length that any thread may call."""
-    if is_in_bucket(path):
-
-        def read(start: int, length: int) -> bytes:
-            with path.open("rb") as file:
-                file.seek(start)
-                return cast(bytes, file.read(length))
-    else:
-        opened = os.open(path, os.O_RDONLY)
-
-        def read(start: int, length: int) -> bytes:
-            return os.pread(opened, length, start)
-
-    return read
+    return Split(
+        np.asarray(labels, np.int32), names, lambda index: read_file(*places[index]), stamps
+    )
 
 
 def shard_paths(directory: epath.Path, split: str, size: int) -> list[epath.Path]:

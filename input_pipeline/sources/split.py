@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 from etils import epath
@@ -22,13 +23,14 @@ class Split:
       names: n names for reports and errors, such as relative file paths.
       read: index -> encoded photo, or uint8 [height, width, channels]; any thread may call it. What
         can't be read raises OSError.
-      stamp: text that changes when a photo does; '' where that can't be told cheaply.
+      stamps: n texts that tell apart photos of any data set, and change when a photo does as far
+        as can be told without reading it; () if only names do.
     """
 
     labels: np.ndarray
     names: Sequence[str]
     read: Callable[[int], bytes | np.ndarray]
-    stamp: str = ""
+    stamps: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.names):
@@ -44,12 +46,12 @@ class Split:
             labels=self.labels[chosen],
             names=[self.names[i] for i in chosen],
             read=lambda index: self.read(chosen[index]),
-            stamp=self.stamp and stamp_of(self.stamp, chosen.tobytes()),
+            stamps=[self.stamps[i] for i in chosen] if self.stamps else (),
         )
 
     def fingerprint(self) -> str:
         """A name of these very examples for a cache: hexadecimal, equal for equal examples."""
-        return stamp_of(self.stamp, json.dumps(list(self.names)), self.labels.tobytes())
+        return stamp_of(json.dumps([list(self.names), list(self.stamps)]), self.labels.tobytes())
 
 
 def stamp_of(*parts: str | bytes) -> str:
@@ -96,33 +98,46 @@ def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]
     return Split(
         labels=np.asarray(labels, np.int32),
         names=list(names),
-        read=lambda index: _read(paths[index]),
-        stamp=_stamp(paths),
+        read=lambda index: read_file(paths[index]),
+        stamps=[file_stamp(path) for path in paths],
     )
 
 
-def _read(path: str) -> bytes:
+def file_stamp(path: str) -> str:
+    """Which file this is and, on a disk, its bytes and when they were last written.
+
+    In a bucket it is the path alone, as to ask for thousands of objects takes minutes: that one was
+    replaced is not noticed there.
+    """
     if is_in_bucket(path):
-        return epath.Path(path).read_bytes()
+        return path
+    place = os.path.abspath(path)
+    try:
+        state = os.stat(place)
+    except OSError:  # who reads it will say so
+        return place
+    return f"{place} {state.st_size} {state.st_mtime_ns}"
+
+
+def read_file(path: str, start: int = 0, length: int | None = None) -> bytes:
+    """Reads `length` bytes from `start`, or what there is; any thread may call it."""
+    if is_in_bucket(path):
+        with epath.Path(path).open("rb") as file:
+            file.seek(start)
+            return cast(bytes, file.read(-1 if length is None else length))
     # A file object makes more calls, each of which gives away Python's lock and asks for it again.
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        size = os.fstat(descriptor).st_size
-        encoded = os.read(descriptor, size)
-        while len(encoded) < size and (more := os.read(descriptor, size - len(encoded))):
-            encoded += more  # a network disk may give less at a time
-        return encoded
+        if length is None:
+            length = os.fstat(descriptor).st_size - start
+        content = os.pread(descriptor, length, start)
+        while len(content) < length and (
+            more := os.pread(descriptor, length - len(content), start + len(content))
+        ):
+            content += more  # a network disk may give less at a time
+        return content
     finally:
         os.close(descriptor)
-
-
-def _stamp(paths: Sequence[str]) -> str:
-    """Sizes and times of files on a disk; '' where one is missing or in a bucket."""
-    try:
-        states = [os.stat(path) for path in paths]
-    except OSError:
-        return ""
-    return stamp_of(str([(state.st_size, state.st_mtime_ns) for state in states]))
 
 
 def _missing(directory: epath.Path, names: Sequence[str]) -> list[str]:
@@ -144,7 +159,7 @@ def from_encoded(encoded: Sequence[bytes], names: Sequence[str], labels: Sequenc
         labels=np.asarray(labels, np.int32),
         names=list(names),
         read=lambda index: encoded[index],
-        stamp=stamp_of(*encoded),
+        stamps=[stamp_of(photo) for photo in encoded],
     )
 
 
