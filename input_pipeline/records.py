@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 
+import numpy as np
 from etils import epath
 from PIL import Image
 
@@ -26,7 +27,7 @@ def write(
     broken_limit: int = 0,
     progress: Callable[[str, int, int], None] = lambda split, done, total: None,
 ) -> list[str]:
-    """Prepares a source; what an earlier call finished is kept.
+    """Prepares a source; what an earlier call finished is kept, unless its photos have changed.
 
     Args:
       source: what to prepare.
@@ -40,7 +41,8 @@ def write(
       Names of the photos that were left out.
 
     Raises:
-      UserError: too many photos can't be read, or the directory holds other records.
+      UserError: too many photos can't be read, or the directory holds records of other names,
+        labels or settings.
     """
     directory.mkdir(parents=True, exist_ok=True)
     settings: dict[str, object] = {
@@ -54,7 +56,11 @@ def write(
         for number, path in enumerate(records.shard_paths(directory, split, len(examples))):
             first = number * records.PER_SHARD
             indices = range(first, min(first + records.PER_SHARD, len(examples)))
-            expected = {**settings, "names": [examples.names[i] for i in indices]}
+            expected = {
+                **settings,
+                "names": [examples.names[i] for i in indices],
+                "labels": [int(examples.labels[i]) for i in indices],
+            }
             left_out += _write_shard(
                 examples,
                 indices,
@@ -78,14 +84,17 @@ def _write_shard(
     broken_limit: int,
 ) -> list[str]:
     """Writes one shard unless it is there; returns the names left out."""
+    photos = split.take(np.asarray(indices)).fingerprint()
     table = path.with_suffix(".json")
     if table.is_file() and path.is_file():
         found = json.loads(table.read_text("utf-8"))
         if found["expected"] != expected:
             raise UserError(
-                f"{path.parent} holds records of other photos or settings: choose another directory"
+                f"{path.parent} holds records of other photos, labels or settings: choose another "
+                "directory"
             )
-        return list(found["left_out"])
+        if found["photos"] == photos and len(found["left_out"]) <= broken_limit:
+            return list(found["left_out"])
 
     rows: list[tuple[int, str, int]] = []
     contents: list[bytes] = []
@@ -101,11 +110,10 @@ def _write_shard(
             raise UserError(
                 f"{name} is not a readable photo: replace or remove it, or allow for it ({reason})"
             )
+    written = {"expected": expected, "photos": photos, "left_out": left_out, "rows": rows}
+    table.unlink(missing_ok=True)  # a stop in between leaves no table of other photos
     write_whole(path, b"".join(contents))
-    write_whole(
-        table,
-        json.dumps({"expected": expected, "left_out": left_out, "rows": rows}).encode(),
-    )
+    write_whole(table, json.dumps(written).encode())
     return left_out
 
 

@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 import scipy.io
+from etils import epath
+from PIL import Image, ImageOps
 
 import input_pipeline
 from efficientnet.errors import UserError
@@ -74,6 +76,44 @@ def test_records_are_prepared_into_a_bucket(layout, bucket):
     assert command_line.run(prepare_data.main, arguments) == 0
     prepared = input_pipeline.load_source("records", str(output))
     assert evaluated(prepared) == evaluated(input_pipeline.load_source("folders", str(layout)))
+
+
+@pytest.mark.parametrize("layout", ["folders"], indirect=True)
+def test_two_data_sets_with_the_same_names_share_no_cache(layout, bucket, tmp_path):
+    """Where a photo's size and time are not asked for, its whole path tells what it is."""
+    sources = []
+    for name in ("one", "two"):
+        sources.append(input_pipeline.load_source("folders", str(bucket.upload(layout, name))))
+        for photo in layout.rglob("*.jpg"):
+            with Image.open(photo) as image:
+                ImageOps.invert(image).save(photo, quality=90)
+    one, two = (source.splits["train"] for source in sources)
+    cached = [input_pipeline.decoded(split, 16, 3, str(tmp_path / "cache")) for split in (one, two)]
+    fresh = [input_pipeline.decoded(split, 16, 3, "memory") for split in (one, two)]
+    folder = epath.Path(tmp_path / "statistics")
+    means = [
+        input_pipeline.cached_statistics(split, folder, resolution=8)[0] for split in (one, two)
+    ]
+    for found, expected in zip(cached, fresh, strict=True):
+        assert (found.photos == expected.photos).all()
+    assert means[0] != means[1]
+    again = input_pipeline.load_source("folders", str(bucket.root / "one")).splits["train"]
+    assert again.fingerprint() == one.fingerprint()
+
+
+@pytest.mark.parametrize("layout", ["folders"], indirect=True)
+def test_records_written_anew_are_other_photos(layout, bucket):
+    arguments = ["folders", f"--directory={layout}", f"--output={bucket.root / 'records'}"]
+    fingerprints = set()
+    for _ in range(2):
+        assert command_line.run(prepare_data.main, arguments) == 0
+        prepared = input_pipeline.load_source("records", str(bucket.root / "records"))
+        fingerprints.add(prepared.splits["train"].fingerprint())
+        (bucket.root / "records").rmtree()
+        # As long as before.
+        photo = next((layout / "train").rglob("*.jpg"))
+        photo.write_bytes(photo.read_bytes()[:-1] + b" ")
+    assert len(fingerprints) == 2
 
 
 @pytest.mark.parametrize("layout", ["manifest"], indirect=True)

@@ -1,11 +1,13 @@
 import io
 import json
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import input_pipeline
+from efficientnet.paths import write_whole
 from input_pipeline.sources import records
 from scripts import command_line, prepare_data, show_augmentations
 
@@ -73,7 +75,79 @@ def test_a_stopped_preparation_goes_on(folder, tmp_path, capsys, monkeypatch):
     assert not list(output.glob("*.part"))
     status, text = run(capsys, *arguments, "--resize=20")
     assert status == 1
-    assert "holds records of other photos or settings" in text.err
+    assert "holds records of other photos, labels or settings" in text.err
+
+
+@pytest.fixture
+def prepared_manifest(tmp_path, capsys, monkeypatch):
+    """A table of four photos to train on; prepares it into records of two photos a shard."""
+    monkeypatch.setattr(records, "PER_SHARD", 2)
+    root, output = tmp_path / "table", tmp_path / "records"
+    root.mkdir()
+    for number in range(4):
+        (root / f"{number}.jpg").write_bytes(encoded(number))
+
+    def prepare(labels="abab", limit=0):
+        rows = [f"{number}.jpg,{label},train" for number, label in enumerate(labels)]
+        (root / "manifest.csv").write_text("\n".join(["path,label,split", *rows]))
+        return run(
+            capsys, "manifest", "--directory", root, "--output", output, "--broken-limit", limit
+        )
+
+    return root, output, prepare
+
+
+def test_a_photo_that_changed_is_prepared_anew(prepared_manifest):
+    root, output, prepare = prepared_manifest
+    assert prepare()[0] == 0
+    kept = (output / "train-00001-of-00002.bin").stat().st_mtime_ns
+    (root / "1.jpg").write_bytes(encoded(7))
+    assert prepare()[0] == 0
+    train = input_pipeline.load_source("records", str(output)).splits["train"]
+    assert [train.read(i) for i in range(4)] == [encoded(seed) for seed in (0, 7, 2, 3)]
+    assert (output / "train-00001-of-00002.bin").stat().st_mtime_ns == kept
+
+
+def test_records_of_other_labels_are_refused(prepared_manifest):
+    _, output, prepare = prepared_manifest
+    assert prepare("abab")[0] == 0
+    status, text = prepare("baba")
+    assert status == 1
+    assert "records of other photos, labels or settings" in text.err
+    train = input_pipeline.load_source("records", str(output)).splits["train"]
+    assert list(train.labels) == [0, 1, 0, 1]
+
+
+def test_photos_left_out_are_held_against_the_limit_again(prepared_manifest):
+    root, output, prepare = prepared_manifest
+    (root / "3.jpg").write_bytes(b"broken")
+    assert prepare(limit=1)[0] == 0
+    status, text = prepare(limit=0)
+    assert status == 1
+    assert "error: 3.jpg is not a readable photo" in text.err
+    assert len(input_pipeline.load_source("records", str(output)).splits["train"]) == 3
+    (root / "3.jpg").write_bytes(encoded(3))
+    assert prepare(limit=0)[0] == 0
+    assert len(input_pipeline.load_source("records", str(output)).splits["train"]) == 4
+
+
+def test_a_shard_that_was_not_written_anew_to_the_end_is_not_read(prepared_manifest, monkeypatch):
+    root, output, prepare = prepared_manifest
+    assert prepare()[0] == 0
+    (root / "1.jpg").write_bytes(encoded(1)[:-1] + b" ")
+
+    def stopped(path, content):
+        write_whole(path, content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("input_pipeline.records.write_whole", stopped)
+        assert prepare()[0] == 130
+    with pytest.raises(ValueError, match="prepare the records again"):
+        input_pipeline.load_source("records", str(output))
+    assert prepare()[0] == 0
+    train = input_pipeline.load_source("records", str(output)).splits["train"]
+    assert train.read(1) == encoded(1)[:-1] + b" "
 
 
 def test_resize_and_broken_limit(folder, tmp_path, capsys):
@@ -103,6 +177,32 @@ def test_records_that_were_cut_off_are_refused(folder, tmp_path, capsys):
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is cut off or changed"):
         input_pipeline.load_source("records", str(output))
+
+
+def test_no_record_stays_open(folder, tmp_path, capsys, monkeypatch):
+    """There may be more shards than a process may have open files."""
+    monkeypatch.setattr(records, "PER_SHARD", 1)
+    output = tmp_path / "records"
+    run(capsys, "folders", "--directory", folder, "--output", output)
+    still_open = set()
+    opening, closing = os.open, os.close
+
+    def opened(*arguments, **options):
+        descriptor = opening(*arguments, **options)
+        still_open.add(descriptor)
+        return descriptor
+
+    def closed(descriptor):
+        still_open.discard(descriptor)
+        closing(descriptor)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "close", closed)
+    train = input_pipeline.load_source("records", str(output)).splits["train"]
+    assert not still_open
+    photos = [train.read(index) for index in range(5)]
+    assert photos == [(folder / name).read_bytes() for name in train.names]
+    assert not still_open
 
 
 def test_check_lists_everything_that_is_wrong(folder, capsys):
