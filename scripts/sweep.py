@@ -10,6 +10,7 @@ of hyperparameters and results in `tensorboard --logdir WORKDIR`.
 
 import argparse
 import concurrent.futures
+import hashlib
 import io
 import itertools
 import json
@@ -32,6 +33,8 @@ from scripts import command_line, recipes
 
 TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
 METRICS = [f"{s}.{m}" for s in ("validation", "test") for m in ("top1", "top3", "top5", "loss")]
+UNNAMABLE = re.compile(r"[^\w.=+-]")
+LONGEST_NAME = 200  # bytes, of the 255 that a file's name may have
 
 Point = dict[str, str]  # value by field, both as they were typed
 
@@ -115,7 +118,15 @@ def parse_setting(text: str) -> tuple[str, str]:
 def parse_axis(text: str) -> tuple[str, list[str]]:
     """Reads 'config.field=value,value'; commas in brackets and quotes belong to a value."""
     field, values = parse_setting(text)
-    parts = re.findall(r"(?:\([^)]*\)|\[[^]]*\]|'[^']*'|\"[^\"]*\"|[^,])+", values)
+    parts, depth = [""], 0
+    for token in re.findall(r"'[^']*'|\"[^\"]*\"|.", values, re.DOTALL):
+        depth += (token in "([{") - (token in ")]}")
+        if token == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += token
+    if depth or not all(parts):
+        raise UserError(f"{text!r}: expected values between commas, with their brackets closed")
     if len(set(parts)) < len(parts):
         raise UserError(f"{text!r} names a value twice")
     return field, parts
@@ -146,9 +157,17 @@ def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
 
 
 def name_of(point: Point) -> str:
-    """The folder of a run, such as `stages0.learning_rate=1e-2_batch_size=64`."""
-    text = "_".join(f"{field.removeprefix('config.')}={value}" for field, value in point.items())
-    return re.sub(r"[^\w.=+-]", "", text)
+    """The folder of a run, such as `stages0.learning_rate=1e-2_batch_size=64`.
+
+    Values that make no name of a folder lose letters, and gain a digest that tells them apart.
+    """
+    text = "_".join(f"{_short(field)}={value}" for field, value in point.items())
+    name = UNNAMABLE.sub("", text)
+    short = name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    if short == name and not any(map(UNNAMABLE.search, point.values())):
+        return name
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    return f"{short}-{digest}"
 
 
 def environment(slot: int, jobs: int) -> dict[str, str]:

@@ -93,6 +93,8 @@ def test_failed_runs_are_named_and_run_again(
         ("config.batch_size=many", "many"),
         ("config.batch_size", "expected FIELD=VALUE"),
         ("config.batch_size=8,8", "names a value twice"),
+        ("config.batch_size=8,,16", "expected values between commas"),
+        ("config.augment=affine(25,resize", "with their brackets closed"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_runs(
@@ -111,9 +113,28 @@ def test_a_workdir_belongs_to_one_sweep(tmp_path: pathlib.Path) -> None:
         sweep.open_sweep(tmp_path, {"config": "b", "set": {}})
 
 
-def test_commas_in_brackets_belong_to_a_value() -> None:
-    field, values = sweep.parse_axis("mean=(0.1,0.2),(0.3,)")
-    assert (field, values) == ("config.mean", ["(0.1,0.2)", "(0.3,)"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["(0.1,0.2)", "(0.3,)"],
+        ["resize|affine(rotate=25, scale=(0.9, 1.1), shear=8)", "resize"],
+        ["[(1,2),[3,4]]", "[]"],
+        ["'(,'", '",]"', "it's", "5"],
+    ],
+)
+def test_commas_in_brackets_and_quotes_belong_to_a_value(values: list[str]) -> None:
+    assert sweep.parse_axis(f"mean={','.join(values)}") == ("config.mean", values)
+
+
+def test_no_two_points_share_a_folder(tmp_path: pathlib.Path) -> None:
+    values = ["/d/v1", "d/v/1", "dv1", "d_v1", "a" * 300, "a" * 301, "語" * 300]
+    names = [sweep.name_of({"config.data.directory": value}) for value in values]
+    assert len(set(names)) == len(values)
+    for name in names:
+        (tmp_path / f"{name}.log").touch()
+    assert sweep.name_of({"config.stages[0].learning_rate": "1e-2", "config.seed": "3"}) == (
+        "stages0.learning_rate=1e-2_seed=3"
+    )
 
 
 def test_runs_at_a_time_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
