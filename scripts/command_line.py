@@ -1,4 +1,4 @@
-"""What all command lines share: one sentence for bad input, one JSON line for machines."""
+"""What all command lines share: one sentence for what is wrong, one JSON line for machines."""
 
 import json
 import sys
@@ -20,10 +20,20 @@ def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None =
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {_sentence(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _sentence(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return reason
+    return f"{error.filename} can't be read or written, check the path ({reason})"
 
 
 def print_json(result: Any) -> None:

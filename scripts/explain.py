@@ -50,10 +50,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     network = networks.load(args)
     label = None if args.name is None else _label(network, args.name)
-    try:
-        (args.output.parent if together else args.output).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output={args.output} can't be made ({error.strerror})") from error
+    (args.output.parent if together else args.output).mkdir(parents=True, exist_ok=True)
 
     results, kept = [], []
     explanations = Explanations(network, paths, label)

@@ -55,7 +55,9 @@ def main(arguments: Sequence[str]) -> None:
 
     results, names, features = [], [], []
     with contextlib.ExitStack() as stack:
-        output = stack.enter_context(_opened(args.output)) if args.output else sys.stdout
+        output = sys.stdout
+        if args.output:
+            output = stack.enter_context(args.output.open("w", encoding="utf-8", newline=""))
         writer = writing.FORMATS[args.format](output)
         predictions = Predictions(network, paths)
         for answers in predictions:
@@ -72,13 +74,6 @@ def main(arguments: Sequence[str]) -> None:
     if args.json:
         command_line.print_json(results)
     command_line.refuse_broken(predictions.skipped, len(paths))
-
-
-def _opened(path: pathlib.Path) -> contextlib.AbstractContextManager:
-    try:
-        return path.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise UserError(f"--output={path} can't be written ({error.strerror})") from error
 
 
 if __name__ == "__main__":

@@ -31,12 +31,8 @@ def main(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     if args.rows < 1 or args.columns < 1:
         raise UserError("--rows and --columns should be positive")
-    try:
-        encoded = args.image.read_bytes()
-    except OSError as error:
-        raise UserError(f"{args.image} can't be read: {error.strerror}") from None
 
-    photo = from_encoded([encoded], [str(args.image)], [0])
+    photo = from_encoded([args.image.read_bytes()], [str(args.image)], [0])
     options = {"batch_size": 1, "resolution": args.resolution}
     images = [next(input_pipeline.eval_batches(photo, **options))["image"][0]]
     variants = input_pipeline.train_batches(

@@ -142,18 +142,16 @@ def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
     """Makes the folder, which belongs to one config and one set of fixed values.
 
     Raises:
-      UserError: it belongs to others, or can't be written.
+      UserError: it belongs to others.
+      OSError: it can't be written.
     """
     known = workdir / "sweep.json"
     if known.exists():
         if json.loads(known.read_text("utf-8")) != settings:
             raise UserError(f"{workdir} holds a sweep with another --config or --set: take another")
         return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_whole(epath.Path(known), json.dumps(settings).encode())
-    except OSError as error:
-        raise UserError(f"--workdir={workdir} can't be written: {error.strerror}") from error
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_whole(epath.Path(known), json.dumps(settings).encode())
 
 
 def name_of(point: Point) -> str:

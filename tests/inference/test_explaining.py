@@ -94,6 +94,8 @@ def test_the_command_writes_pictures(trained, tmp_path, capsys) -> None:
     assert command_line.run(explain.main, [*photos, run, f"--output={tmp_path}/all.png"]) == 0
     with Image.open(tmp_path / "all.png") as picture:
         assert picture.size[0] > picture.size[1] > 200
+    assert command_line.run(explain.main, [*photos, run, f"--output={broken / 'why'}"]) == 1
+    assert f"error: {broken / 'why'} can't be read or written" in capsys.readouterr().err
     arguments = [*photos, run, f"--output={tmp_path}/all.png", "--class=redd"]
     assert command_line.run(explain.main, arguments) == 1
     assert "no class is called 'redd': perhaps red" in capsys.readouterr().err

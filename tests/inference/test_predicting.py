@@ -92,7 +92,7 @@ def test_bad_arguments_are_one_sentence(trained, tmp_path, capsys) -> None:
         ([photo, "--weights=lite_wheel", "--stage=all"], "--stage goes with --workdir"),
         ([photo, run, "--features=x.txt"], "expected a name in .npz or .parquet"),
         ([photo, run, f"--features={tmp_path}/no/x.npz"], "there is no folder"),
-        ([photo, run, f"--output={tmp_path}/no/x.csv"], "can't be written"),
+        ([photo, run, f"--output={tmp_path}/no/x.csv"], "no/x.csv can't be read or written"),
         ([photo, f"--workdir={tmp_path}"], "is no run's workdir"),
     ):
         assert call(*arguments) == 1

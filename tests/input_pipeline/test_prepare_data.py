@@ -244,6 +244,24 @@ def test_nothing_to_do_and_wrong_sizes_are_errors(folder, tmp_path, capsys):
     assert "--resize=0" in text.err
 
 
+def test_what_can_not_be_opened_is_one_sentence(folder, tmp_path, capsys):
+    photo, text = next(folder.rglob("*.jpg")), tmp_path / "text"
+    text.touch()
+    show = [f"--output={tmp_path / 'x.png'}", "--augment=rotate", "--resolution=16"]
+    for main, arguments, path in (
+        (show_augmentations.main, [photo, *show, f"--output={tmp_path}/no/x.png"], "no/x.png"),
+        (show_augmentations.main, [tmp_path / "no.jpg", *show], "no.jpg"),
+        (prepare_data.main, ["folders", f"--directory={folder}", f"--output={text}/r"], "text/r"),
+        (prepare_data.main, ["folders", f"--directory={folder}", f"--output={text}"], "text"),
+    ):
+        assert command_line.run(main, [str(argument) for argument in arguments]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(
+            f"error: {tmp_path / path} can't be read or written, check the path"
+        )
+        assert error.count("\n") == 1
+
+
 def test_show_augmentations_draws_a_grid(folder, tmp_path, capsys):
     photo = next(folder.rglob("*.jpg"))
     grid = tmp_path / "grid.png"

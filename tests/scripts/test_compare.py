@@ -37,6 +37,16 @@ def test_runs_become_a_table_and_a_page(
         assert name.replace("<", "&lt;").replace(">", "&gt;") in page
 
 
+def test_a_page_that_can_not_be_written_is_one_sentence(
+    two: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert command_line.run(compare.main, [*two, f"--output={tmp_path / 'file' / 'page'}"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'file' / 'page'} can't be read or written")
+    assert error.count("\n") == 1
+
+
 def test_runs_of_other_photos_are_refused(
     two: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

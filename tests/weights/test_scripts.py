@@ -54,12 +54,14 @@ def test_bad_input_is_one_sentence(tmp_path, capsys):
     weights = WRITERS["lukemelas-zip"](tmp_path)
     text = tmp_path / "photo.jpg"
     text.write_text("no photo")
-    output = tmp_path / "x.safetensors"
+    output, folder = tmp_path / "x.safetensors", tmp_path / "folder.safetensors"
+    folder.mkdir()
     for main, arguments, message in (
         (convert_weights.main, ["nope", f"--output={output}"], "no weights are called 'nope'"),
         (convert_weights.main, [str(text), f"--output={output}"], "no format known"),
         (convert_weights.main, [str(weights), f"--output={tmp_path}/no/x.safetensors"], "can't"),
         (convert_weights.main, [str(weights), f"--output={tmp_path}/x.pth"], "can't write"),
+        (convert_weights.main, [str(weights), f"--output={folder}"], f"{folder} is a directory"),
         (
             predict.main,
             [f"--weights={weights}", str(text)],
