@@ -4,7 +4,8 @@ python scripts/prepare_data.py stanford_cars --directory=/data/cars --output=/da
 python scripts/prepare_data.py folders --directory=/data/flowers --check
 python scripts/prepare_data.py elpv --statistics
 
-Started again, it goes on where it was stopped. Train on the result with
+Started again, it goes on where it was stopped, and prepares photos anew that have changed since.
+Train on the result with
 --config.data.source=records --config.data.directory=/data/cars_records.
 """
 
