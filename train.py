@@ -41,13 +41,12 @@ def main(_: list[str]) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     for package in ("efficientnet", "input_pipeline"):
         logging.getLogger(package).setLevel(logging.INFO)
-    # Where a save fails, Orbax raises the first error and leaves hundreds of others to be logged.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     # JAX and TensorFlow take seconds to import, and a wrong flag should not.
     from efficientnet import compilation_cache
-    from efficientnet.training import distributed
+    from efficientnet.training import distributed, faults
     from efficientnet.training.run import run
 
+    faults.silence_failed_saves()
     compilation_cache.enable()
     distributed.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     run(CONFIG.value, str(WORKDIR.value))

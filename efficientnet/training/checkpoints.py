@@ -296,7 +296,7 @@ def _placed(tree: Any, like: Any, name: str) -> Any:
         target = leaves[order[leaf]] if leaf in order else None
         if _kind(found.get(leaf)) != _kind(target):
             raise UserError(
-                f"{name} doesn't fit this network and optimizer in {leaf}, which was "
+                f"{name}: of another network or optimizer, as {leaf} was "
                 f"{_kind(found.get(leaf))} and now is {_kind(target)}: resume it with the version "
                 "of this program that saved it, or take a new --workdir"
             )

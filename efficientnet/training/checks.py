@@ -1,5 +1,8 @@
 """Values of a config that can't be, found before anything long starts."""
 
+import math
+import re
+
 import jax
 from etils import epath
 from ml_collections import ConfigDict
@@ -26,7 +29,15 @@ def check(config: ConfigDict, devices: int | None = None) -> None:
     devices = jax.device_count() if devices is None else devices
     if not config.stages:
         raise UserError("config.stages is empty: a recipe needs at least one stage")
+    for name, fields in (("config", config), *((f"stage {s.name!r}", s) for s in config.stages)):
+        _check_finite(name, fields)
     names = [stage.name for stage in config.stages]
+    for name in names:
+        if not re.fullmatch(r"[\w+-][\w .+-]*", name):
+            raise UserError(
+                f"config.stages has the name {name!r}: expected letters, digits, spaces and _.+-, "
+                "as it names files"
+            )
     if len(set(names)) < len(names):
         raise UserError(f"config.stages has the names {', '.join(names)}: each must differ")
     if config.dtype not in DTYPES:
@@ -36,14 +47,22 @@ def check(config: ConfigDict, devices: int | None = None) -> None:
             f"config.batch_size is {config.batch_size}: expected a positive multiple of the "
             f"{devices} devices"
         )
-    for field in ("mean", "std"):
-        if config[field] and len(config[field]) != config.channels:
+    for field, low in (("mean", 0), ("std", 1e-6)):
+        values = tuple(config[field])
+        if not all(isinstance(value, float | int) and low <= value <= 1 for value in values):
+            raise UserError(f"config.{field} is {values}: expected numbers from {low} to 1")
+        if values and len(values) != config.channels:
             raise UserError(
-                f"config.{field} has {len(config[field])} values: expected one for each of the "
+                f"config.{field} has {len(values)} values: expected one for each of the "
                 f"{config.channels} channels, or none to take those of the weights"
             )
-    if any(value <= 0 for value in config.std):
-        raise UserError(f"config.std is {tuple(config.std)}: expected more than 0 for each channel")
+    if not 0 <= config.seed < 2**31:
+        raise UserError(f"config.seed is {config.seed}: expected 0 or more, below 2**31")
+    if config.resolution is not None and config.resolution < 1:
+        raise UserError(
+            f"config.resolution is {config.resolution}: expected at least 1, or None for the "
+            "variant's own"
+        )
     for field, low in (
         ("keep_checkpoints", 1),
         ("log_every_steps", 1),
@@ -85,6 +104,12 @@ def check(config: ConfigDict, devices: int | None = None) -> None:
                 "trains 'predictions' alone, without mixup and cutmix, can train on cached features"
             )
         optimizer.make_optimizer(stage, schedules.make_schedule(stage, 1, 1.0), variant)
+
+
+def _check_finite(name: str, fields: ConfigDict) -> None:
+    for field, value in fields.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name} has {field} {value}: expected a number")
 
 
 def _check_data(config: ConfigDict) -> None:

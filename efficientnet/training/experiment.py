@@ -152,12 +152,16 @@ def load_data(config: ConfigDict) -> Data:
             f"config.data.validation_split is {settings.validation_split!r}: the data "
             f"{source.name!r} has {', '.join(source.splits)}"
         )
+    test = source.splits["test"]
+    for use, photos in (("train", train), ("validate", validation), ("test", test)):
+        if not len(photos):
+            raise UserError(f"the data {source.name!r} leave no photo to {use} on: more are needed")
     if settings.validation_split == "test":
         log.warning(
             "the best weights are picked on the test split, as config.data says: its "
             "metrics are no measure of new photos"
         )
-    return Data(source.class_names, train, validation, source.splits["test"])
+    return Data(source.class_names, train, validation, test)
 
 
 def prepare(config: ConfigDict) -> Experiment:

@@ -2,7 +2,10 @@
 
 import contextlib
 import errno
+import logging
+import sys
 from collections.abc import Iterator
+from types import TracebackType
 
 import jax
 from clu.asynclib import AsyncError
@@ -12,7 +15,7 @@ from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket
 from efficientnet.training import workdir as workdir_module
 
-RESUME = "the last checkpoint is intact, and the same command resumes from it"
+RESUME = "what is saved is intact, and the same command goes on from there"
 DISK = {
     errno.ENOSPC: f"the disk is full: make room, {RESUME}",
     errno.EDQUOT: f"the disk quota is used up: make room, {RESUME}",
@@ -35,6 +38,18 @@ WORDS = {
 }
 # What collectives and the coordination service say when a process has gone.
 GONE = ("gloo", "connection closed by peer", "connection reset", "coordination", "heartbeat")
+
+
+def silence_failed_saves() -> None:
+    """Keeps to the one error that a failed save raises; Orbax leaves hundreds after it."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    logging.getLogger("absl").addFilter(lambda record: not record.exc_info)
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if str(error) != "Event loop is closed":  # of writes that nobody waits for any more
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = show
 
 
 @contextlib.contextmanager

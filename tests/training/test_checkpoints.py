@@ -222,7 +222,7 @@ def test_another_structure_is_refused(copy: pathlib.Path) -> None:
     checkpoints = Checkpoints(epath.Path(copy))
     checkpoints.resume()
     other = state(0).replace(apple=jnp.zeros(3))
-    with pytest.raises(UserError, match=r"in apple, which was int32\[\] and now is float32\[3\]"):
+    with pytest.raises(UserError, match=r"as apple was int32\[\] and now is float32\[3\]"):
         checkpoints.restore_latest(like=other)
     checkpoints.close()
 

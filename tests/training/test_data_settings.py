@@ -107,7 +107,11 @@ def test_training_photos_normalize_themselves(tiny: Recipe) -> None:
         ("keep_checkpoints", 0, "expected at least 1"),
         ("log_every_steps", 0, "expected at least 1"),
         ("checkpoint_every_minutes", -1.0, "expected at least 0"),
-        ("std", (0.2, 0.0, 0.2), "expected more than 0"),
+        ("std", (0.2, 0.0, 0.2), "expected numbers from"),
+        ("mean", (128, 128, 128), "expected numbers from 0 to 1"),
+        ("mean", ("a", "b", "c"), "expected numbers from 0 to 1"),
+        ("seed", 2**40, "below 2\\*\\*31"),
+        ("resolution", 0, "expected at least 1, or None"),
     ],
 )
 def test_unknown_values_are_refused_by_name(
@@ -124,7 +128,6 @@ def test_unknown_values_are_refused_by_name(
     [
         ("preprocess", "random_resized_crop", "evaluation must not be random"),
         ("augment", "resize(method='bicubic')|rotate(3)", "use bilinear"),
-        ("resolution", -1, "resolution=-1"),
     ],
 )
 def test_what_batches_would_refuse_is_refused_before_training(

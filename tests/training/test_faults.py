@@ -1,9 +1,11 @@
 """Whatever happens to a run: one sentence, the last checkpoint intact, and it goes on."""
 
 import errno
+import logging
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,6 +71,23 @@ def test_a_fault_is_one_sentence(error: Exception, sentence: str, locked: epath.
         assert "\n" not in str(raised.value)
 
 
+def test_what_orbax_leaves_behind_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    absl, asyncio = (logging.getLogger(name) for name in ("absl", "asyncio"))
+    monkeypatch.setattr(asyncio, "level", asyncio.level)
+    monkeypatch.setattr(absl, "filters", [])
+    faults.silence_failed_saves()
+    for error in (RuntimeError("Event loop is closed"), RuntimeError("a mistake")):
+        sys.excepthook(type(error), error, None)
+    assert capsys.readouterr().err == "RuntimeError: a mistake\n"
+    record = logging.LogRecord("absl", logging.ERROR, "", 0, "raised", (), None)
+    assert absl.filter(record)
+    record.exc_info = (RuntimeError, RuntimeError("x"), None)
+    assert not absl.filter(record)
+
+
 def test_a_mistake_in_the_program_is_shown_whole(locked: epath.Path) -> None:
     with pytest.raises(KeyError, match="mistake"), faults.explained(locked):
         raise KeyError("mistake")
@@ -116,7 +135,7 @@ def test_a_full_disk(
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save_latest", full)
-        with pytest.raises(UserError, match="the disk is full: make room, the last checkpoint is"):
+        with pytest.raises(UserError, match="the disk is full: make room, what is saved is"):
             run(recipe(tiny), str(tmp_path))
     goes_on(tiny, tmp_path, caplog)
 

@@ -159,6 +159,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny: Recipe, tmp_path: pathlib
             {"stages": (common.stage("s", "all", 1, head_learning_rate=-0.1),)},
             "more than 0, or none",
         ),
+        ({"stages": (common.stage("../s", "all", 1),)}, r"the name '../s': expected letters"),
+        ({"stages": (common.stage("s", "all", float("inf")),)}, "'s' has epochs inf: expected a"),
+        ({"stages": (common.stage("s", "all", 1, mixup=float("nan")),)}, "'s' has mixup nan"),
+        ({"checkpoint_every_minutes": float("nan")}, "config has checkpoint_every_minutes nan"),
         ({"stages": (common.stage("s", "all", 1, warmup_epochs=-1.0),)}, "warmup_epochs -1.0"),
     ],
 )
@@ -170,6 +174,20 @@ def test_bad_values_are_refused_at_once(
     with pytest.raises(UserError, match=message):
         run(config, str(tmp_path))
     assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.parametrize(("empty", "use"), [("train", "train"), ("test", "test")])
+def test_a_split_without_photos_is_refused(
+    tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, empty: str, use: str
+) -> None:
+    photos = from_encoded([b""] * 50, [f"{n}.jpg" for n in range(50)], [0, 1] * 25)
+    splits = {"train": photos, "test": photos, "validation": photos}
+    splits[empty] = photos.take(np.arange(0))
+    monkeypatch.setitem(SOURCES, "half", lambda: Source("half", ("a", "b"), splits))
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    config.data.source, config.data.validation_split = "half", "validation"
+    with pytest.raises(UserError, match=f"the data 'half' leave no photo to {use} on"):
+        run(config, str(tmp_path))
 
 
 def test_a_photo_that_is_none_is_named(
