@@ -10,6 +10,7 @@ TensorFlow decodes everything else, and windows of large JPEGs, to the same pixe
 import math
 import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,10 +21,15 @@ from input_pipeline.window import Matrix, Row, seen
 # ITU-R 601, as in Pillow and JPEG.
 LUMA = (0.299, 0.587, 0.114)
 
-# The EXIF tag of orientation (a short, one value) up to its value, in either byte order.
-_ORIENTATION = (b"\x01\x12\x00\x03\x00\x00\x00\x01\x00", b"\x12\x01\x03\x00\x01\x00\x00\x00")
-# Places of EXIF: at the front, or after a JFIF header of 18 bytes.
-_EXIF = (6, 24)
+# JPEG's markers: of a frame's start, of any kind (the others in this range are tables), of EXIF,
+# and of a scan's start.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_APP1 = 0xE1
+_SCAN = 0xDA
+
+# EXIF's byte orders; the tag of the orientation, its type (a short) and the number of its values.
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+_ORIENTATION = [0x0112, 3, 1]
 
 # PNG's kinds of pixels that may be transparent: palette, gray and color with alpha.
 _CLEAR = (b"\x03", b"\x04", b"\x06")
@@ -69,11 +75,12 @@ def decode_window(
     Returns:
       uint8 [height, width, channels], and the warp from target points to points of these pixels.
     """
-    *size, components = _jpeg_shape(encoded)
+    header = _jpeg_header(encoded)
     # Not what has to be converted or turned afterwards.
-    if not 0 < components <= 3 or _orientation(encoded) != 1:
+    if not 0 < header.components <= 3 or header.orientation != 1:
         image = decode(encoded, channels)
         return image, plan(*image.shape[:2])
+    size = header.height, header.width
     across, down = plan(*size)
     ratio = 2 ** _halvings(across, down)
     if ratio > 1:
@@ -105,16 +112,33 @@ def _is_jpeg(encoded: bytes) -> bool:
     return encoded.startswith(b"\xff\xd8\xff")
 
 
-def _jpeg_shape(encoded: bytes) -> tuple[int, int, int]:
-    """Height, width and number of components of a JPEG as stored; zeros where there are none."""
+class _Header(NamedTuple):
+    """A JPEG as stored: its pixels, number of components (all 0 without a frame), and EXIF."""
+
+    height: int
+    width: int
+    components: int
+    orientation: int  # from 1 to 8
+
+
+def _jpeg_header(encoded: bytes) -> _Header:
+    """Reads the segments up to a JPEG's first scan."""
+    shape, exif = (0, 0, 0), b""
     place = 2 if _is_jpeg(encoded) else len(encoded)
     while place + 10 <= len(encoded) and encoded[place] == 0xFF:
         marker = encoded[place + 1]
-        # The start of a frame, of any kind; the others in this range are tables.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return struct.unpack(">HHB", encoded[place + 5 : place + 10])
-        place += 2 + int.from_bytes(encoded[place + 2 : place + 4])
-    return 0, 0, 0
+        if marker == 0xFF:  # fills up
+            place += 1
+            continue
+        if marker == _SCAN:
+            break
+        following = place + 2 + int.from_bytes(encoded[place + 2 : place + 4])
+        if marker in _FRAMES:
+            shape = struct.unpack_from(">HHB", encoded, place + 5)
+        elif marker == _APP1 and not exif and encoded.startswith(b"Exif\0\0", place + 4):
+            exif = encoded[place + 10 : following]
+        place = following
+    return _Header(*shape, _orientation(exif))
 
 
 def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
@@ -133,12 +157,13 @@ def _to_luma(image: np.ndarray) -> np.ndarray:
 
 
 def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray:
-    if 0 < _jpeg_shape(encoded)[2] <= 3:
+    header = _jpeg_header(encoded)
+    if 0 < header.components <= 3:
         image = _whole_jpeg(encoded, channels, 1)
     else:
         image = tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE").numpy()
         image = image if channels == 3 else _to_luma(image)
-    return _turn(image, _orientation(encoded))
+    return _turn(image, header.orientation)
 
 
 def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -150,14 +175,24 @@ def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(image[::down, ::across])
 
 
-def _orientation(encoded: bytes) -> int:
-    """The EXIF orientation of a JPEG, from 1 to 8; 1 where there is none."""
-    if not any(encoded.startswith(b"Exif", place) for place in _EXIF):
+def _orientation(exif: bytes) -> int:
+    """The orientation from 1 to 8 that EXIF gives the photo; 1 where there is none.
+
+    Only the first directory is the photo's; the second is its thumbnail's.
+    """
+    order = _ORDERS.get(exif[:4])
+    if order is None:
         return 1
-    for pattern in _ORIENTATION:
-        value = encoded[:65536].partition(pattern)[2][:1]
-        if value:
-            return value[0] if 1 <= value[0] <= 8 else 1
+    entry = struct.Struct(order + "HHIH")
+    try:
+        (directory,) = struct.unpack_from(order + "I", exif, 4)
+        (entries,) = struct.unpack_from(order + "H", exif, directory)
+        for number in range(entries):
+            *kind, value = entry.unpack_from(exif, directory + 2 + 12 * number)
+            if kind == _ORIENTATION:
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        pass  # It is cut off.
     return 1
 
 

@@ -77,6 +77,53 @@ def test_exif_orientation_turns_the_photo(orientation, order):
     np.testing.assert_array_equal(decode.decode(data, 3), expected)
 
 
+def with_inserted(data, before, inserted):
+    place = data.index(before)
+    return data[:place] + inserted + data[place:]
+
+
+COMMENT = b"\xff\xfe\0\x07hello"
+PHOTOSHOP = b"\xff\xed\0\x1aPhotoshop 3.0\x008BIM\4\4" + bytes(4)
+XMP = b"\xff\xe1\0\x1fhttp://ns.adobe.com/xap/1.0/\0"
+
+
+@pytest.mark.parametrize(
+    "inserted",
+    [COMMENT, PHOTOSHOP + COMMENT, XMP, b"\xff\xff"],
+    ids=["comment", "Photoshop", "XMP", "fill bytes"],
+)
+def test_exif_is_found_behind_other_segments(inserted):
+    data = encoded(PHOTO, "JPEG", exif=exif(6, "big"))
+    expected = decode.decode(data, 3)
+    assert expected.shape == (90, 60, 3)
+    behind = with_inserted(data, b"\xff\xe1", inserted)
+    np.testing.assert_array_equal(decode.decode(behind, 3), expected)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_the_thumbnails_orientation_is_not_the_photos(order):
+    turned = exif(6, order)
+    header, directory = turned[:14], turned[14:]
+    # An empty directory, which says where the next one is.
+    empty = bytes(2) + (14).to_bytes(4, order)
+    data = encoded(PHOTO, "JPEG", exif=header + empty + directory)
+    assert decode.decode(data, 3).shape == (60, 90, 3)
+
+
+@pytest.mark.parametrize("length", [4, 6, 10, 14, 16, 20, 25])
+def test_exif_that_is_cut_off_turns_nothing(length):
+    data = encoded(PHOTO, "JPEG", exif=exif(6, "big")[:length])
+    assert decode.decode(data, 3).shape == (60, 90, 3)
+
+
+def test_fill_bytes_between_segments_do_not_hide_a_photos_size():
+    data = with_inserted(encoded(PHOTO, "JPEG"), b"\xff\xdb", b"\xff\xff")
+    halved, _ = decode.decode_window(
+        data, 3, lambda height, width: ((2.0, 0.0, 0.0), (0.0, 2.0, 0.0)), 30, 0
+    )
+    assert halved.shape == (30, 45, 3)
+
+
 def split_of(folder, **files):
     for name, data in files.items():
         (folder / name).write_bytes(data)
