@@ -1,10 +1,11 @@
 """Encoded photo -> uint8 pixels as a viewer would show them.
 
-JPEG (gray, color, CMYK, EXIF orientation), PNG (any depth, palette, alpha over white), GIF (first
-frame), BMP and WebP. What can't be decoded raises tf.errors.InvalidArgumentError.
+JPEG (gray, color, CMYK, EXIF orientation), PNG, BMP, WebP and GIF (any depth, palette, alpha over
+white, the first frame). What can't be decoded raises tf.errors.InvalidArgumentError.
 
 OpenCV decodes ordinary JPEGs: there is little around its libjpeg, and it lets go of Python's lock.
-TensorFlow decodes everything else, and windows of large JPEGs, to the same pixels.
+TensorFlow decodes other JPEGs, windows of large ones, both to the same pixels, and PNG. Of the rest
+OpenCV knows more kinds.
 """
 
 import math
@@ -34,6 +35,10 @@ _ORIENTATION = [0x0112, 3, 1]
 # PNG's kinds of pixels that may be transparent: palette, gray and color with alpha.
 _CLEAR = (b"\x03", b"\x04", b"\x06")
 
+# How BMP, GIF and WebP begin; and OpenCV's conversions by how many channels it found.
+_OTHERS = (b"BM", b"GIF8", b"RIFF")
+_CONVERSIONS = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
+
 # From how many pixels outside of a window on it pays to leave them out.
 WORTH_CUTTING = 200_000
 
@@ -53,8 +58,7 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
         return _decode_jpeg(encoded, channels)
     if encoded.startswith(b"\x89PNG\r\n"):
         return _decode_png(encoded, channels)
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
-    return image if channels == 3 else _to_luma(image)
+    return _decode_other(encoded, channels)
 
 
 def decode_window(
@@ -145,11 +149,16 @@ def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
     """Decodes a gray or color JPEG with its sides divided by `ratio`, as it is stored."""
     colors = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
     flags = colors | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[ratio]
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    image = _by_opencv(encoded, flags)
     if image is None:
         # It says why, in an error.
         return tf.io.decode_jpeg(encoded, channels, ratio, dct_method="INTEGER_ACCURATE").numpy()
     return image.reshape(*image.shape[:2], channels)
+
+
+def _by_opencv(encoded: bytes, flags: int) -> np.ndarray | None:
+    """Decodes a photo; None if it can't be."""
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
 
 
 def _to_luma(image: np.ndarray) -> np.ndarray:
@@ -197,9 +206,26 @@ def _orientation(exif: bytes) -> int:
 
 
 def _decode_png(encoded: bytes, channels: int) -> np.ndarray:
-    if encoded[25:26] not in _CLEAR:
+    # In other kinds of pixels this chunk, before the pixels, makes one color transparent.
+    if encoded[25:26] not in _CLEAR and encoded.find(b"tRNS", 0, encoded.find(b"IDAT")) < 0:
         return tf.io.decode_png(encoded, channels).numpy()
-    pixels = tf.io.decode_png(encoded, 4).numpy().astype(np.float32)
-    alpha = pixels[..., 3:] / 255
-    image = np.round(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    image = _over_white(tf.io.decode_png(encoded, 4).numpy())
     return image if channels == 3 else _to_luma(image)
+
+
+def _decode_other(encoded: bytes, channels: int) -> np.ndarray:
+    image = _by_opencv(encoded, cv2.IMREAD_UNCHANGED) if encoded.startswith(_OTHERS) else None
+    if image is None:
+        # It says why, in an error.
+        image = tf.io.decode_image(encoded, 3, expand_animations=False).numpy()
+    else:
+        image = cv2.cvtColor(image, _CONVERSIONS[image[0, 0].size])
+        image = _over_white(image) if image.shape[-1] == 4 else image
+    return image if channels == 3 else _to_luma(image)
+
+
+def _over_white(image: np.ndarray) -> np.ndarray:
+    """uint8 [height, width, 4] -> [height, width, 3], as seen on a white page."""
+    pixels = image.astype(np.float32)
+    alpha = pixels[..., 3:] / 255
+    return np.round(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)

@@ -21,13 +21,23 @@ def encoded(image, kind, **options):
     return stream.getvalue()
 
 
-def clear():
-    """A photo with alpha rising from left to right, and what it looks like on white."""
-    photo = PHOTO.copy()
-    photo.putalpha(Image.fromarray(np.tile(np.arange(0, 180, 2, np.uint8), (60, 1))))
+def on_white(photo):
+    """What a photo with alpha looks like."""
     white = Image.new("RGBA", photo.size, "white")
-    white.alpha_composite(photo)
-    return photo, white
+    white.alpha_composite(photo.convert("RGBA"))
+    return white
+
+
+# Its alpha rises from left to right.
+CLEAR = PHOTO.copy()
+CLEAR.putalpha(Image.fromarray(np.tile(np.arange(0, 180, 2, np.uint8), (60, 1))))
+
+
+def one_color_clear(mode, kind):
+    """A photo whose color in its middle is made transparent, and what it looks like."""
+    photo = PHOTO.convert(mode, palette=Image.Palette.ADAPTIVE)
+    data = encoded(photo, kind, transparency=photo.getpixel((45, 30)))
+    return data, on_white(Image.open(io.BytesIO(data)))
 
 
 PALETTE = PHOTO.convert("P", palette=Image.Palette.ADAPTIVE)
@@ -38,14 +48,25 @@ SHOWN = {
     "16-bit PNG": (encoded(DEEP, "PNG"), PHOTO.convert("L")),
     "palette PNG": (encoded(PALETTE, "PNG"), PALETTE),
     "1-bit PNG": (encoded(PHOTO.convert("1"), "PNG"), None),
-    "alpha": (encoded(clear()[0], "PNG"), clear()[1]),
+    "alpha": (encoded(CLEAR, "PNG"), on_white(CLEAR)),
     "gray with alpha": (encoded(PHOTO.convert("LA"), "PNG"), PHOTO.convert("L")),
     "animated GIF": (
         encoded(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(180)]),
         PALETTE,
     ),
+    "transparent color in a PNG": one_color_clear("RGB", "PNG"),
+    "transparent gray in a PNG": one_color_clear("L", "PNG"),
+    "transparent color in a GIF": one_color_clear("P", "GIF"),
     "BMP": (encoded(PHOTO, "BMP"), None),
+    "gray BMP": (encoded(PHOTO.convert("L"), "BMP"), None),
+    "palette BMP": (encoded(PALETTE, "BMP"), None),
+    "1-bit BMP": (encoded(PHOTO.convert("1"), "BMP"), None),
     "WebP": (encoded(PHOTO, "WEBP", lossless=True), None),
+    "WebP with alpha": (encoded(CLEAR, "WEBP", lossless=True), on_white(CLEAR)),
+    "animated WebP": (
+        encoded(PHOTO, "WEBP", lossless=True, save_all=True, append_images=[PHOTO.rotate(180)]),
+        None,
+    ),
     "1x1 JPEG": (encoded(PHOTO.crop((3, 3, 4, 4)), "JPEG"), None),
     "1x1 PNG": (encoded(PHOTO.crop((3, 3, 4, 4)), "PNG"), None),
 }
@@ -159,6 +180,8 @@ BROKEN = {
     "header only.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF",
     "truncated é.jpg": encoded(PHOTO, "JPEG")[:700],
     "truncated.png": encoded(PHOTO, "PNG")[:700],
+    "truncated.bmp": encoded(PALETTE, "BMP")[:2000],
+    "truncated.webp": encoded(CLEAR, "WEBP", lossless=True)[:700],
     "damaged.gif": encoded(PALETTE, "GIF")[:60],
 }
 
