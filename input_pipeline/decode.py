@@ -22,11 +22,12 @@ from input_pipeline.window import Matrix, Row, seen
 # ITU-R 601, as in Pillow and JPEG.
 LUMA = (0.299, 0.587, 0.114)
 
-# JPEG's markers: of a frame's start, of any kind (the others in this range are tables), of EXIF,
-# and of a scan's start.
+# JPEG's markers: of a frame's start, of any kind (the others in this range are tables), of EXIF, of
+# a scan's start; and of the end, here with its first byte.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _APP1 = 0xE1
 _SCAN = 0xDA
+_END = b"\xff\xd9"
 
 # EXIF's byte orders; the tag of the orientation, its type (a short) and the number of its values.
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
@@ -41,6 +42,9 @@ _CONVERSIONS = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2R
 
 # From how many pixels outside of a window on it pays to leave them out.
 WORTH_CUTTING = 200_000
+
+# OpenCV's limit to what a photo may claim to have.
+_MOST_PIXELS = 2**30
 
 # OpenCV's flags by what a JPEG's sides are divided by while it is decoded.
 _REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}
@@ -80,17 +84,19 @@ def decode_window(
       uint8 [height, width, channels], and the warp from target points to points of these pixels.
     """
     header = _jpeg_header(encoded)
-    # Not what has to be converted or turned afterwards.
-    if not 0 < header.components <= 3 or header.orientation != 1:
+    size = header.height, header.width
+    # Not what has to be converted or turned afterwards, nor what can't be decoded whole.
+    plain = 0 < header.components <= 3 and header.orientation == 1
+    if not plain or math.prod(size) > _MOST_PIXELS:
         image = decode(encoded, channels)
         return image, plan(*image.shape[:2])
-    size = header.height, header.width
     across, down = plan(*size)
     ratio = 2 ** _halvings(across, down)
     if ratio > 1:
         across, down = (tuple(value / ratio for value in row) for row in (across, down))
-    pixels = size[0] * size[1] / ratio**2
-    if pixels >= WORTH_CUTTING:
+    pixels = math.prod(size) / ratio**2
+    # A file that was cut off is unreadable, even if what the window shows is there.
+    if pixels >= WORTH_CUTTING and encoded.rfind(_END, header.scan) > 0:
         left, right = seen(across, target, math.ceil(size[1] / ratio), margin)
         top, bottom = seen(down, target, math.ceil(size[0] / ratio), margin)
         if pixels - (bottom - top) * (right - left) >= WORTH_CUTTING:
@@ -123,6 +129,7 @@ class _Header(NamedTuple):
     width: int
     components: int
     orientation: int  # from 1 to 8
+    scan: int  # where the first scan begins, bytes
 
 
 def _jpeg_header(encoded: bytes) -> _Header:
@@ -142,7 +149,7 @@ def _jpeg_header(encoded: bytes) -> _Header:
         elif marker == _APP1 and not exif and encoded.startswith(b"Exif\0\0", place + 4):
             exif = encoded[place + 10 : following]
         place = following
-    return _Header(*shape, _orientation(exif))
+    return _Header(*shape, _orientation(exif), place)
 
 
 def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
@@ -158,7 +165,10 @@ def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
 
 def _by_opencv(encoded: bytes, flags: int) -> np.ndarray | None:
     """Decodes a photo; None if it can't be."""
-    return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    try:
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    except cv2.error:
+        return None  # It claims more than `_MOST_PIXELS`.
 
 
 def _to_luma(image: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 import input_pipeline
 from efficientnet.errors import UserError
 from input_pipeline import decode
+from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import from_files
 
 COLORS = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
@@ -174,11 +175,52 @@ def test_very_long_photos(tmp_path, size, kind):
         assert next(batches)["image"].std() > 5
 
 
+def top_left_corner(height, width):
+    return (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+
+
+# So large that only the part of it that a warp sees is decoded.
+LARGE = encoded(PHOTO.resize((900, 600)), "JPEG")
+
+
+def test_a_large_photo_that_is_cut_off_is_unreadable_wherever_one_looks():
+    # Its thumbnail has an end of its own.
+    data = with_inserted(LARGE, b"\xff\xdb", b"\xff\xe2\0\x04\xff\xd9")
+    assert decode.decode_window(data, 3, top_left_corner, 64, 0)[0].shape == (64, 64, 3)
+    for end in (len(data) // 2, -1):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode.decode_window(data[:end], 3, top_left_corner, 64, 0)
+
+
+@pytest.mark.parametrize(
+    "appended", [bytes(9), b"\n", b"a film", LARGE], ids=["zeros", "newline", "film", "photo"]
+)
+def test_what_cameras_append_to_a_large_photo_does_not_change_it(appended):
+    photo, _ = decode.decode_window(LARGE, 3, top_left_corner, 64, 0)
+    longer, _ = decode.decode_window(LARGE + appended, 3, top_left_corner, 64, 0)
+    np.testing.assert_array_equal(photo, longer)
+    np.testing.assert_array_equal(decode.decode(LARGE, 3), decode.decode(LARGE + appended, 3))
+
+
+def with_claimed_side(data, side):
+    """A JPEG whose header says that it is a square of another size."""
+    place = data.index(b"\xff\xc0") + 5
+    return data[:place] + 2 * side.to_bytes(2, "big") + data[place + 4 :]
+
+
+@pytest.mark.parametrize("step", [1.0, 8.0])
+def test_a_header_that_claims_too_much_is_refused_however_little_is_seen(step):
+    data = with_claimed_side(LARGE, 40000)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode.decode_window(data, 3, lambda *_: ((step, 0.0, 0.0), (0.0, step, 0.0)), 64, 0)
+
+
 BROKEN = {
     "empty.jpg": b"",
     "text.jpg": b"these are not pixels",
     "header only.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF",
     "truncated é.jpg": encoded(PHOTO, "JPEG")[:700],
+    "too large.jpg": with_claimed_side(encoded(PHOTO, "JPEG"), 40000),
     "truncated.png": encoded(PHOTO, "PNG")[:700],
     "truncated.bmp": encoded(PALETTE, "BMP")[:2000],
     "truncated.webp": encoded(CLEAR, "WEBP", lossless=True)[:700],
