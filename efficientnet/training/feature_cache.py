@@ -98,11 +98,12 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
     )
     position = 0
     num_steps = math.ceil(copies * total / experiment.config.batch_size)
-    readable = np.zeros(total, bool)
+    # Only photos of which every copy could be read.
+    readable = np.ones(total, bool)
     for features, index, mask in rows(experiment.train_batches(0, num_steps)):
         copy = np.arange(position, position + len(index)) // total
         wanted = (copy < copies) & mask
-        readable[index[wanted]] = True
+        readable[index[(copy < copies) & ~mask]] = False
         train[copy[wanted], index[wanted]] = features[wanted]
         position += len(index)
     for features, index, mask in rows(experiment.eval_batches(experiment.data.validation)):

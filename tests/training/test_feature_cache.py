@@ -1,5 +1,6 @@
 """Features computed once are those of the network, in an order of their own."""
 
+import dataclasses
 import pathlib
 import types
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import common
+from efficientnet.model import EfficientNet
 from efficientnet.training import evaluation, experiment, feature_cache, feed, progress
 from efficientnet.training.run import run
 
@@ -62,3 +64,28 @@ def test_the_seconds_of_a_stage_hold_its_features_and_its_last_validation(
     config = tiny(common.stage("head", train="predictions", epochs=2, cached_copies=1))
     (stage,) = run(config, str(tmp_path))["stages"]
     assert stage["seconds"] == 100 + 2 * 10  # and not the test's
+
+
+def test_a_photo_that_can_be_read_but_once_is_left_out(
+    tiny: Callable[..., ConfigDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Any features will do: there is no network to compile.
+    monkeypatch.setattr(experiment, "init_variables", lambda *_: {})
+    monkeypatch.setattr(EfficientNet, "apply", lambda _, __, images: images[:, 0, :1, 0])
+    config = tiny(common.stage("head", train="predictions", epochs=1, cached_copies=2))
+    config.data.broken_limit = 1
+    plain = experiment.prepare(config)
+    photos = plain.data.train
+    reads = []
+
+    def read(index: int) -> bytes | np.ndarray:
+        if index == 7:
+            reads.append(index)
+            if len(reads) > 1:
+                raise OSError("the disk is gone")
+        return photos.read(index)
+
+    flaky = dataclasses.replace(photos, read=read)
+    plain = dataclasses.replace(plain, data=dataclasses.replace(plain.data, train=flaky))
+    cached = feature_cache.cached(plain, {}, copies=2)
+    np.testing.assert_array_equal(np.flatnonzero(~cached.readable), [7])
