@@ -22,28 +22,25 @@ class Problem:
 def find_problems(source: Source) -> Iterator[Problem]:
     """Decodes every photo; yields problems as they are found.
 
-    A photo is broken if it can't be read, a duplicate if the same bytes stand in another split or
-    under another label, and a class is empty if nothing trains it.
+    A photo is broken if it can't be read, a duplicate if the same bytes came before, and a class is
+    empty if nothing trains it.
     """
-    seen: dict[bytes, tuple[str, str, int]] = {}
+    seen: dict[bytes, tuple[str, str]] = {}
     for split_name, split in source.splits.items():
         for index, encoded, reason in survey(split, range(len(split)), _decodable):
             digest = hashlib.sha256(encoded).digest()
-            name, label = split.names[index], int(split.labels[index])
+            name = split.names[index]
+            here = f"{split_name}, {source.class_names[split.labels[index]]}"
             if reason:
                 yield Problem("broken", name, reason)
             elif digest in seen:
-                other_split, other_name, other_label = seen[digest]
-                if (other_split, other_label) != (split_name, label):
-                    yield Problem(
-                        "duplicate",
-                        name,
-                        f"the same as {other_name} ({other_split}, "
-                        f"{source.class_names[other_label]}), but here {split_name}, "
-                        f"{source.class_names[label]}",
-                    )
+                other, there = seen[digest]
+                rest = (
+                    "in the same split and class: keep one" if there == here else f"but here {here}"
+                )
+                yield Problem("duplicate", name, f"the same as {other} ({there}), {rest}")
             else:
-                seen[digest] = (split_name, name, label)
+                seen[digest] = name, here
     trained = collections.Counter(source.splits["train"].labels.tolist())
     for label, class_name in enumerate(source.class_names):
         if not trained[label]:

@@ -215,11 +215,22 @@ def test_check_lists_everything_that_is_wrong(folder, capsys):
     lines = text.out.splitlines()
     for name in ("0", "2", "4"):
         assert any(line.startswith(f"broken: train/daisy/{name}.jpg: ") for line in lines)
-    assert any(
-        line.startswith("duplicate: test/daisy/6.jpg: the same as train/tulip ü/1.jpg (train")
-        for line in lines
+    assert (
+        "duplicate: test/daisy/6.jpg: the same as train/tulip ü/1.jpg (train, tulip ü), but here "
+        "test, daisy" in lines
     )
     assert json.loads(lines[-1])["problems"] == 4
+
+
+def test_check_lists_a_photo_that_stands_twice_in_its_class(folder, capsys):
+    (folder / "train" / "daisy" / "2.jpg").write_bytes(encoded(0))
+    status, text = run(capsys, "folders", "--directory", folder, "--check")
+    assert status == 0
+    assert text.out.splitlines()[1:] == [
+        "duplicate: train/daisy/2.jpg: the same as train/daisy/0.jpg (train, daisy), in the "
+        "same split and class: keep one",
+        "1 problems",
+    ]
 
 
 def test_statistics_are_those_of_numpy(folder, capsys, tmp_path, monkeypatch):
