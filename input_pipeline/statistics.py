@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from efficientnet.paths import write_whole
 from input_pipeline.batches import eval_batches
+from input_pipeline.cache import VERSION
 from input_pipeline.sources.split import Split, stamp_of
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def cached_statistics(
     split: Split, folder: epath.Path, *, resolution: int, channels: int = 3, broken_limit: int = 0
 ) -> Statistics:
     """The same, kept in a file of `folder` that is named after the examples and the arguments."""
-    key = stamp_of(split.fingerprint(), f"{resolution} {channels}")
+    key = stamp_of(VERSION, split.fingerprint(), f"{resolution} {channels}")
     path = folder / f"{key}.json"
     if path.exists():
         known = json.loads(path.read_text())

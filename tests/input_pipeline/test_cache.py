@@ -115,3 +115,7 @@ def test_statistics_are_computed_once(photos, tmp_path, monkeypatch):
     np.testing.assert_allclose(first[1], images.std((0, 1, 2)), rtol=1e-6)
     with pytest.raises(TypeError):
         input_pipeline.cached_statistics(photos, tmp_path, resolution=9)
+    # The same photos may be decoded to other pixels.
+    monkeypatch.setattr("input_pipeline.statistics.VERSION", "another")
+    with pytest.raises(TypeError):
+        input_pipeline.cached_statistics(photos, tmp_path, resolution=8)
