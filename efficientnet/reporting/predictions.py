@@ -44,13 +44,18 @@ def from_logits(
     logits: np.ndarray, label: np.ndarray, names: Sequence[str], class_names: Sequence[str]
 ) -> Predictions:
     """Returns the predictions of logits [n, classes]."""
-    probabilities = scipy.special.softmax(logits.astype(np.float64), axis=1)
     return Predictions(
-        probabilities.astype(np.float32),
+        softmax(logits).astype(np.float32),
         np.asarray(label, np.int32),
         tuple(names),
         tuple(class_names),
     )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of [n, classes], float64; NaN for a photo whose largest logit is not finite."""
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        return scipy.special.softmax(logits.astype(np.float64), axis=1)
 
 
 def save(path: epath.Path, predictions: Predictions) -> None:

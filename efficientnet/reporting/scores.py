@@ -15,10 +15,11 @@ CALIBRATION_BINS = 15  # as Guo et al. 2017
 def in_top(predictions: Predictions, k: int) -> np.ndarray:
     """Whether the true class is among the k most probable, bool [n].
 
-    A class that is as probable as the true one counts against it, as in training.metrics.
+    A class that is as probable as the true one counts against it, and so does NaN, as in
+    training.metrics.
     """
     true = predictions.of_truth[:, None]
-    return (predictions.probabilities >= true).sum(axis=1) <= k
+    return (~(predictions.probabilities < true)).sum(axis=1) <= k
 
 
 def loss(predictions: Predictions) -> float:

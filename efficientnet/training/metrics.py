@@ -11,12 +11,12 @@ from clu import metrics
 
 
 def _in_top(k: int, logits: jax.Array, label: jax.Array, **_: Any) -> jax.Array:
-    """1.0 where fewer than k classes score at least as high as the true one, else 0.0.
+    """1.0 where at most k classes, counting the true one, do not score below it, else 0.0.
 
-    Counting ties against the example keeps a network that says the same for all from scoring.
+    Ties and NaN count against the example: a network that says the same for all does not score.
     """
     true = jnp.take_along_axis(logits, label[:, None], axis=-1)
-    return (jnp.sum(logits >= true, axis=-1) <= k).astype(jnp.float32)
+    return (jnp.sum(~(logits < true), axis=-1) <= k).astype(jnp.float32)
 
 
 # What a step gives: `loss` [N], `logits` [N, classes], `label` [N] and `mask` [N]. What comes out:

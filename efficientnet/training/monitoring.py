@@ -1,6 +1,7 @@
 """What a stage does about its validation metric: lower the rate where it stands still, or end."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
@@ -25,13 +26,13 @@ class Monitor:
         """Takes note of an epoch's validation metrics.
 
         An epoch counts as an improvement where it beats the last one that did by more than
-        `min_improvement`. Patience p means that the p-th epoch in a row without one acts.
+        `min_improvement`; one whose metric is not finite never is. Patience p means that the p-th
+        epoch in a row without one acts.
         """
         value = validation[stage.monitor]
-        gain = value - self.best if self.best is not None else None
-        if gain is not None and not MONITORS[stage.monitor]:
-            gain = -gain
-        if gain is None or gain > stage.min_improvement:
+        # NaN, which is no gain, where neither is finite.
+        gain = _worth(stage.monitor, value) - _worth(stage.monitor, self.best)
+        if gain > stage.min_improvement:
             self.best, self.epochs_without, self.epochs_at_rate = value, 0, 0
             return
         self.epochs_without += 1
@@ -45,9 +46,14 @@ class Monitor:
 
 def score(stage: ConfigDict, validation: Mapping[str, float]) -> tuple[float, ...]:
     """Orders epochs by the monitored metric, and by loss where an accuracy ties; more is better."""
-    if not MONITORS[stage.monitor]:
-        return (-validation[stage.monitor],)
-    return validation[stage.monitor], -validation["loss"]
+    return tuple(_worth(name, validation[name]) for name in (stage.monitor, "loss"))
+
+
+def _worth(metric: str, value: float | None) -> float:
+    """A metric's value where more is better; the worst one where it is None or not finite."""
+    if value is None or not math.isfinite(value):
+        return -math.inf
+    return value if MONITORS[metric] else -value
 
 
 def check(stage: ConfigDict) -> None:

@@ -1,6 +1,7 @@
 """Metrics against scikit-learn's, and against what can be counted by hand."""
 
 import dataclasses
+import math
 
 import made_up
 import numpy as np
@@ -81,6 +82,25 @@ def test_classes_that_are_as_probable_count_against_the_true_one() -> None:
     same = by_hand([[0.25] * 4] * 2, [0, 3])
     assert not scores.in_top(same, 3).any()
     assert scores.in_top(same, 4).all()
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        [np.nan] * 10,
+        [np.inf] * 10,
+        [-np.inf] * 10,
+        [np.nan, *[0.0] * 9],
+        [1.0, *[np.nan] * 9],
+        [1.0, *[np.inf] * 9],
+    ],
+)
+def test_logits_that_are_not_finite_score_nothing(logits: list[float]) -> None:
+    classes = [str(number) for number in range(10)]
+    found = predictions.from_logits(np.array([logits], np.float32), [0], ["a"], classes)
+    values = scores.summary(found)
+    assert (values["top1"], values["top5"]) == (0.0, 0.0)
+    assert math.isnan(values["loss"])
 
 
 def test_a_class_of_probability_0_has_a_finite_loss() -> None:

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from efficientnet.training import metrics
 
@@ -24,6 +25,27 @@ def test_a_network_that_says_the_same_for_all_scores_nothing() -> None:
         loss=jnp.zeros(2),
         logits=jnp.zeros((2, 10)),
         label=jnp.array([0, 1]),
+        mask=jnp.ones(2, bool),
+    )
+    assert counted.compute()["top5"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        [np.nan] * 10,
+        [np.inf] * 10,
+        [-np.inf] * 10,
+        [np.nan, *[0.0] * 9],
+        [1.0, *[np.nan] * 9],
+        [1.0, *[np.inf] * 9],
+    ],
+)
+def test_logits_that_are_not_finite_score_nothing(logits: list[float]) -> None:
+    counted = metrics.Metrics.single_from_model_output(
+        loss=jnp.zeros(2),
+        logits=jnp.array([logits, logits]),
+        label=jnp.array([0, 0]),
         mask=jnp.ones(2, bool),
     )
     assert counted.compute()["top5"] == 0.0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -57,6 +58,27 @@ def test_epochs_are_ordered_by_metric_then_loss() -> None:
     assert monitoring.score(stage(), {"top1": 0.6, "loss": 9.0}) > monitoring.score(stage(), better)
     by_loss = stage(monitor="loss")
     assert monitoring.score(by_loss, better) > monitoring.score(by_loss, worse)
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("monitor", ["loss", "top1"])
+def test_what_is_not_finite_is_the_worst(monitor: str, lost: float) -> None:
+    settings = stage(monitor=monitor)
+    finite = {"top1": 0.0, "loss": 1e9}
+    for broken in ({"top1": 0.0, "loss": lost}, {"top1": lost, "loss": lost}):
+        assert monitoring.score(settings, finite) > monitoring.score(settings, broken)
+        assert not monitoring.score(settings, broken) > monitoring.score(settings, finite)
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_no_improvement_and_hides_none(lost: float) -> None:
+    states = follow(stage(monitor="loss", stop_patience=9), [lost, lost, 3.0, lost, 2.0, 2.5])
+    assert [state.epochs_without for state in states] == [1, 2, 0, 1, 0, 1]
+    assert states[-1].best == 2.0
+    # A run of an earlier version may have taken note of one.
+    state = Monitor(best=lost)
+    state.update(stage(monitor="loss"), {"loss": 1.0})
+    assert state.best == 1.0
 
 
 def test_progress_survives_json() -> None:
