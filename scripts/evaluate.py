@@ -61,10 +61,12 @@ def main(arguments: Sequence[str]) -> None:
     network = networks.load(args)
     class_names, split = open_split(args, network)
     begin = time.perf_counter()
-    logits = evaluate(network, split, args.batch, args.flip)
+    counted, logits = evaluate(network, split, args.batch, args.flip)
     seconds = time.perf_counter() - begin
     found = predictions.from_logits(logits, split.labels, split.names, class_names)
     values = scores.summary(found, args.top)
+    # From logits, as in training: probabilities round, and end at 1e-38.
+    values |= {name: counted[name] for name in values.keys() & counted.keys()}
     rate = len(split) / seconds
     if args.output:
         predictions.save(user_path(args.output), found)
@@ -104,8 +106,8 @@ def open_split(
 
 def evaluate(
     network: Network, split: input_pipeline.Split, batch_size: int, flip: bool
-) -> np.ndarray:
-    """Returns the logits of every photo, float32 [n, classes], and shows how far it is."""
+) -> tuple[dict[str, float], np.ndarray]:
+    """Returns what `Evaluator` does of every photo, and shows how far it is."""
     mesh = feed.data_mesh()
     mean, std = (
         np.asarray(values, np.float32)
@@ -125,8 +127,7 @@ def evaluate(
 
     variables = jax.device_put(network.variables, feed.replicated(mesh))
     with progress_line("evaluating", len(split), 0) as line:
-        _, logits = Evaluator(program, mesh, batches)(variables, split, line.update)
-    return logits
+        return Evaluator(program, mesh, batches)(variables, split, line.update)
 
 
 def rows(values: dict[str, float]) -> Iterator[tuple[str, str]]:

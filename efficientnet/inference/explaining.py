@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from efficientnet.inference.predicting import prepared, probabilities
+from efficientnet.inference.predicting import prepared
 from efficientnet.network import Network
+from efficientnet.reporting.predictions import softmax
 
 BATCH = 8  # photos at a time
 
@@ -102,7 +103,7 @@ class Explanations(Iterator[Explanation]):
             images = batch["image"]
             labels = None if label is None else np.full(len(images), label)
             logits, maps = compute(network.variables, images, labels)
-            shares = probabilities(np.asarray(logits))
+            shares = softmax(np.asarray(logits))
             heats = np.asarray(jax.image.resize(maps, images.shape[:3], "linear"))
             for row in np.flatnonzero(batch["mask"]):
                 chosen = int(np.argmax(shares[row])) if label is None else label

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 
 import input_pipeline
 from efficientnet.compiler_options import compiler_options
 from efficientnet.network import Network
+from efficientnet.reporting.predictions import softmax
 from efficientnet.training import feed
 from efficientnet.training.progress import progress_line
 
@@ -85,12 +85,7 @@ def _answers(
             line.update(len(np.unique(index)))
             if good.any():
                 names = [paths[i] for i in index[good]]
-                yield Answers(names, probabilities(logits[good]), features[good])
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax of [n, classes] over the classes, in float64."""
-    return scipy.special.softmax(logits.astype(np.float64), axis=1)
+                yield Answers(names, softmax(logits[good]), features[good])
 
 
 def best(network: Network, probabilities: np.ndarray, top: int) -> list[dict[str, object]]:

@@ -5,6 +5,7 @@ import json
 import pathlib
 from collections.abc import Iterator
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
@@ -13,10 +14,11 @@ from PIL import Image
 from configs import common
 from efficientnet.reporting import predictions, runs
 from efficientnet.training.run import run
+from efficientnet.training.trained import load_run
 from efficientnet.variants import VARIANTS, Variant
 from input_pipeline.sources import SOURCES, Source
 from input_pipeline.sources.split import Split, from_encoded
-from scripts import command_line, evaluate
+from scripts import command_line, evaluate, networks
 
 TINY = Variant(width=0.25, depth=0.3, resolution=32, dropout=0.2)
 
@@ -86,6 +88,17 @@ def test_a_run_is_measured_as_in_training(
     assert values["photos"] == finished.summary["photos"]["validation"]
     for name, value in finished.stages[-1]["metrics"]["validation"].items():
         assert values[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_the_loss_has_no_bound(
+    workdir: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = load_run(str(workdir))
+    classifier = run.variables["params"]["predictions"]
+    classifier["kernel"], classifier["bias"] = 0 * classifier["kernel"], jnp.array([0, 0, 300.0])
+    monkeypatch.setattr(networks, "load", lambda args: run)
+    values = measured(capsys, f"--workdir={workdir}")
+    assert values["loss"] == pytest.approx(200)  # a third of the photos is right
 
 
 def test_the_table_shows_any_k_and_flips(
