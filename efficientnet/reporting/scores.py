@@ -98,7 +98,7 @@ def summary(predictions: Predictions, top: Sequence[int] = (1, 3, 5)) -> dict[st
     """All metrics of a split: fractions, but for `loss`, nats.
 
     `top1_low` and `top1_high` are the ends of the 95 % interval of top-1. Precision, recall and F1
-    are the means over the classes that occur (`macro`), and weighted by their photos (`weighted`).
+    are the means over the classes that have photos (`macro`), and weighted by these (`weighted`).
     """
     count = len(predictions.label)
     values = {f"top{k}": float(in_top(predictions, k).mean()) for k in top}
@@ -107,7 +107,11 @@ def summary(predictions: Predictions, top: Sequence[int] = (1, 3, 5)) -> dict[st
     values |= {"loss": loss(predictions), "top1_low": low, "top1_high": high}
     for average in ("macro", "weighted"):
         found = metrics.precision_recall_fscore_support(
-            predictions.label, predictions.predicted, average=average, zero_division=0.0
+            predictions.label,
+            predictions.predicted,
+            labels=np.unique(predictions.label),
+            average=average,
+            zero_division=0.0,
         )
         for name, value in zip(("precision", "recall", "f1"), found, strict=False):
             values[f"{name}_{average}"] = float(value)

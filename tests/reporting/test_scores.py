@@ -36,7 +36,13 @@ def test_the_summary_is_scikit_learns(found: Predictions) -> None:
     for average in ("macro", "weighted"):
         for name in ("precision", "recall", "f1"):
             function = getattr(metrics, f"{name}_score")
-            expected = function(found.label, found.predicted, average=average, zero_division=0.0)
+            expected = function(
+                found.label,
+                found.predicted,
+                labels=np.unique(found.label),
+                average=average,
+                zero_division=0.0,
+            )
             assert values[f"{name}_{average}"] == expected
 
 
@@ -53,6 +59,11 @@ def test_each_class_is_scikit_learns(found: Predictions) -> None:
     counts = scores.confusion(found)
     assert counts.sum() == len(found.label)
     assert np.trace(counts) / len(found.label) == scores.summary(found)["top1"]
+
+
+def test_a_class_without_photos_is_in_no_mean() -> None:
+    values = scores.summary(by_hand([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]], [0, 0]))
+    assert (values["precision_macro"], values["recall_macro"]) == (1.0, 0.5)
 
 
 def test_the_interval_is_that_of_drawing_again() -> None:
