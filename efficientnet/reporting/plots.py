@@ -45,7 +45,8 @@ def curves(
             marker = "o" if split == "validation" else "."
             label = f"{stage['name']}, {split}"
             panel.plot(epochs, values, style, marker=marker, color=f"C{color}", label=label)
-        best = epochs[0] + stage["best_epoch"] - 1
+        # Epochs that end with the same step, of fewer photos than a batch has, are one entry.
+        best = next(x for x, e in points if e["epoch"] == stage["best_epoch"])
         panel.plot(
             [best],
             [stage["metrics"]["test"][metric]],

@@ -20,6 +20,24 @@ def test_curves_show_the_weights_that_count_and_mark_the_stages(tmp_path: pathli
     assert len(boundaries) == 1
 
 
+def test_the_test_result_stands_at_its_epoch_where_epochs_share_a_step() -> None:
+    values = {"top1": 0.5}
+    history = [
+        {
+            "stage": "a",
+            "epoch": epoch,
+            "train": values,
+            "validation": values,
+            "chosen": "validation",
+        }
+        for epoch in (2, 4, 6)
+    ]
+    stages = [{"name": "a", "best_epoch": 4, "metrics": {"test": values}}]
+    (panel,) = plots.curves(history, stages, "top1").axes
+    lines = {line.get_label(): line.get_xydata() for line in panel.get_lines()}
+    np.testing.assert_allclose(lines["a, test of the best weights"], [(2, 0.5)])
+
+
 def test_few_classes_are_counted_in_their_cells_and_many_are_not() -> None:
     few = plots.confusion_matrix(np.array([[3, 1], [0, 4]]), ["cat", "dog"])
     assert [text.get_text() for text in few.axes[0].texts] == [
