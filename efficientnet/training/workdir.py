@@ -124,10 +124,10 @@ def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, 
 
 
 def differences(old: Any, new: Any) -> list[str]:
-    """Returns a line for each field in which a changed config would change a run's result.
+    """Returns a line for each field in which a changed config is not the begun run's.
 
-    Harmless ones are left out: what is seen and saved, more epochs in the last stage, and more
-    stages after it.
+    Left out are what is seen and saved, more stages, and more epochs in what was the last stage,
+    though these stretch a cosine schedule for the steps that are left: see docs/faults.md.
     """
     old_stages, new_stages = old.get("stages", []), new.get("stages", [])
     if 0 < len(old_stages) <= len(new_stages):
