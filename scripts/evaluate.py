@@ -28,6 +28,7 @@ from efficientnet.training import experiment, feed, programs
 from efficientnet.training.evaluation import Evaluator
 from efficientnet.training.progress import progress_line
 from efficientnet.training.trained import Run
+from efficientnet.training.workdir import class_change
 from scripts import command_line, networks
 
 SPLITS = ("test", "validation", "train")
@@ -89,6 +90,7 @@ def open_split(
     if args.workdir:
         assert isinstance(network, Run)
         data = experiment.load_data(network.config)
+        _check_classes(network, network.config.data.source, data.class_names)
         return data.class_names, getattr(data, args.split)
     source = input_pipeline.load_source(args.data, args.directory)
     if args.split not in source.splits:
@@ -101,7 +103,22 @@ def open_split(
             f"{args.data!r} has {len(source.class_names):,}: fine-tune it on them with train.py, "
             "and evaluate that --workdir"
         )
+    _check_classes(network, args.data, source.class_names)
     return source.class_names, source.splits[args.split]
+
+
+def _check_classes(network: Network, data: str, found: Sequence[str]) -> None:
+    """Raises a `UserError` where the data's labels mean other classes than the network's."""
+    known = network.class_names
+    # Those of pretrained weights may be spelled otherwise, but the same names say their order.
+    if not isinstance(network, Run) and sorted(known) != sorted(found):
+        return
+    change = class_change(known, found)
+    if change:
+        raise UserError(
+            f"the data {data!r} has other classes than the network, or in another order "
+            f"({change}): take data with the network's classes"
+        )
 
 
 def evaluate(

@@ -1,9 +1,10 @@
 """What a config stands for before anything trains: data, network, devices; all checked here."""
 
 import dataclasses
+import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -22,6 +23,7 @@ from efficientnet.variants import Variant, get_variant
 from efficientnet.weights import Preprocessing
 from efficientnet.weights.conventions import MEAN_STD
 from efficientnet.weights.download import cache_directory
+from input_pipeline.sources.split import stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,20 @@ class Data:
     validation: input_pipeline.Split
     test: input_pipeline.Split
 
+    def identity(self) -> dict[str, dict[str, Any]]:
+        """Returns as JSON how many photos each split has, and a digest of their names and labels.
+
+        A copy of the data is the same data: its folder and its files' times are not part of it.
+        """
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            name: {
+                "photos": len(split),
+                "digest": stamp_of(json.dumps(list(split.names)), split.labels.tobytes()),
+            }
+            for name, split in splits.items()
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -51,6 +67,8 @@ class Experiment:
     mean: np.ndarray  # [channels], of the input on the scale 0..255
     std: np.ndarray
     variables: dict[str, Any]  # before the first stage
+    # Of the data before any photo is found unreadable, see `Data.identity`.
+    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     # Names of the training photos that this process could not read, and skips.
     skipped: list[str] = dataclasses.field(default_factory=list)
 
@@ -194,6 +212,7 @@ def prepare(config: ConfigDict) -> Experiment:
     resolution = config.resolution or variant.resolution
     mean, std = _normalization(config, preprocessing, data.train, resolution)
     skipped: list[str] = []
+    identity = data.identity()
     if config.data.cache in ("memory", "disk"):
         data = dataclasses.replace(data, train=decode_once(config, data.train, skipped).split)
     return Experiment(
@@ -206,6 +225,7 @@ def prepare(config: ConfigDict) -> Experiment:
         mean=mean,
         std=std,
         variables=variables,
+        identity=identity,
         skipped=skipped,
     )
 

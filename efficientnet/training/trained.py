@@ -39,7 +39,7 @@ class Run(Network):
 
 
 def record(experiment: "Experiment") -> dict[str, Any]:
-    """Returns as JSON what a run's network needs beside the config: `network.json`."""
+    """Returns as JSON what a run's network needs beside the config, and which data it is of."""
     return {
         "class_names": list(experiment.data.class_names),
         "resolution": experiment.resolution,
@@ -47,6 +47,7 @@ def record(experiment: "Experiment") -> dict[str, Any]:
         "bn_epsilon": experiment.bn_epsilon,
         "mean": experiment.mean.tolist(),  # per channel, of values from 0 to 255
         "std": experiment.std.tolist(),
+        "data": experiment.identity,
     }
 
 

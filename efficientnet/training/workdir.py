@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -109,7 +109,17 @@ def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, 
       workdir: the run's folder.
       config: its recipe.
       network: what `trained.record` gives, for whoever loads the run without its data.
+
+    Raises:
+      UserError: the folder has checkpoints of a run on other data, or can't be written.
     """
+    if _has_checkpoint(workdir) and (workdir / NETWORK).exists():
+        changes = _data_changes(read_json(workdir / NETWORK), network)
+        if changes:
+            raise UserError(
+                f"{workdir} holds a run on other data ({'; '.join(changes)}): take another "
+                "--workdir, or the data of before to resume"
+            )
     if not distributed.leads():
         return
     try:
@@ -121,6 +131,35 @@ def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, 
         raise UserError(
             f"--workdir={workdir} can't be written ({error.strerror}): take another folder"
         ) from error
+
+
+def _has_checkpoint(workdir: epath.Path) -> bool:
+    latest = workdir / "checkpoints" / "latest"
+    return latest.exists() and any(step.name.isdigit() for step in latest.iterdir())
+
+
+def _data_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Returns in words how the data of two records of a network differ."""
+    changes = [class_change(old["class_names"], new["class_names"])]
+    for split, before in old.get("data", {}).items():  # which earlier versions did not record
+        now = new["data"][split]
+        if before["photos"] != now["photos"]:
+            changes.append(f"{split} had {before['photos']:,} photos, has {now['photos']:,}")
+        elif before["digest"] != now["digest"]:
+            changes.append(
+                f"the {now['photos']:,} photos of {split} have other names, labels or order"
+            )
+    return [change for change in changes if change]
+
+
+def class_change(old: Sequence[str], new: Sequence[str]) -> str:
+    """Says in words how names of classes, in label order, differ; '' where they don't."""
+    if len(old) != len(new):
+        return f"{len(old):,} classes have become {len(new):,}"
+    for label, (before, now) in enumerate(zip(old, new, strict=True)):
+        if before != now:
+            return f"class {label} was {before!r}, is {now!r}"
+    return ""
 
 
 def differences(old: Any, new: Any) -> list[str]:

@@ -1,9 +1,11 @@
 """What was measured in training is measured again, photo by photo."""
 
+import argparse
+import dataclasses
 import io
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,14 +14,19 @@ from etils import epath
 from PIL import Image
 
 from configs import common
+from efficientnet.errors import UserError
+from efficientnet.model import EfficientNet
+from efficientnet.network import Network
 from efficientnet.reporting import predictions, runs
 from efficientnet.training.run import run
 from efficientnet.training.trained import load_run
 from efficientnet.variants import VARIANTS, Variant
+from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import SOURCES, Source
 from input_pipeline.sources.split import Split, from_encoded
 from scripts import command_line, evaluate, networks
 
+SORTED = ("blue", "green", "red")
 TINY = Variant(width=0.25, depth=0.3, resolution=32, dropout=0.2)
 
 
@@ -38,9 +45,9 @@ def photos(count: int, classes: int) -> Split:
     return from_encoded(encoded, [f"{number}.png" for number in range(count)], labels)
 
 
-def source(classes: int) -> Source:
+def source(classes: int, names: Sequence[str] = ("red", "green", "blue")) -> Source:
     splits = {"train": photos(40, classes), "test": photos(21, classes)}
-    return Source("tiny", ("red", "green", "blue")[:classes], splits)
+    return Source("tiny", tuple(names[:classes]), splits)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +58,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
         patch.setitem(VARIANTS, "tiny", TINY)
         patch.setitem(SOURCES, "three", lambda: source(3))
         patch.setitem(SOURCES, "two", lambda: source(2))
+        patch.setitem(SOURCES, "sorted", lambda: source(3, SORTED))
         config = common.get_config()
         config.variant, config.weights, config.data.source = "tiny", "", "three"
         config.data.validation_fraction = 0.3
@@ -129,6 +137,7 @@ def test_weights_are_measured_on_any_data(
     ("words", "message"),
     [
         (["--weights={}", "--data=two"], "has 3 classes, but the data 'two' has 2: fine-tune"),
+        (["--weights={}", "--data=sorted"], "another order (class 0 was 'red', is 'blue'): take"),
         (["--weights={}", "--data=three", "--split=validation"], "'three' has train, test"),
         (["--weights={}"], "--weights needs --data"),
         (["--workdir={}", "--data=three"], "--workdir has its own data"),
@@ -144,3 +153,26 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     assert command_line.run(evaluate.main, [word.format(workdir) for word in words]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_run_whose_classes_have_moved_is_refused(
+    workdir: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(SOURCES, "three", lambda: source(3, SORTED))
+    assert command_line.run(evaluate.main, [f"--workdir={workdir}"]) == 1
+    assert "the data 'three' has other classes than the network" in capsys.readouterr().err
+
+
+def test_classes_of_weights_may_be_spelled_otherwise_but_not_permuted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(SOURCES, "sorted", lambda: source(3, SORTED))
+    args = argparse.Namespace(
+        workdir=None, weights="w", data="sorted", directory=None, split="test"
+    )
+    module = EfficientNet(TINY, num_classes=3)
+    spelled = Network(module, {}, MEAN_STD, ("Blue", "Green", "Red"), 32, "squash")
+    class_names, split = evaluate.open_split(args, spelled)
+    assert (class_names, len(split)) == (SORTED, 21)
+    with pytest.raises(UserError, match=r"another order \(class 0 was 'red', is 'blue'\)"):
+        evaluate.open_split(args, dataclasses.replace(spelled, class_names=SORTED[::-1]))

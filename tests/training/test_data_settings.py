@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.training import checks, experiment, feature_cache
+from efficientnet.training import checks, experiment, feature_cache, trained
 from efficientnet.training.run import run
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import SOURCES, Source
@@ -59,6 +59,18 @@ def test_broken_photos_are_skipped_and_stand_in_the_summary(
     config.data.cache = cache
     config.data.cache_resolution = 36
     assert run(config, str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
+
+
+def test_a_photo_that_is_skipped_changes_no_data(partly_broken: Recipe) -> None:
+    whole = SOURCES["tiny"]()
+    config = partly_broken(common.stage("head", train="predictions", epochs=1))
+    config.data.broken_limit = 2
+    config.data.cache = "memory"
+    config.data.cache_resolution = 36
+    prepared = experiment.prepare(config)
+    assert len(prepared.data.train) == len(whole.splits["train"]) - 2
+    assert prepared.identity["train"]["photos"] == len(whole.splits["train"])
+    assert trained.record(prepared)["data"] == experiment.load_data(config).identity()
 
 
 def test_skipped_photos_have_no_features(

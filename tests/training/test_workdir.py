@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from etils import epath
@@ -12,6 +13,8 @@ from ml_collections import ConfigDict
 from configs import common
 from efficientnet.errors import UserError
 from efficientnet.training import workdir
+from efficientnet.training.experiment import Data
+from input_pipeline.sources.split import Split, from_encoded, from_files
 
 
 def recipe() -> ConfigDict:
@@ -21,6 +24,26 @@ def recipe() -> ConfigDict:
         common.stage("all", train="all", epochs=2),
     )
     return config
+
+
+def network(
+    class_names: tuple[str, ...] = ("cat", "dog"),
+    train: int = 4,
+    test: int = 2,
+    first: int = 0,
+    folder: str = "",
+) -> dict[str, Any]:
+    """A record of a network that is trained on so many photos, of which the first has a label."""
+
+    def photos(count: int) -> Split:
+        labels = [first, *[1] * (count - 1)]
+        return from_encoded([b""] * count, [f"{folder}{n}.jpg" for n in range(count)], labels)
+
+    data = Data(class_names, photos(train), photos(2), photos(test))
+    return {"class_names": list(class_names), "data": data.identity()}
+
+
+NETWORK = network()
 
 
 def more_epochs(config: ConfigDict) -> None:
@@ -48,14 +71,14 @@ def test_what_leaves_the_past_as_it_was_goes_on(
     tmp_path: pathlib.Path, change: Callable[[ConfigDict], None]
 ) -> None:
     folder = workdir.open_workdir(str(tmp_path), recipe())
-    workdir.write_config(folder, recipe(), {})
+    workdir.write_config(folder, recipe(), NETWORK)
     workdir.write_json(folder / workdir.SUMMARY, {"status": "finished"})
     config = recipe()
     change(config)
     assert workdir.open_workdir(str(tmp_path), config) == folder
     finished = workdir.finished_summary(folder, config)
     assert (finished is not None) == (change is seen_and_saved)
-    workdir.write_config(folder, config, {})
+    workdir.write_config(folder, config, NETWORK)
     assert not (folder / workdir.SUMMARY).exists()
 
 
@@ -88,11 +111,66 @@ def test_what_would_change_the_result_is_refused(
     tmp_path: pathlib.Path, change: Callable[[ConfigDict], None], message: str
 ) -> None:
     folder = workdir.open_workdir(str(tmp_path), recipe())
-    workdir.write_config(folder, recipe(), {})
+    workdir.write_config(folder, recipe(), NETWORK)
     config = recipe()
     change(config)
     with pytest.raises(UserError, match=message):
         workdir.open_workdir(str(tmp_path), config)
+
+
+@pytest.fixture
+def begun(tmp_path: pathlib.Path) -> epath.Path:
+    """The folder of a run that has a checkpoint."""
+    folder = workdir.open_workdir(str(tmp_path / "run"), recipe())
+    workdir.write_config(folder, recipe(), NETWORK)
+    (folder / "checkpoints" / "latest" / "5").mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"class_names": ("dog", "cat")}, "class 0 was 'cat', is 'dog'"),
+        ({"class_names": ("cat", "dog", "owl")}, "2 classes have become 3"),
+        ({"train": 5}, "train had 4 photos, has 5"),
+        ({"train": 5, "test": 1}, "train had 4 photos, has 5; test had 2 photos, has 1"),
+        (
+            {"first": 1},
+            "the 4 photos of train have other names, labels or order; the 2 photos of val",
+        ),
+        ({"folder": "new/"}, "the 4 photos of train have other names, labels or order"),
+    ],
+)
+def test_other_data_are_refused(begun: epath.Path, change: dict[str, Any], message: str) -> None:
+    before = (begun / workdir.NETWORK).read_text()
+    with pytest.raises(UserError, match=rf"run on other data \({message}.*\): take another --work"):
+        workdir.write_config(begun, recipe(), network(**change))
+    assert (begun / workdir.NETWORK).read_text() == before
+
+
+def test_the_same_data_go_on_and_so_does_a_run_of_an_earlier_version(begun: epath.Path) -> None:
+    workdir.write_config(begun, recipe(), network())
+    workdir.write_json(begun / workdir.NETWORK, {"class_names": ["cat", "dog"]})
+    workdir.write_config(begun, recipe(), network(train=5))
+    assert workdir.read_json(begun / workdir.NETWORK)["data"]["train"]["photos"] == 5
+    (begun / workdir.NETWORK).unlink()
+    workdir.write_config(begun, recipe(), network())
+
+
+def test_data_may_change_as_long_as_there_is_no_checkpoint(begun: epath.Path) -> None:
+    (begun / "checkpoints" / "latest" / "5").rmdir()
+    workdir.write_config(begun, recipe(), network(train=5))
+
+
+def test_a_copy_of_the_data_is_the_same_data(tmp_path: pathlib.Path) -> None:
+    found = []
+    for copy in ("here", "there"):
+        for name in ("1.jpg", "2.jpg"):
+            (tmp_path / copy).mkdir(exist_ok=True)
+            (tmp_path / copy / name).write_text(copy)
+        split = from_files(epath.Path(tmp_path / copy), ("1.jpg", "2.jpg"), (0, 1))
+        found.append(Data(("cat", "dog"), split, split, split).identity())
+    assert found[0] == found[1]
 
 
 def test_a_second_process_is_refused(tmp_path: pathlib.Path) -> None:
