@@ -10,6 +10,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 import argparse
+import copy
 import logging
 import math
 import sys
@@ -28,8 +29,10 @@ from efficientnet.training import experiment, feed, programs
 from efficientnet.training.evaluation import Evaluator
 from efficientnet.training.progress import progress_line
 from efficientnet.training.trained import Run
-from efficientnet.training.workdir import class_change
+from efficientnet.training.workdir import NETWORK, class_change, data_changes, read_json
 from scripts import command_line, networks
+
+log = logging.getLogger(__name__)
 
 SPLITS = ("test", "validation", "train")
 
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     networks.add_arguments(parser)
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--data", metavar="SOURCE", help="of --weights: where the photos come from")
-    parser.add_argument("--directory", help="of --data: where its files are")
+    parser.add_argument("--directory", help="where the files of the data are, if they have moved")
     parser.add_argument(
         "--flip", action="store_true", help="average over each photo's mirror image"
     )
@@ -89,8 +92,19 @@ def open_split(
     """
     if args.workdir:
         assert isinstance(network, Run)
-        data = experiment.load_data(network.config)
-        _check_classes(network, network.config.data.source, data.class_names)
+        config = copy.deepcopy(network.config)
+        config.data.directory = args.directory or config.data.directory
+        data = experiment.load_data(config)
+        _check_classes(network, config.data.source, data.class_names)
+        record = {"class_names": data.class_names, "data": data.identity()}
+        changes = data_changes(read_json(network.folder / NETWORK), record)
+        if changes:
+            log.warning(
+                "the data are not those that the run began with (%s): photos that it has trained "
+                "on may now be among those of %s",
+                "; ".join(changes),
+                args.split,
+            )
         return data.class_names, getattr(data, args.split)
     source = input_pipeline.load_source(args.data, args.directory)
     if args.split not in source.splits:

@@ -114,7 +114,7 @@ def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, 
       UserError: the folder has checkpoints of a run on other data, or can't be written.
     """
     if _has_checkpoint(workdir) and (workdir / NETWORK).exists():
-        changes = _data_changes(read_json(workdir / NETWORK), network)
+        changes = data_changes(read_json(workdir / NETWORK), network)
         if changes:
             raise UserError(
                 f"{workdir} holds a run on other data ({'; '.join(changes)}): take another "
@@ -138,8 +138,8 @@ def _has_checkpoint(workdir: epath.Path) -> bool:
     return latest.exists() and any(step.name.isdigit() for step in latest.iterdir())
 
 
-def _data_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Returns in words how the data of two records of a network differ."""
+def data_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Returns in words how the data of two records of a network differ, see `trained.record`."""
     changes = [class_change(old["class_names"], new["class_names"])]
     for split, before in old.get("data", {}).items():  # which earlier versions did not record
         now = new["data"][split]

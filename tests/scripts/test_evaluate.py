@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
+from ml_collections import ConfigDict
 from PIL import Image
 
 from configs import common
@@ -18,6 +19,7 @@ from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet
 from efficientnet.network import Network
 from efficientnet.reporting import predictions, runs
+from efficientnet.training import experiment
 from efficientnet.training.run import run
 from efficientnet.training.trained import load_run
 from efficientnet.variants import VARIANTS, Variant
@@ -96,6 +98,26 @@ def test_a_run_is_measured_as_in_training(
     assert values["photos"] == finished.summary["photos"]["validation"]
     for name, value in finished.stages[-1]["metrics"]["validation"].items():
         assert values[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_data_that_have_moved_are_found_and_changed_ones_named(
+    workdir: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load, directories = experiment.load_data, []
+
+    def fewer(config: ConfigDict) -> experiment.Data:
+        directories.append(config.data.directory)
+        config.data.directory = ""  # the source needs none
+        data = load(config)
+        return dataclasses.replace(data, test=data.test.take(np.arange(20)))
+
+    monkeypatch.setattr(experiment, "load_data", fewer)
+    arguments = [f"--workdir={workdir}", "--stage=head", "--directory=/elsewhere", "--json"]
+    assert command_line.run(evaluate.main, arguments) == 0
+    said = capsys.readouterr()
+    assert directories == ["/elsewhere"]
+    assert json.loads(said.out.splitlines()[-1])["photos"] == 20
+    assert "the data are not those that the run began with (test had 21 photos, has 20)" in said.err
 
 
 def test_the_loss_has_no_bound(
