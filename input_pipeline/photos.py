@@ -4,9 +4,11 @@ import glob
 import pathlib
 from collections.abc import Sequence
 
+from etils import epath
+
 from efficientnet.errors import UserError
-from input_pipeline.sources.folders import EXTENSIONS
 from input_pipeline.sources.split import Split, from_paths
+from input_pipeline.sources.walk import EXTENSIONS, Walk
 
 
 def find_photos(arguments: Sequence[str]) -> list[str]:
@@ -19,7 +21,8 @@ def find_photos(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         path = pathlib.Path(argument).expanduser()
         if path.is_dir():
-            photos = [p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()]
+            folder = epath.Path(path)
+            photos = [pathlib.Path(p) for p in Walk([folder]).photos(folder) if p.is_file()]
             if not photos:
                 raise UserError(
                     f"there is no photo in {path}: expected files ending in "

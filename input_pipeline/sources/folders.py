@@ -10,16 +10,16 @@ folders.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.split import Source, Split, from_files, stratify
+from input_pipeline.sources.walk import EXTENSIONS, Walk
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 TEST_FRACTION = 0.2
 
@@ -31,7 +31,7 @@ def load(directory: epath.Path, seed: int = 0) -> Source:
       UserError: no class folder, a class folder without photo, or test classes unknown in train.
     """
     roots = split_roots(directory)
-    class_names = _folders(roots.get("train", directory))
+    class_names = [folder.name for folder in _folders(roots.get("train", directory))]
     return load_as(directory.name, directory, class_names, seed)
 
 
@@ -67,8 +67,13 @@ def load_as(
       key: makes folder names and class names comparable.
     """
     roots = split_roots(directory)
+    folders = {split: _folders(root) for split, root in (roots or {"": directory}).items()}
+    walk = Walk(folder for found in folders.values() for folder in found)
+    splits = {
+        split: _split(directory, found, walk, class_names, key) for split, found in folders.items()
+    }
     if not roots:
-        everything = _split(directory, directory, class_names, key)
+        everything = splits[""]
         train, test = stratify(list(everything.labels), everything.names, TEST_FRACTION, seed)
         log.info(
             "%s has no train and test folders: %d photos train, %d test",
@@ -76,51 +81,37 @@ def load_as(
             *map(len, (train, test)),
         )
         splits = {"train": everything.take(train), "test": everything.take(test)}
-    else:
-        splits = {split: _split(directory, root, class_names, key) for split, root in roots.items()}
     return Source(name, tuple(class_names), splits)
 
 
-def _folders(root: epath.Path) -> list[str]:
-    names = sorted(
-        path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-    if not names:
+def _folders(root: epath.Path) -> list[epath.Path]:
+    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    if not folders:
         raise UserError(f"no class folder in {root}: photos are expected in one folder per class")
-    return names
+    return sorted(folders, key=lambda folder: folder.name)
 
 
 def _split(
     directory: epath.Path,
-    root: epath.Path,
+    folders: Sequence[epath.Path],
+    walk: Walk,
     class_names: Sequence[str],
     key: Callable[[str], str],
 ) -> Split:
     label_of = {key(name): label for label, name in enumerate(class_names)}
     names, labels = [], []
-    for folder in _folders(root):
-        if key(folder) not in label_of:
+    for folder in folders:
+        if key(folder.name) not in label_of:
             raise UserError(
-                f"the class folder {root / folder} is none of the {len(class_names)} classes "
+                f"the class folder {folder} is none of the {len(class_names)} classes "
                 f"({class_names[0]}, ...): rename or remove it"
             )
-        photos = sorted(path.relative_to(directory).as_posix() for path in _photos(root / folder))
+        photos = sorted(path.relative_to(directory).as_posix() for path in walk.photos(folder))
         if not photos:
             raise UserError(
-                f"no photo in the class folder {root / folder} ({', '.join(sorted(EXTENSIONS))}): "
+                f"no photo in the class folder {folder} ({', '.join(sorted(EXTENSIONS))}): "
                 "add photos or remove the folder"
             )
         names.extend(photos)
-        labels.extend([label_of[key(folder)]] * len(photos))
+        labels.extend([label_of[key(folder.name)]] * len(photos))
     return from_files(directory, names, labels)
-
-
-def _photos(folder: epath.Path) -> Iterator[epath.Path]:
-    """The photos in a folder and below; nothing is asked about each photo, for buckets' sake."""
-    for path in folder.iterdir():
-        if path.name.startswith("."):
-            continue
-        if path.suffix.lower() in EXTENSIONS:
-            yield path
-        elif path.is_dir():
-            yield from _photos(path)

@@ -1,0 +1,60 @@
+"""The photos in a folder and below it, wherever links lead."""
+
+import logging
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+
+from etils import epath
+
+from efficientnet.paths import is_in_bucket
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+
+
+class Walk:
+    """Lists the photos of several folders, each photo once.
+
+    A link below them is followed unless it leads to, into or above a folder that is listed anyway:
+    its photos would come twice, maybe as another class, and a circle would never end.
+
+    Args:
+      folders: those to be listed.
+    """
+
+    def __init__(self, folders: Iterable[epath.Path]):
+        self._listed: set[pathlib.Path] = set()
+        self._above: set[pathlib.Path] = set()
+        for folder in folders:
+            if not is_in_bucket(folder):
+                self._add(pathlib.Path(os.path.realpath(folder)))
+
+    def photos(self, folder: epath.Path) -> Iterator[epath.Path]:
+        """The photos in a folder and below; nothing is asked about each, for buckets' sake."""
+        below = []
+        for path in folder.iterdir():
+            if path.name.startswith("."):
+                continue
+            if path.suffix.lower() in EXTENSIONS:
+                yield path
+            elif path.is_dir():
+                below.append(path)
+        for path in sorted(below):  # of two links to one folder the same one wins everywhere
+            if self._leads_on(path):
+                yield from self.photos(path)
+
+    def _leads_on(self, folder: epath.Path) -> bool:
+        if is_in_bucket(folder) or not os.path.islink(folder):
+            return True
+        target = pathlib.Path(os.path.realpath(folder))
+        if target in self._above or not self._listed.isdisjoint([target, *target.parents]):
+            log.warning("%s links to %s, whose photos are listed anyway: left out", folder, target)
+            return False
+        self._add(target)
+        return True
+
+    def _add(self, folder: pathlib.Path) -> None:
+        self._listed.add(folder)
+        self._above.update(folder.parents)
