@@ -4,9 +4,9 @@
     test/daisy/2.jpg                         tulip/2.jpg
     validation/daisy/3.jpg (or val)
 
-With train and val alone, val is the test split; without any, a fifth of the photos, drawn by the
-seed in proportion to the classes, becomes the test split. Class names are the sorted names of the
-folders.
+Capitals in the names of the splits don't matter. With train and val alone, val is the test split;
+without any, a fifth of the photos, drawn by the seed in proportion to the classes, becomes the test
+split. Class names are the sorted names of the folders.
 """
 
 import logging
@@ -20,7 +20,7 @@ from input_pipeline.sources.walk import EXTENSIONS, Walk
 
 log = logging.getLogger(__name__)
 
-SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 TEST_FRACTION = 0.2
 
 
@@ -28,7 +28,8 @@ def load(directory: epath.Path, seed: int = 0) -> Source:
     """Opens class folders.
 
     Raises:
-      UserError: no class folder, a class folder without photo, or test classes unknown in train.
+      UserError: no class folder, a class folder without photo, several folders of one split, or
+        test classes unknown in train.
     """
     roots = split_roots(directory)
     class_names = [folder.name for folder in _folders(roots.get("train", directory))]
@@ -36,13 +37,22 @@ def load(directory: epath.Path, seed: int = 0) -> Source:
 
 
 def split_roots(directory: epath.Path) -> dict[str, epath.Path]:
-    """The folders of the splits that are there, by split; without a train folder none."""
-    roots = {
-        split: directory / name
-        for split, names in SPLIT_FOLDERS.items()
-        for name in names
-        if (directory / name).is_dir()
-    }
+    """The folders of the splits that are there, by split; without a train folder none.
+
+    Raises:
+      UserError: several folders are the same split.
+    """
+    found = [path for path in directory.iterdir() if path.name.lower() in SPLITS and path.is_dir()]
+    roots: dict[str, epath.Path] = {}
+    for split in dict.fromkeys(SPLITS.values()):
+        names = sorted(path.name for path in found if SPLITS[path.name.lower()] == split)
+        if len(names) > 1:
+            raise UserError(
+                f"{directory} has several folders of the {split} split: "
+                f"keep one of {', '.join(names)}"
+            )
+        if names:
+            roots[split] = directory / names[0]
     if "train" not in roots:
         return {}
     if "test" not in roots and "validation" in roots:
@@ -87,7 +97,10 @@ def load_as(
 def _folders(root: epath.Path) -> list[epath.Path]:
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     if not folders:
-        raise UserError(f"no class folder in {root}: photos are expected in one folder per class")
+        raise UserError(
+            f"no class folder in {root}: expected one folder per class, or train and test folders "
+            "that have them"
+        )
     return sorted(folders, key=lambda folder: folder.name)
 
 

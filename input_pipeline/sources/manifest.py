@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.folders import TEST_FRACTION
+from input_pipeline.sources.folders import SPLITS, TEST_FRACTION
 from input_pipeline.sources.split import Source, from_files, stratify
 
 TABLES = ("manifest.csv", "manifest.jsonl")
 NAMES_FILE = "class_names.txt"
-SPLITS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
 
 
 def load(directory: epath.Path, seed: int = 0) -> Source:

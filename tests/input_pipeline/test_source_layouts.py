@@ -39,6 +39,22 @@ def test_a_lone_validation_folder_is_the_test_split(tmp_path):
     assert set(source.splits) == {"train", "test"}
 
 
+def test_capitals_of_split_folders_do_not_matter(tmp_path):
+    write(tmp_path, "Train/tulip/1.jpg", "Train/daisy/2.jpg", "TEST/daisy/3.jpg", "Val/tulip/4.jpg")
+    source = input_pipeline.load_source("folders", str(tmp_path))
+    assert source.class_names == ("daisy", "tulip")
+    assert contents(source.splits["test"]) == {"TEST/daisy/3.jpg": 0}
+    assert set(source.splits) == {"train", "test", "validation"}
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path):
+    write(tmp_path, "train/daisy/1.jpg", "val/daisy/2.jpg", "validation/daisy/3.jpg")
+    with pytest.raises(
+        UserError, match="several folders of the validation split: keep one of val, val"
+    ):
+        input_pipeline.load_source("folders", str(tmp_path))
+
+
 def test_class_folders_without_splits_are_divided(tmp_path):
     write(tmp_path, *(f"{kind}/{number}.jpg" for kind in ("a", "b") for number in range(10)))
     splits = input_pipeline.load_source("folders", str(tmp_path)).splits
