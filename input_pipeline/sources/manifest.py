@@ -5,12 +5,17 @@
 
 Paths are relative to the table. Labels are names, or numbers from 0. A file class_names.txt next
 to the table, one name a line, fixes the label order; without it names are sorted, and numbers
-stand for themselves. Without splits a fifth of the photos becomes the test split.
+stand for themselves: few may be without photo. Without splits a fifth of the photos becomes the
+test split.
 """
 
 import csv
+import io
+import itertools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 from etils import epath
 
@@ -20,25 +25,30 @@ from input_pipeline.sources.split import Source, from_files, stratify
 
 TABLES = ("manifest.csv", "manifest.jsonl")
 NAMES_FILE = "class_names.txt"
+NUMBER = re.compile(r"-?\d{1,18}")
+# As many numbers below the largest label may be without photo, or as many as have one.
+FEW_UNUSED = 10
 
 
 def load(directory: epath.Path, seed: int = 0) -> Source:
     """Opens a table, or the folder of a manifest.csv or manifest.jsonl.
 
     Raises:
-      UserError: no table, a row without path or label, a wrong label or split, a missing photo.
+      UserError: no table or not a readable one, a row without path or label, a wrong label or
+        split, a missing photo, a class named twice.
     """
     table = directory if directory.is_file() else _find(directory)
     rows = list(_rows(table))
     if not rows:
         raise UserError(f"{table} lists no photo: add rows with path and label")
     names_file = table.parent / NAMES_FILE
-    class_names = _class_names(names_file, [label for _, _, label, _ in rows])
+    class_names = _class_names(names_file, table, {label for _, _, label, _ in rows})
+    label_of = {name: label for label, name in enumerate(class_names)}
     splits: dict[str, tuple[list[str], list[int]]] = {}
     for place, path, label, split in rows:
         paths, labels = splits.setdefault(split, ([], []))
         paths.append(path)
-        labels.append(_label(label, class_names, place))
+        labels.append(_label(label, label_of, place))
     opened = {split: from_files(table.parent, *parts) for split, parts in splits.items()}
     if set(opened) == {""}:
         photos = opened[""]
@@ -62,48 +72,87 @@ def _find(directory: epath.Path) -> epath.Path:
 
 def _rows(table: epath.Path) -> Iterator[tuple[str, str, str, str]]:
     """Yields (place in the file, path, label, split or '')."""
-    try:
-        text = table.read_bytes().decode("utf-8-sig")
-        if table.suffix == ".jsonl":
-            records = [json.loads(line) for line in text.splitlines() if line.strip()]
-            first = 1
-        else:
-            records = list(csv.DictReader(text.splitlines()))
-            first = 2
-    except (OSError, UnicodeError, json.JSONDecodeError, csv.Error) as error:
-        raise UserError(f"{table} is not a readable table: {error}") from None
-    for number, record in enumerate(records, first):
+    for number, record in (_json_records if table.suffix == ".jsonl" else _csv_records)(table):
         place = f"{table}, line {number}"
-        if not isinstance(record, dict) or not all(
-            str(record.get(column, "") if record.get(column) is not None else "").strip()
-            for column in ("path", "label")
-        ):
-            raise UserError(f"{place}, has no path or no label: both columns are needed")
-        split = str(record.get("split") or "").strip()
-        if split and split not in SPLITS:
+        path, label, split = (
+            "" if record.get(column) is None else str(record[column]).strip()
+            for column in ("path", "label", "split")
+        )
+        if not path or not label:
+            raise UserError(f"{place}, has no path or no label: both are needed")
+        if len((path + label).splitlines()) > 1:  # as where a quote isn't closed
+            raise UserError(f"{place}, has a line break in its path or label: take it out")
+        if split and split.lower() not in SPLITS:
             raise UserError(f"{place}, names split {split!r}: expected {', '.join(SPLITS)}")
-        path, label = str(record["path"]).strip(), str(record["label"]).strip()
-        yield place, path, label, SPLITS.get(split, "")
+        yield place, path, label, SPLITS.get(split.lower(), "")
 
 
-def _class_names(names_file: epath.Path, labels: list[str]) -> list[str]:
+def _json_records(table: epath.Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    for number, line in enumerate(io.StringIO(_text(table), newline=None), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{table}, line {number}, is not JSON: {error}") from None
+        if not isinstance(record, dict):
+            raise UserError(f"{table}, line {number}, is no JSON object: expected path and label")
+        yield number, {_column(name): value for name, value in record.items()}
+
+
+def _csv_records(table: epath.Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    text = io.StringIO(_text(table), newline="")
+    reader = csv.DictReader(text, skipinitialspace=True)
+    try:
+        header = reader.fieldnames or ()
+        columns = [_column(name) for name in header]
+        if header and not (columns.count("path") == columns.count("label") == 1):
+            raise UserError(
+                f"{table} begins with the columns {', '.join(map(repr, header))}: expected path, "
+                "label and optionally split, separated by commas"
+            )
+        reader.fieldnames = columns
+        for record in reader:
+            yield reader.line_num, record
+    except csv.Error as error:
+        raise UserError(f"{table}, line {reader.reader.line_num}, is not CSV: {error}") from None
+
+
+def _column(name: str) -> str:
+    return name.strip().lower()
+
+
+def _text(file: epath.Path) -> str:
+    try:
+        return cast(bytes, file.read_bytes()).decode("utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"{file} is not readable, expected text in UTF-8: {error}") from None
+
+
+def _class_names(names_file: epath.Path, table: epath.Path, labels: set[str]) -> Sequence[str]:
     if names_file.is_file():
-        lines = names_file.read_bytes().decode("utf-8-sig").splitlines()
-        return [line.strip() for line in lines if line.strip()]
-    if all(_is_number(label) for label in labels):
-        return [str(number) for number in range(max(map(int, labels)) + 1)]
-    return sorted(set(labels))
+        names = [line.strip() for line in _text(names_file).splitlines() if line.strip()]
+        for earlier, name in itertools.pairwise(sorted(names)):
+            if earlier == name:
+                raise UserError(f"{names_file} has {name!r} twice: give each class its own name")
+        return names
+    if not all(map(NUMBER.fullmatch, labels)):
+        return sorted(labels)
+    numbers = {int(label) for label in labels}
+    count = max(numbers) + 1
+    if count - len(numbers) > max(len(numbers), FEW_UNUSED):
+        raise UserError(
+            f"{table} numbers its {len(numbers)} classes up to {max(numbers)}: number them from 0, "
+            f"or name all, one a line, in {names_file}"
+        )
+    return [str(number) for number in range(count)]
 
 
-def _is_number(label: str) -> bool:
-    return label.lstrip("-").isdecimal()
-
-
-def _label(label: str, class_names: list[str], place: str) -> int:
-    if label in class_names:
-        return class_names.index(label)
-    if _is_number(label) and 0 <= int(label) < len(class_names):
+def _label(label: str, label_of: Mapping[str, int], place: str) -> int:
+    if label in label_of:
+        return label_of[label]
+    if NUMBER.fullmatch(label) and 0 <= int(label) < len(label_of):
         return int(label)
     raise UserError(
-        f"{place}, has label {label!r}, which is none of the {len(class_names)} classes: correct it"
+        f"{place}, has label {label!r}, which is none of the {len(label_of)} classes: correct it"
     )

@@ -6,21 +6,11 @@ import types
 import numpy as np
 import pytest
 import scipy.io
+from named_files import contents, write
 
 import input_pipeline
 from efficientnet.errors import UserError
 from input_pipeline.sources.stanford_cars_classes import CLASS_NAMES
-
-
-def write(folder, *names):
-    """Files whose content is their name."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(name.encode())
-
-
-def contents(split):
-    return {split.read(index).decode(): int(split.labels[index]) for index in range(len(split))}
 
 
 def test_class_folders_with_train_and_test(tmp_path):
@@ -72,67 +62,6 @@ def test_class_folders_name_what_is_wrong(tmp_path):
     write(tmp_path, "train/tulip/1.jpg")
     with pytest.raises(UserError, match=r"class folder .*rose is none of the 2 classes"):
         input_pipeline.load_source("folders", str(tmp_path))
-
-
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_manifest(tmp_path, kind):
-    rows = [
-        {"path": "x/1.jpg", "label": "tulip", "split": "train"},
-        {"path": "x/a, b.jpg", "label": "daisy", "split": "train"},
-        {"path": "x/3.jpg", "label": "tulip", "split": "val"},
-        {"path": "x/4.jpg", "label": "daisy", "split": "test"},
-    ]
-    write(tmp_path, *(row["path"] for row in rows))
-    if kind == "csv":
-        lines = ["path,label,split", *(f'"{r["path"]}",{r["label"]},{r["split"]}' for r in rows)]
-    else:
-        lines = [json.dumps(row) for row in rows]
-    (tmp_path / f"manifest.{kind}").write_text("\n".join(lines) + "\n")
-    source = input_pipeline.load_source("manifest", str(tmp_path))
-    assert source.class_names == ("daisy", "tulip")
-    assert contents(source.splits["train"]) == {"x/1.jpg": 1, "x/a, b.jpg": 0}
-    assert contents(source.splits["validation"]) == {"x/3.jpg": 1}
-    (tmp_path / "class_names.txt").write_text("tulip\nrose\ndaisy\n")
-    source = input_pipeline.load_source("manifest", str(tmp_path / f"manifest.{kind}"))
-    assert source.class_names == ("tulip", "rose", "daisy")
-    assert contents(source.splits["test"]) == {"x/4.jpg": 2}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("path,label\n", "lists no photo"),
-        ("path,label\n1.jpg,\n", "line 2, has no path or no label"),
-        ("file,kind\n1.jpg,a\n", "line 2, has no path or no label"),
-        ("path,label\n1.jpg,-1\n", "line 2, has label '-1'"),
-        ("path,label,split\n1.jpg,a,holdout\n", "names split 'holdout'"),
-        ("path,label,split\n1.jpg,a,train\n1.jpg,a,\n", "a split to some photos only"),
-        ("path,label,split\n1.jpg,a,test\n", "no photo in split 'train'"),
-        ("path,label\n2.jpg,a\n", r"1 of 1 photos are missing .* 2\.jpg"),
-    ],
-)
-def test_manifest_names_what_is_wrong(tmp_path, text, message):
-    write(tmp_path, "1.jpg")
-    (tmp_path / "manifest.csv").write_text(text)
-    with pytest.raises(UserError, match=message):
-        input_pipeline.load_source("manifest", str(tmp_path))
-
-
-def test_manifest_labels_beyond_the_class_names_are_refused(tmp_path):
-    write(tmp_path, "1.jpg")
-    (tmp_path / "class_names.txt").write_text("a\nb\n")
-    for label in ("2", "c"):
-        (tmp_path / "manifest.csv").write_text(f"path,label\n1.jpg,{label}\n")
-        with pytest.raises(UserError, match=f"label '{label}', which is none of the 2 classes"):
-            input_pipeline.load_source("manifest", str(tmp_path))
-
-
-def test_two_tables_or_none_are_refused(tmp_path):
-    with pytest.raises(UserError, match="0 tables in"):
-        input_pipeline.load_source("manifest", str(tmp_path))
-    write(tmp_path, "manifest.csv", "manifest.jsonl")
-    with pytest.raises(UserError, match="2 tables in"):
-        input_pipeline.load_source("manifest", str(tmp_path))
 
 
 def test_stanford_cars_as_one_table(tmp_path):

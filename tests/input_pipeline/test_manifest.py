@@ -1,0 +1,142 @@
+"""A table of photos, and what people make of one."""
+
+import json
+
+import pytest
+from named_files import contents, write
+
+import input_pipeline
+from efficientnet.errors import UserError
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_manifest(tmp_path, kind):
+    rows = [
+        {"path": "x/1.jpg", "label": "tulip", "split": "train"},
+        {"path": "x/a, b.jpg", "label": "daisy", "split": "train"},
+        {"path": "x/3.jpg", "label": "tulip", "split": "val"},
+        {"path": "x/4.jpg", "label": "daisy", "split": "test"},
+    ]
+    write(tmp_path, *(row["path"] for row in rows))
+    if kind == "csv":
+        lines = ["path,label,split", *(f'"{r["path"]}",{r["label"]},{r["split"]}' for r in rows)]
+    else:
+        lines = [json.dumps(row) for row in rows]
+    (tmp_path / f"manifest.{kind}").write_text("\n".join(lines) + "\n")
+    source = input_pipeline.load_source("manifest", str(tmp_path))
+    assert source.class_names == ("daisy", "tulip")
+    assert contents(source.splits["train"]) == {"x/1.jpg": 1, "x/a, b.jpg": 0}
+    assert contents(source.splits["validation"]) == {"x/3.jpg": 1}
+    (tmp_path / "class_names.txt").write_text("tulip\nrose\ndaisy\n")
+    source = input_pipeline.load_source("manifest", str(tmp_path / f"manifest.{kind}"))
+    assert source.class_names == ("tulip", "rose", "daisy")
+    assert contents(source.splits["test"]) == {"x/4.jpg": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\n", "lists no photo"),
+        ("path,label\n1.jpg,\n", "line 2, has no path or no label"),
+        ("path,label\n\n\n1.jpg,a\n\n1.jpg,\n", "line 6, has no path or no label"),
+        ('path,label\n1.jpg,"a\n1.jpg,b\n', "line 3, has a line break"),
+        (f"path,label\n1.jpg,{'a' * 200_000}\n", "line 2, is not CSV: field larger"),
+        ("file,kind\n1.jpg,a\n", r"begins with the columns 'file', 'kind': expected path, label"),
+        ("path;label\n1.jpg;a\n", r"begins with the columns 'path;label': .*separated by commas"),
+        ("path\tlabel\n1.jpg\ta\n", r"begins with the columns 'path\\tlabel'"),
+        ("path,label,Label\n1.jpg,a,b\n", r"begins with the columns 'path', 'label', 'Label'"),
+        ("path,label\n1.jpg,4006381333931\n", r"1 classes up to 4006381333931: .*class_names.txt"),
+        ("path,label\n1.jpg,101\n1.jpg,202\n1.jpg,303\n", "its 3 classes up to 303: number them"),
+        ("path,label\n1.jpg,-1\n", "line 2, has label '-1'"),
+        ("path,label,split\n1.jpg,a,holdout\n", "names split 'holdout'"),
+        ("path,label,split\n1.jpg,a,train\n1.jpg,a,\n", "a split to some photos only"),
+        ("path,label,split\n1.jpg,a,test\n", "no photo in split 'train'"),
+        ("path,label\n2.jpg,a\n", r"1 of 1 photos are missing .* 2\.jpg"),
+    ],
+)
+def test_manifest_names_what_is_wrong(tmp_path, text, message):
+    write(tmp_path, "1.jpg")
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        input_pipeline.load_source("manifest", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Path, Label , SPLIT\n1.jpg, 1, Train\n2.jpg, 0, Test\n",
+        'label,"path",split,notes\n1, "1.jpg" ,train,"two\nlines"\n\n0,2.jpg,test,\n',
+    ],
+)
+def test_manifest_takes_spaces_capitals_and_more_columns(tmp_path, text):
+    write(tmp_path, "1.jpg", "2.jpg")
+    (tmp_path / "manifest.csv").write_text(text)
+    source = input_pipeline.load_source("manifest", str(tmp_path))
+    assert contents(source.splits["train"]) == {"1.jpg": 1}
+    assert contents(source.splits["test"]) == {"2.jpg": 0}
+
+
+def test_json_lines_are_numbered_as_in_an_editor(tmp_path):
+    write(tmp_path, "1.jpg")
+    good = '{"Path": "1.jpg", "label": "a", "note": "\u2028"}\n\n'
+    for bad, message in (("{", "is not JSON"), ("[1]", "is no JSON object"), ("{}", "has no path")):
+        (tmp_path / "manifest.jsonl").write_text(good + bad, "utf-8")
+        with pytest.raises(UserError, match=f"line 3, {message}"):
+            input_pipeline.load_source("manifest", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["1", "2"], ("0", "1", "2")),
+        (["0", "11"], tuple(map(str, range(12)))),
+        (["--1", "0"], ("--1", "0")),
+        (["9" * 5000], ("9" * 5000,)),
+    ],
+)
+def test_numbers_stand_for_themselves(tmp_path, labels, names):
+    write(tmp_path, "1.jpg")
+    rows = "".join(f"1.jpg,{label}\n" for label in labels)
+    (tmp_path / "manifest.csv").write_text(f"path,label\n{rows}")
+    assert input_pipeline.load_source("manifest", str(tmp_path)).class_names == names
+
+
+def test_class_names_make_numbers_names(tmp_path):
+    write(tmp_path, "1.jpg", "2.jpg")
+    (tmp_path / "manifest.csv").write_text("path,label,split\n1.jpg,303,train\n2.jpg,101,test\n")
+    (tmp_path / "class_names.txt").write_text("101\n202\n303\n")
+    splits = input_pipeline.load_source("manifest", str(tmp_path)).splits
+    assert (list(splits["train"].labels), list(splits["test"].labels)) == ([2], [0])
+
+
+@pytest.mark.parametrize("file", ["manifest.csv", "manifest.jsonl", "class_names.txt"])
+def test_tables_in_other_encodings_are_refused(tmp_path, file):
+    if file == "class_names.txt":
+        (tmp_path / "manifest.csv").write_text("path,label\n1.jpg,0\n")
+    (tmp_path / file).write_bytes("Löwe\n".encode("latin-1"))
+    with pytest.raises(UserError, match=f"{file} is not readable, expected text in UTF-8"):
+        input_pipeline.load_source("manifest", str(tmp_path))
+
+
+def test_a_class_named_twice_is_refused(tmp_path):
+    (tmp_path / "manifest.csv").write_text("path,label\n1.jpg,a\n")
+    (tmp_path / "class_names.txt").write_text("a\nb\na\n")
+    with pytest.raises(UserError, match=r"class_names.txt has 'a' twice"):
+        input_pipeline.load_source("manifest", str(tmp_path))
+
+
+def test_manifest_labels_beyond_the_class_names_are_refused(tmp_path):
+    write(tmp_path, "1.jpg")
+    (tmp_path / "class_names.txt").write_text("a\nb\n")
+    for label in ("2", "c"):
+        (tmp_path / "manifest.csv").write_text(f"path,label\n1.jpg,{label}\n")
+        with pytest.raises(UserError, match=f"label '{label}', which is none of the 2 classes"):
+            input_pipeline.load_source("manifest", str(tmp_path))
+
+
+def test_two_tables_or_none_are_refused(tmp_path):
+    with pytest.raises(UserError, match="0 tables in"):
+        input_pipeline.load_source("manifest", str(tmp_path))
+    write(tmp_path, "manifest.csv", "manifest.jsonl")
+    with pytest.raises(UserError, match="2 tables in"):
+        input_pipeline.load_source("manifest", str(tmp_path))
