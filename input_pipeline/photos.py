@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.split import Split, from_paths
+from input_pipeline.sources.split import Split, from_paths, refuse_bytes
 from input_pipeline.sources.walk import EXTENSIONS, Walk
 
 
@@ -15,7 +15,7 @@ def find_photos(arguments: Sequence[str]) -> list[str]:
     """Returns the paths of photos that files, folders (with all below) and globs stand for.
 
     Raises:
-      UserError: an argument stands for none.
+      UserError: an argument stands for none, or for one whose name is not in UTF-8.
     """
     found: list[str] = []
     for argument in arguments:
@@ -36,6 +36,7 @@ def find_photos(arguments: Sequence[str]) -> list[str]:
             if not photos:
                 raise UserError(f"there is no photo {argument}: check the path")
         found.extend(sorted(map(str, photos)))
+    refuse_bytes(found)
     return found
 
 

@@ -21,7 +21,7 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.folders import SPLITS, TEST_FRACTION
-from input_pipeline.sources.split import Source, from_files, stratify
+from input_pipeline.sources.split import Source, from_files, refuse_bytes, stratify
 
 TABLES = ("manifest.csv", "manifest.jsonl")
 NAMES_FILE = "class_names.txt"
@@ -43,6 +43,7 @@ def load(directory: epath.Path, seed: int = 0) -> Source:
         raise UserError(f"{table} lists no photo: add rows with path and label")
     names_file = table.parent / NAMES_FILE
     class_names = _class_names(names_file, table, {label for _, _, label, _ in rows})
+    refuse_bytes(class_names)
     label_of = {name: label for label, name in enumerate(class_names)}
     splits: dict[str, tuple[list[str], list[int]]] = {}
     for place, path, label, split in rows:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -76,8 +76,9 @@ def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int
     """A split of files, named by their paths relative to `directory`.
 
     Raises:
-      UserError: a path leaves the directory, or a file is missing.
+      UserError: a path leaves the directory, a name is no Unicode, or a file is missing.
     """
+    refuse_bytes([str(directory), *names])
     for name in names:
         if name.startswith("/") or ".." in name.split("/") or "://" in name:
             raise UserError(
@@ -91,6 +92,19 @@ def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int
             f"{missing[0]}: complete the directory"
         )
     return from_paths([f"{directory}/{name}" for name in names], names, labels)
+
+
+def refuse_bytes(names: Iterable[str]) -> None:
+    """Refuses names that no plot, page or table can show, as of files named in Latin-1 on Linux.
+
+    Raises:
+      UserError: a name is no Unicode.
+    """
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the name {name!r} is not in UTF-8: rename it") from None
 
 
 def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]) -> Split:

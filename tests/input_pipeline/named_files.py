@@ -1,11 +1,13 @@
 """Files that tell whose content was read."""
 
+import os
+
 
 def write(folder, *names):
     """Files whose content is their name."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(name.encode())
+        (folder / name).write_bytes(os.fsencode(name))
 
 
 def contents(split):

@@ -118,6 +118,14 @@ def test_tables_in_other_encodings_are_refused(tmp_path, file):
         input_pipeline.load_source("manifest", str(tmp_path))
 
 
+@pytest.mark.parametrize("column", ["path", "label"])
+def test_json_names_that_are_not_unicode_are_refused(tmp_path, column):
+    row = {"path": "1.jpg", "label": "a", column: "caf\udce9"}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row))
+    with pytest.raises(UserError, match=r"the name 'caf\\udce9' is not in UTF-8: rename it"):
+        input_pipeline.load_source("manifest", str(tmp_path))
+
+
 def test_a_class_named_twice_is_refused(tmp_path):
     (tmp_path / "manifest.csv").write_text("path,label\n1.jpg,a\n")
     (tmp_path / "class_names.txt").write_text("a\nb\na\n")

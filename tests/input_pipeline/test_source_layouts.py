@@ -1,5 +1,6 @@
 import importlib
 import json
+import os
 import sys
 import types
 
@@ -43,6 +44,21 @@ def test_two_folders_of_one_split_are_refused(tmp_path):
         UserError, match="several folders of the validation split: keep one of val, val"
     ):
         input_pipeline.load_source("folders", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", [b"data/caf\xe9/1.jpg", b"data/a/caf\xe9.jpg", b"caf\xe9/a/1.jpg"])
+def test_names_that_are_not_unicode_are_refused(tmp_path, name):
+    """Plots and tables fail with them, long after the photos were listed."""
+    write(tmp_path, os.fsdecode(name))
+    (folder,) = tmp_path.iterdir()
+    refused = pytest.raises(
+        UserError, match=r"the name '.*caf\\udce9.*' is not in UTF-8: rename it"
+    )
+    with refused:
+        input_pipeline.load_source("folders", str(folder))
+    for arguments in ([str(folder)], [str(tmp_path / os.fsdecode(name))], [f"{folder}/*/*.jpg"]):
+        with refused:
+            input_pipeline.find_photos(arguments)
 
 
 def test_class_folders_without_splits_are_divided(tmp_path):
