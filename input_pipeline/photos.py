@@ -22,12 +22,12 @@ def find_photos(arguments: Sequence[str]) -> list[str]:
         path = pathlib.Path(argument).expanduser()
         if path.is_dir():
             folder = epath.Path(path)
-            photos = [pathlib.Path(p) for p in Walk([folder]).photos(folder) if p.is_file()]
+            walk = Walk([folder])
+            photos = [pathlib.Path(p) for p in walk.photos(folder) if p.is_file()]
+            expected = f"files ending in {', '.join(sorted(EXTENSIONS))}"
             if not photos:
-                raise UserError(
-                    f"there is no photo in {path}: expected files ending in "
-                    f"{', '.join(sorted(EXTENSIONS))}"
-                )
+                raise UserError(f"there is no photo in {path}: expected {expected}")
+            walk.warn(expected)
         elif path.is_file():
             photos = [path]
         else:

@@ -16,7 +16,7 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.split import Source, Split, from_files, stratify
-from input_pipeline.sources.walk import EXTENSIONS, Walk
+from input_pipeline.sources.walk import EXTENSIONS, FOREIGN, Walk
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,14 @@ def load_as(
     splits = {
         split: _split(directory, found, walk, class_names, key) for split, found in folders.items()
     }
+    walk.left_out += [
+        path
+        for root in {directory, *roots.values()}
+        for path in root.iterdir()
+        if not path.name.startswith(".") and path.suffix.lower() in EXTENSIONS | FOREIGN
+        if not path.is_dir()
+    ]
+    walk.warn(f"{', '.join(sorted(EXTENSIONS))} in class folders")
     if not roots:
         everything = splits[""]
         train, test = stratify(list(everything.labels), everything.names, TEST_FRACTION, seed)

@@ -11,7 +11,9 @@ from efficientnet.paths import is_in_bucket
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+EXTENSIONS = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"})
+# Of photos that can't be decoded.
+FOREIGN = frozenset({".avif", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff"})
 
 
 class Walk:
@@ -22,9 +24,13 @@ class Walk:
 
     Args:
       folders: those to be listed.
+
+    Attributes:
+      left_out: image files that were found but are not listed.
     """
 
     def __init__(self, folders: Iterable[epath.Path]):
+        self.left_out: list[epath.Path] = []
         self._listed: set[pathlib.Path] = set()
         self._above: set[pathlib.Path] = set()
         for folder in folders:
@@ -37,13 +43,24 @@ class Walk:
         for path in folder.iterdir():
             if path.name.startswith("."):
                 continue
-            if path.suffix.lower() in EXTENSIONS:
+            suffix = path.suffix.lower()
+            if suffix in EXTENSIONS:
                 yield path
+            elif suffix in FOREIGN:
+                self.left_out.append(path)
             elif path.is_dir():
                 below.append(path)
         for path in sorted(below):  # of two links to one folder the same one wins everywhere
             if self._leads_on(path):
                 yield from self.photos(path)
+
+    def warn(self, expected: str) -> None:
+        """Says how many image files were left out, if any, and what was expected instead."""
+        if self.left_out:
+            log.warning(
+                "%d image files are left out, such as %s: expected %s",
+                *(len(self.left_out), min(self.left_out), expected),
+            )
 
     def _leads_on(self, folder: epath.Path) -> bool:
         if is_in_bucket(folder) or not os.path.islink(folder):
