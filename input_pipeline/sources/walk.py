@@ -67,7 +67,10 @@ class Walk:
             return True
         target = pathlib.Path(os.path.realpath(folder))
         if target in self._above or not self._listed.isdisjoint([target, *target.parents]):
-            log.warning("%s links to %s, whose photos are listed anyway: left out", folder, target)
+            log.warning(
+                "the link %s is not followed: %s is, holds or is in a folder that is listed anyway",
+                *(folder, target),
+            )
             return False
         self._add(target)
         return True
