@@ -115,7 +115,7 @@ def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
     kept = feed.replicated(experiment.mesh)
     variables = _placed(experiment.variables, kept)
     counted = _placed(jax.eval_shape(metrics.Metrics.empty), kept)
-    return program, (variables, counted, _batch(experiment, experiment.eval_batch_size))
+    return program, (variables, counted, _batch(experiment, experiment.config.batch_size))
 
 
 def images_program(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:

@@ -106,17 +106,11 @@ def estimate_slice(
         config = _with_batch(config, config.batch_size - less)
         found = all_compiled(config.batch_size)
     experiment = outline.outline(config, mesh, data)
-    evaluation = estimate(
-        "evaluation",
-        *outline.eval_step(experiment),
-        chip,
-        experiment.eval_batch_size // mesh.size,
-    )
+    per_chip = config.batch_size // mesh.size
+    evaluation = estimate("evaluation", *outline.eval_step(experiment), chip, per_chip)
     images = None
     if config.data.cache == "device":
-        images = estimate(
-            "images", *outline.images_program(experiment), chip, config.batch_size // mesh.size
-        )
+        images = estimate("images", *outline.images_program(experiment), chip, per_chip)
     result = SliceEstimate(
         topology, config.batch_size, found, evaluation, images, photos=len(data.train)
     )

@@ -55,7 +55,7 @@ class DeviceExperiment(Experiment):
         if id(split) in self.kept:
             yield from self.kept[id(split)][1]
             return
-        rows = math.ceil(len(split) / self.eval_batch_size) * self.eval_batch_size
+        rows = math.ceil(len(split) / self.config.batch_size) * self.config.batch_size
         size = rows * math.prod(self.example.shape)
         held = sum(batch["image"].nbytes for _, kept in self.kept.values() for batch in kept)
         keep = fits(self.photos.nbytes + held + size, self.mesh)

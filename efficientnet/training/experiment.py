@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -83,12 +82,6 @@ class Experiment:
         shape = (self.resolution, self.resolution, self.config.channels)
         return jax.ShapeDtypeStruct(shape, np.uint8)
 
-    @property
-    def eval_batch_size(self) -> int:
-        """Photos per evaluation step, over all devices and processes."""
-        devices = self.mesh.size
-        return math.ceil(self.config.batch_size / devices) * devices
-
     def as_kind(self, kind: type[Kind], **more: Any) -> Kind:
         """Returns the same experiment as one of a subclass, with more or changed fields."""
         same = {field.name: getattr(self, field.name) for field in dataclasses.fields(Experiment)}
@@ -136,7 +129,7 @@ class Experiment:
         config = self.config
         return input_pipeline.eval_batches(
             split,
-            batch_size=self.eval_batch_size,
+            batch_size=config.batch_size,
             resolution=self.resolution,
             channels=config.channels,
             preprocess=config.preprocess,

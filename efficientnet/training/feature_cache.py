@@ -54,7 +54,7 @@ class CachedExperiment(Experiment):
     def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
         """See `Experiment`; only the validation photos have features."""
         assert split is self.data.validation
-        size, total = self.eval_batch_size, len(split)
+        size, total = self.config.batch_size, len(split)
         for first in range(0, total, size):
             positions = np.arange(first, first + size)
             index = np.minimum(positions, total - 1)
