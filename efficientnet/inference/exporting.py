@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,20 +60,18 @@ def export(
       What `metadata.json` holds.
 
     Raises:
-      UserError: the folder is there already or can't be made, a package is missing, or a format
-        does not say what the network says.
+      UserError: the folder is there already, a package is missing, or a format does not say what
+        the network says.
+      OSError: the folder can't be written.
     """
     check_installed(list(formats))
     if output.exists():
         raise UserError(f"{output} exists already: take another --output, or remove it")
     network = dataclasses.replace(network, module=network.module.clone(dtype=jnp.float32))
-    part = output.with_name(f"{output.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"--output={output} can't be made ({error.strerror})") from error
-    try:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
+        part = pathlib.Path(scratch) / output.name  # `scratch` itself is closed to other users
+        part.mkdir()
         differences = {}
         examples = _examples(network)
         for name in formats:
@@ -97,8 +94,6 @@ def export(
         (part / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
         (part / "README.md").write_text(readme(network, formats, source))
         part.rename(output)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return metadata
 
 

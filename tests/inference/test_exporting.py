@@ -23,6 +23,9 @@ def call(*arguments: object) -> int:
 
 def test_stablehlo_takes_any_batch(trained, tmp_path, capsys) -> None:
     folder = tmp_path / "new" / "exported"
+    beside = tmp_path / "new" / "exported.part"
+    beside.mkdir(parents=True)
+    (beside / "mine.txt").touch()
     run = f"--workdir={trained.workdir}"
     assert not call(run, f"--output={folder}", "--formats=stablehlo", "--json")
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -33,6 +36,9 @@ def test_stablehlo_takes_any_batch(trained, tmp_path, capsys) -> None:
     assert (folder / "labels.txt").read_text().splitlines() == ["blue", "green", "red"]
     names = {path.name for path in folder.iterdir()}
     assert names == {"README.md", "labels.txt", "metadata.json", "network.stablehlo"}
+    assert {path.name for path in folder.parent.iterdir()} == {"exported", "exported.part"}
+    assert [path.name for path in beside.iterdir()] == ["mine.txt"]
+    assert folder.stat().st_mode == beside.stat().st_mode
 
     exported = jax.export.deserialize((folder / "network.stablehlo").read_bytes())
     assert exported.platforms == ("cpu", "tpu", "cuda")
