@@ -26,9 +26,12 @@ from typing import Any
 
 from etils import epath
 from matplotlib.figure import Figure
+from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
+from efficientnet.reporting.runs import CONFIG, SUMMARY
+from efficientnet.training.workdir import differences, finished_summary, read_json
 from scripts import command_line, recipes
 
 TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
@@ -55,11 +58,15 @@ def main(arguments: Sequence[str]) -> None:
     if args.jobs < 1:
         raise UserError(f"--jobs={args.jobs}: expected at least 1")
 
-    grid = dict(parse_axis(text) for text in args.grid)
-    fixed = dict(parse_setting(text) for text in args.set)
+    axes, settings = list(map(parse_axis, args.grid)), list(map(parse_setting, args.set))
+    fields = [field for field, _ in (*axes, *settings)]
+    for field in fields:
+        if fields.count(field) > 1:
+            raise UserError(f"{field} is given twice in --grid and --set: name it once")
+    grid, fixed = dict(axes), dict(settings)
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     for point in points:
-        check(args.config, {**fixed, **point})
+        check(read(args.config, {**fixed, **point}), args.workdir / name_of(point))
     open_sweep(args.workdir, {"config": args.config, "set": fixed})
 
     results: dict[str, float] = {}
@@ -132,10 +139,22 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
     return field, parts
 
 
-def check(config: str, settings: Mapping[str, str]) -> None:
-    """Raises a `UserError` where the settings don't fit the config, before anything runs."""
-    words = [f"--{field}={value}" for field, value in settings.items()]
-    recipes.read(config, words)
+def read(config: str, settings: Mapping[str, str]) -> ConfigDict:
+    """Reads the recipe of one point; settings that don't fit it are a `UserError`."""
+    return recipes.read(config, _words(settings))
+
+
+def check(config: ConfigDict, folder: pathlib.Path) -> None:
+    """Raises a `UserError` where a point's folder holds a run of another recipe."""
+    known = epath.Path(folder / CONFIG)
+    if not known.exists():
+        return
+    changes = differences(read_json(known), json.loads(config.to_json()))
+    if changes:
+        raise UserError(
+            f"{folder} holds a run of another config ({'; '.join(changes)}): "
+            "take another --workdir, or the old values"
+        )
 
 
 def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
@@ -147,7 +166,7 @@ def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
     """
     known = workdir / "sweep.json"
     if known.exists():
-        if json.loads(known.read_text("utf-8")) != settings:
+        if read_json(epath.Path(known)) != settings:
             raise UserError(f"{workdir} holds a sweep with another --config or --set: take another")
         return
     workdir.mkdir(parents=True, exist_ok=True)
@@ -192,13 +211,14 @@ def run_point(
       subprocess.CalledProcessError: the run failed; its log says why.
     """
     folder = workdir / name_of(point)
-    summary = folder / "summary.json"
-    if not summary.exists():
-        words = [f"--{field}={value}" for field, value in settings.items()]
+    summary = finished_summary(epath.Path(folder), read(config, settings))
+    if summary is None:
+        words = _words(settings)
         command = [sys.executable, str(TRAIN), f"--config={config}", f"--workdir={folder}", *words]
         with folder.with_name(folder.name + ".log").open("ab") as log:
             subprocess.run(command, env=env, stdout=log, stderr=log, check=True)
-    metrics = json.loads(summary.read_text("utf-8"))["stages"][-1]["metrics"]
+        summary = read_json(epath.Path(folder / SUMMARY))
+    metrics = summary["stages"][-1]["metrics"]
     return {name: metrics[name.split(".")[0]][name.split(".")[1]] for name in METRICS}
 
 
@@ -232,7 +252,8 @@ def table(metric: str, grid: Mapping[str, Sequence[str]], results: Mapping[str, 
             text = "" if found is None else f"{found:.4f}"
             cells.append(f"**{text}**" if found is not None and found == best else text)
         lines.append(cells)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    rows = [" | ".join(cell.replace("|", r"\|") for cell in line) for line in lines]
+    return "".join(f"| {row} |\n" for row in rows)
 
 
 def plot(metric: str, grid: Mapping[str, Sequence[str]], results: Mapping[str, float]) -> Figure:
@@ -260,6 +281,11 @@ def plot(metric: str, grid: Mapping[str, Sequence[str]], results: Mapping[str, f
     if across:
         panel.legend(frameon=False)
     return figure
+
+
+def _words(settings: Mapping[str, str]) -> list[str]:
+    """Settings as train.py takes them."""
+    return [f"--{field}={value}" for field, value in settings.items()]
 
 
 def _best(metric: str) -> Any:

@@ -22,17 +22,23 @@ if words["config.seed"] == "1" and not (workdir.parent / "mended").exists():
     sys.exit("error: no luck")
 value = float(words["config.stages[0].learning_rate"]) * float(words["config.batch_size"])
 metrics = {name: value for name in ("top1", "top3", "top5", "loss")}
-workdir.mkdir()
+workdir.mkdir(exist_ok=True)
+sys.path.insert(0, ROOT)
+from scripts import recipes
+config = recipes.read(words["config"], [word for word in sys.argv if word.startswith("--config.")])
+(workdir / "config.json").write_text(config.to_json())
+(workdir / "network.json").touch()
 summary = {"stages": [{"metrics": {"validation": metrics, "test": metrics}}]}
 (workdir / "summary.json").write_text(json.dumps(summary))
 """
-CONFIG = str(pathlib.Path(sweep.TRAIN).parent / "configs/cars_b0.py")
+ROOT = pathlib.Path(sweep.TRAIN).parent
+CONFIG = str(ROOT / "configs/cars_b0.py")
 
 
 @pytest.fixture(autouse=True)
 def train(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "train.py"
-    script.write_text(TRAIN)
+    script.write_text(TRAIN.replace("ROOT", repr(str(ROOT))))
     monkeypatch.setattr(sweep, "TRAIN", script)
 
 
@@ -104,6 +110,56 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
     assert command_line.run(sweep.main, words) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("grid", "fixed"),
+    [
+        (["config.batch_size=8", "batch_size=16"], ["config.seed=1"]),
+        (["config.batch_size=8"], ["config.seed=1", "seed=2"]),
+        (["config.batch_size=8"], ["config.batch_size=16"]),
+    ],
+)
+def test_a_field_has_one_place(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], grid: list[str], fixed: list[str]
+) -> None:
+    words = [f"--config={CONFIG}", f"--workdir={tmp_path / 'sweep'}"]
+    assert command_line.run(sweep.main, [*words, "--grid", *grid, "--set", *fixed]) == 1
+    assert "is given twice in --grid and --set" in capsys.readouterr().err
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_an_edited_recipe_does_not_report_the_old_results(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.py"
+    text = (
+        "from configs import common\n"
+        "def get_config():\n"
+        "    config = common.get_config()\n"
+        "    config.stages = (common.stage('all', train='all', epochs=2),)\n"
+    )
+    words = [f"--config={recipe}", f"--workdir={tmp_path / 'sweep'}", "--set", "config.seed=0"]
+    words += ["config.batch_size=8", "--grid", "config.stages[0].learning_rate=0.1"]
+
+    def sweep_with(line: str) -> int:
+        recipe.write_text(text + line + "    return config\n")
+        return command_line.run(sweep.main, words)
+
+    calls = tmp_path / "sweep" / "calls"
+    assert sweep_with("") == 0
+    assert sweep_with("    config.channels = 1\n") == 1
+    assert "config.channels was 3, is 1" in capsys.readouterr().err
+    assert len(calls.read_text().split()) == 1
+    assert sweep_with("    config.stages[0].epochs = 3\n") == 0  # more to train
+    assert len(calls.read_text().split()) == 2
+
+
+def test_bars_do_not_break_the_table() -> None:
+    grid = {"config.augment": ["flip_left_right|rotate(25)"], "config.preprocess": ["a|b"]}
+    for fields in (grid, dict(reversed(grid.items()))):
+        lines = sweep.table("test.top1", fields, {}).splitlines()
+        assert [line.replace("\\|", "").count("|") for line in lines] == [3, 3, 3]
 
 
 def test_a_workdir_belongs_to_one_sweep(tmp_path: pathlib.Path) -> None:
