@@ -2,9 +2,16 @@
 
 import contextlib
 import os
+import pathlib
 import secrets
+from collections.abc import Collection, Iterator
+from typing import TypeVar
 
 from etils import epath
+
+from efficientnet.errors import UserError
+
+PathT = TypeVar("PathT", epath.Path, pathlib.Path)
 
 
 def user_path(text: str) -> epath.Path:
@@ -24,16 +31,43 @@ def absolute(text: str) -> epath.Path:
     return path if is_in_bucket(path) else path.resolve()
 
 
-def write_whole(path: epath.Path, content: bytes) -> None:
-    """Writes a file so that it is never seen half-written; of several writers the last one wins."""
+@contextlib.contextmanager
+def written_whole(path: PathT) -> Iterator[PathT]:
+    """Gives a free name beside a path; the file written there takes its place at the end."""
     part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        part.write_bytes(content)
+        yield part
         part.replace(path)
     except BaseException:
         with contextlib.suppress(Exception):  # what failed first is what to tell
             part.unlink()
         raise
+
+
+def write_whole(path: epath.Path, content: bytes) -> None:
+    """Writes a file so that it is never seen half-written; of several writers the last one wins."""
+    with written_whole(path) as part:
+        part.write_bytes(content)
+
+
+def check_file(path: pathlib.PurePath, suffixes: Collection[str] = ()) -> None:
+    """Refuses a path that no file can be written to, before the work for it is done.
+
+    Args:
+      path: of a file, there or not.
+      suffixes: which its name may end in; any, if there are none.
+
+    Raises:
+      UserError: it has another suffix, is a folder, or its folder is not there.
+    """
+    if suffixes and path.suffix not in suffixes:
+        raise UserError(f"can't write {path}: expected a name in {' or '.join(suffixes)}")
+    if is_in_bucket(path):
+        return
+    if os.path.isdir(path):
+        raise UserError(f"can't write {path}: it is a folder, expected the name of a file")
+    if not os.path.isdir(path.parent):
+        raise UserError(f"can't write {path}: there is no folder {path.parent}")
 
 
 def bytes_of(path: epath.Path) -> int:

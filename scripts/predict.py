@@ -14,7 +14,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 import argparse
-import contextlib
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.inference import writing
 from efficientnet.inference.predicting import Predictions, best
+from efficientnet.paths import check_file
 from scripts import command_line, networks
 
 
@@ -48,16 +48,15 @@ def main(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     if args.top < 1:
         raise UserError(f"--top={args.top} should be a positive number of classes")
+    if args.output:
+        check_file(args.output)
     if args.features:
         writing.check_features_path(args.features)
     paths = input_pipeline.find_photos(args.images)
     network = networks.load(args)
 
     results, names, features = [], [], []
-    with contextlib.ExitStack() as stack:
-        output = sys.stdout
-        if args.output:
-            output = stack.enter_context(args.output.open("w", encoding="utf-8", newline=""))
+    with writing.opened(args.output) as output:
         writer = writing.FORMATS[args.format](output)
         predictions = Predictions(network, paths)
         for answers in predictions:

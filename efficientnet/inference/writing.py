@@ -1,15 +1,18 @@
 """Predictions and features on their way to people and to other programs."""
 
 import abc
+import contextlib
 import csv
 import json
 import pathlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 import numpy as np
 
 from efficientnet.errors import UserError
+from efficientnet.paths import check_file, written_whole
 
 Prediction = dict[str, Any]  # 'image', and 'predictions': rows of 'index', 'class', 'probability'
 
@@ -60,12 +63,30 @@ class Csv(Writer):
 FORMATS: dict[str, type[Writer]] = {"table": Table, "jsonl": JsonLines, "csv": Csv}
 
 
+@contextlib.contextmanager
+def opened(path: pathlib.Path | None) -> Iterator[TextIO]:
+    """Where to write predictions: stdout, a pipe, or a file that appears at the end.
+
+    Args:
+      path: None for stdout.
+    """
+    if path is None:
+        yield sys.stdout
+    elif path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    else:
+        # A link stays one.
+        with (
+            written_whole(path.resolve()) as part,
+            part.open("w", encoding="utf-8", newline="") as file,
+        ):
+            yield file
+
+
 def check_features_path(path: pathlib.Path) -> None:
     """Refuses a path that `write_features` couldn't serve, before the photos are read."""
-    if path.suffix not in (".npz", ".parquet"):
-        raise UserError(f"can't write features to {path}: expected a name in .npz or .parquet")
-    if not path.parent.is_dir():
-        raise UserError(f"can't write features to {path}: there is no folder {path.parent}")
+    check_file(path, (".npz", ".parquet"))
     if path.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -75,14 +96,15 @@ def check_features_path(path: pathlib.Path) -> None:
 
 def write_features(path: pathlib.Path, names: Sequence[str], features: np.ndarray) -> None:
     """Writes float32 [n, features] with the photos' names, as columns `image` and `features`."""
-    if path.suffix == ".npz":
-        np.savez(path, image=np.asarray(names, np.str_), features=features)
-        return
-    import pyarrow.parquet
+    with written_whole(path) as part, part.open("wb") as file:
+        if path.suffix == ".npz":
+            np.savez(file, image=np.asarray(names, np.str_), features=features)
+            return
+        import pyarrow.parquet
 
-    values = pyarrow.array(features.reshape(-1))
-    columns = {
-        "image": pyarrow.array(list(names)),
-        "features": pyarrow.FixedSizeListArray.from_arrays(values, features.shape[1]),
-    }
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+        values = pyarrow.array(features.reshape(-1))
+        columns = {
+            "image": pyarrow.array(list(names)),
+            "features": pyarrow.FixedSizeListArray.from_arrays(values, features.shape[1]),
+        }
+        pyarrow.parquet.write_table(pyarrow.table(columns), file)

@@ -15,6 +15,7 @@ import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import written_whole
 from efficientnet.weights.checkpoint import Checkpoint, Tensor, map_file
 
 LENGTH_BYTES = 8
@@ -95,16 +96,12 @@ def write(path: epath.Path, tensors: Mapping[str, np.ndarray], metadata: Mapping
         position += size
     text = json.dumps(header, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % LENGTH_BYTES)
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        with unfinished.open("wb") as file:
+    with written_whole(path) as part:
+        with part.open("wb") as file:
             file.write(len(text).to_bytes(LENGTH_BYTES, "little") + text)
             for name in sorted(tensors):
                 file.write(np.asarray(tensors[name], "<f4").tobytes())
-        read(unfinished)  # checks the digest, so nothing unfinished or unreadable gets the name
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        read(part)  # checks the digest, so nothing unfinished or unreadable gets the name
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

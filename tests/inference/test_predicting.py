@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 import input_pipeline
+from efficientnet.inference import writing
 from efficientnet.training.trained import load_run
 from scripts import command_line, predict
 
@@ -84,6 +86,7 @@ def test_features_for_tables(trained, tmp_path) -> None:
 def test_bad_arguments_are_one_sentence(trained, tmp_path, capsys) -> None:
     photo, run = trained.photos / "test" / "red" / "0.png", f"--workdir={trained.workdir}"
     (tmp_path / "empty").mkdir()
+    (tmp_path / "x.npz").mkdir()
     for arguments, message in (
         ([tmp_path / "empty", run], "there is no photo in"),
         ([tmp_path / "*.jpg", run], "there is no photo"),
@@ -92,13 +95,44 @@ def test_bad_arguments_are_one_sentence(trained, tmp_path, capsys) -> None:
         ([photo, "--weights=lite_wheel", "--stage=all"], "--stage goes with --workdir"),
         ([photo, run, "--features=x.txt"], "expected a name in .npz or .parquet"),
         ([photo, run, f"--features={tmp_path}/no/x.npz"], "there is no folder"),
-        ([photo, run, f"--output={tmp_path}/no/x.csv"], "no/x.csv can't be read or written"),
+        ([photo, run, f"--output={tmp_path}/no/x.csv"], "there is no folder"),
+        ([photo, run, f"--output={tmp_path}"], "it is a folder"),
+        ([photo, run, f"--features={tmp_path / 'x.npz'}"], "it is a folder"),
         ([photo, f"--workdir={tmp_path}"], "is no run's workdir"),
     ):
         assert call(*arguments) == 1
         error = capsys.readouterr().err
         assert error.startswith("error: ")
         assert message in error
+
+
+def test_a_file_is_replaced_when_all_is_written(tmp_path) -> None:
+    file, link = tmp_path / "said.csv", tmp_path / "link.csv"
+    file.write_text("of last time")
+    link.symlink_to(file)
+
+    def interrupted() -> None:
+        with writing.opened(link) as output:
+            output.write("half")
+            output.flush()
+            assert file.read_text() == "of last time"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert file.read_text() == "of last time"
+    with writing.opened(link) as output:
+        output.write("all")
+    assert file.read_text() == "all"
+    assert link.is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"said.csv", "link.csv"}
+
+
+def test_a_device_stays_one() -> None:
+    null = pathlib.Path(os.devnull)
+    with writing.opened(null) as output:
+        output.write("away")
+    assert null.is_char_device()
 
 
 def test_globs_and_folders_stand_for_photos(trained) -> None:

@@ -65,12 +65,15 @@ def test_every_format_loads_exactly(form, tmp_path):
 @pytest.mark.parametrize("form", WRITERS)
 def test_own_file_keeps_everything(form, tmp_path):
     first = weights.load_pretrained(str(WRITERS[form](tmp_path)))
+    (tmp_path / "again.safetensors.unfinished").write_text("another's")
+    before = set(tmp_path.iterdir())
     weights.save(first, tmp_path / "again.safetensors")
     again = weights.load_pretrained(str(tmp_path / "again.safetensors"))
     assert_whole(again)
     for name in ("variant", "family", "preprocessing", "padding", "bn_epsilon", "source", "ema"):
         assert getattr(again, name) == getattr(first, name)
-    assert not list(tmp_path.glob("*.unfinished"))
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "again.safetensors"}
+    assert (tmp_path / "again.safetensors.unfinished").read_text() == "another's"
 
 
 def test_own_file_is_a_memory_map(tmp_path):
