@@ -96,7 +96,7 @@ def check_features_path(path: pathlib.Path) -> None:
 
 def write_features(path: pathlib.Path, names: Sequence[str], features: np.ndarray) -> None:
     """Writes float32 [n, features] with the photos' names, as columns `image` and `features`."""
-    with written_whole(path) as part, part.open("wb") as file:
+    with written_whole(path.resolve()) as part, part.open("wb") as file:
         if path.suffix == ".npz":
             np.savez(file, image=np.asarray(names, np.str_), features=features)
             return
