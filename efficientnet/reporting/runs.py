@@ -1,7 +1,9 @@
 """What a finished run has left in its workdir."""
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
@@ -56,21 +58,45 @@ class Run:
         return predictions.load(self.folder / PREDICTIONS / f"{stage}.npz")
 
 
+@contextlib.contextmanager
+def reading(path: epath.Path) -> Iterator[None]:
+    """Says which file is damaged when its content is not what a run writes.
+
+    Raises:
+      UserError: a `ValueError`, or a missing key or attribute, came from inside.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"{path} is damaged ({reason}): put back a copy, or train again in another --workdir"
+        ) from error
+
+
 def load(path: str) -> Run:
     """Reads a workdir.
 
     Raises:
-      UserError: there is no run in it, or it is not finished.
+      UserError: there is no run in it, it is not finished, or it is damaged.
     """
     folder = absolute(path)
     if not (folder / CONFIG).exists():
         raise UserError(f"{path} is no workdir of a run: it has no {CONFIG}")
     if not (folder / SUMMARY).exists():
         raise UserError(f"the run in {path} is not finished: start its command again first")
-    config, summary = (json.loads((folder / name).read_text()) for name in (CONFIG, SUMMARY))
-    if "history" not in summary:
-        raise UserError(
-            f"the run in {path} is of an earlier version, which kept no curves and predictions: "
-            "train it again"
-        )
-    return Run(folder, ConfigDict(config), summary)
+    with reading(folder / CONFIG):
+        config = ConfigDict(json.loads((folder / CONFIG).read_text()))
+        _ = [stage["name"] for stage in config.stages]
+    with reading(folder / SUMMARY):
+        summary = json.loads((folder / SUMMARY).read_text())
+        stages = summary["stages"]
+        if "history" not in summary:
+            raise UserError(
+                f"the run in {path} is of an earlier version, which kept no curves and "
+                "predictions: train it again"
+            )
+        _ = [(stage["name"], stage["metrics"]["test"]) for stage in stages]
+    return Run(folder, config, summary)

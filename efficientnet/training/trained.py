@@ -13,6 +13,7 @@ from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.network import Network
 from efficientnet.paths import absolute
+from efficientnet.reporting.runs import reading
 from efficientnet.training import checkpoints, workdir
 from efficientnet.variants import get_variant
 from efficientnet.weights import Preprocessing
@@ -66,7 +67,7 @@ def load_run(path: str, stage: str | None = None) -> Run:
 
     Raises:
       UserError: the folder is no run's, the stage is unknown or has no weights yet, no stage is
-        finished, or the weights are damaged.
+        finished, or a file is damaged.
     """
     if not is_run(path):
         raise UserError(f"{path} is no run's workdir: it has no {workdir.CONFIG} and checkpoints")
@@ -77,26 +78,29 @@ def load_run(path: str, stage: str | None = None) -> Run:
             "train.py command completes it"
         )
     config = _read_config(folder)
-    known = workdir.read_json(folder / workdir.NETWORK)
+    with reading(folder / workdir.NETWORK):
+        known = workdir.read_json(folder / workdir.NETWORK)
+        class_names, resolution = tuple(known["class_names"]), int(known["resolution"])
+        preprocessing = Preprocessing(tuple(known["mean"]), tuple(known["std"]))
+        settings = {name: known[name] for name in ("padding", "bn_epsilon")}
+    with reading(folder / workdir.CONFIG):
+        module = EfficientNet(
+            variant=get_variant(config.variant),
+            num_classes=len(class_names),
+            head_batch_norm=config.head_batch_norm,
+            dtype=jnp.dtype(config.dtype),
+            **settings,
+        )
+        channels, preparation = config.channels, config.preprocess
     stage = _stage(folder, config, stage)
-    module = EfficientNet(
-        variant=get_variant(config.variant),
-        num_classes=len(known["class_names"]),
-        padding=known["padding"],
-        bn_epsilon=known["bn_epsilon"],
-        head_batch_norm=config.head_batch_norm,
-        dtype=jnp.dtype(config.dtype),
-    )
-    like = jax.eval_shape(
-        lambda key: init_variables(module, key, config.channels), jax.random.key(0)
-    )
+    like = jax.eval_shape(lambda key: init_variables(module, key, channels), jax.random.key(0))
     return Run(
         module=module,
         variables=checkpoints.read_best(folder / "checkpoints", stage, like),
-        preprocessing=Preprocessing(tuple(known["mean"]), tuple(known["std"])),
-        class_names=tuple(known["class_names"]),
-        resolution=known["resolution"],
-        preparation=config.preprocess,
+        preprocessing=preprocessing,
+        class_names=class_names,
+        resolution=resolution,
+        preparation=preparation,
         folder=folder,
         config=config,
         stage=stage,
@@ -104,8 +108,10 @@ def load_run(path: str, stage: str | None = None) -> Run:
 
 
 def _read_config(folder: epath.Path) -> ConfigDict:
-    config = ConfigDict(workdir.read_json(folder / workdir.CONFIG))
-    config.stages = tuple(ConfigDict(stage) for stage in config.stages)
+    with reading(folder / workdir.CONFIG):
+        config = ConfigDict(workdir.read_json(folder / workdir.CONFIG))
+        config.stages = tuple(ConfigDict(stage) for stage in config.stages)
+        _ = [stage.name for stage in config.stages]
     return config
 
 

@@ -76,3 +76,14 @@ def test_what_is_no_finished_run_is_refused(
     (tmp_path / "one" / missing).unlink()
     with pytest.raises(UserError, match=message):
         runs.load(str(tmp_path / "one")).predictions("all")
+
+
+@pytest.mark.parametrize("name", ["config.json", "summary.json"])
+@pytest.mark.parametrize(
+    "content", ["garbage", "\udc80", "[]", "3", '{"history": []}', '{"history": 1, "stages": [1]}']
+)
+def test_a_damaged_file_is_named(tmp_path: pathlib.Path, name: str, content: str) -> None:
+    made(tmp_path, "one")
+    (tmp_path / "one" / name).write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=f"{name} is damaged"):
+        runs.load(str(tmp_path / "one"))

@@ -80,6 +80,13 @@ def test_what_is_not_there_is_said(finished: tuple[pathlib.Path, Split]) -> None
         load_run(str(folder), "all")
     with pytest.raises(UserError, match="is a run of tiny, not of b0"):
         efficientnet.load(str(folder), "b0")
+    for name in ("config.json", "network.json"):
+        content = (folder / name).read_text()
+        for damaged in ("garbage", "{}", "[]", "3", '{"stages": 3, "class_names": 3}'):
+            (folder / name).write_text(damaged)
+            with pytest.raises(UserError, match=f"{name} is damaged"):
+                load_run(str(folder))
+        (folder / name).write_text(content)
     (best,) = (folder / "checkpoints" / "best" / "late").glob("*/variables")
     largest = max(best.rglob("d/*"), key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
