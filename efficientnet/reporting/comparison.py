@@ -90,16 +90,27 @@ def short_names(folders: Sequence[str]) -> list[str]:
 
 
 def _check_same(one: Run, expected: Predictions, other: Run, found: Predictions) -> None:
-    if found.class_names != expected.class_names:
-        difference = f"{len(expected.class_names)} and {len(found.class_names)} classes"
-    elif found.names != expected.names or not np.array_equal(found.label, expected.label):
-        difference = f"{len(expected.names)} and {len(found.names)} photos"
-    else:
-        return
-    raise UserError(
-        f"{one.folder} and {other.folder} were tested on different photos ({difference}): compare "
-        "runs of one test set"
-    )
+    difference = _difference("classes", expected.class_names, found.class_names)
+    difference = difference or _difference("photos", _labeled(expected), _labeled(found))
+    if difference:
+        raise UserError(
+            f"{one.folder} and {other.folder} were tested on different {difference}: compare runs "
+            "of one test set"
+        )
+
+
+def _difference(kind: str, expected: Sequence[str], found: Sequence[str]) -> str:
+    """Says how two lists differ; '' if they don't."""
+    if len(expected) != len(found):
+        return f"{kind} ({len(expected)} and {len(found)})"
+    pairs = zip(expected, found, strict=True)
+    return next((f"{kind} ({one} and {other})" for one, other in pairs if one != other), "")
+
+
+def _labeled(found: Predictions) -> list[str]:
+    """Each photo's name and its true class's."""
+    classes = [found.class_names[label] for label in found.label]
+    return [f"{name} of {kind}" for name, kind in zip(found.names, classes, strict=True)]
 
 
 def write_page(folder: epath.Path, comparison: Comparison) -> None:

@@ -1,5 +1,6 @@
 """Runs side by side: who gets what wrong."""
 
+import dataclasses
 import pathlib
 
 import made_up
@@ -9,7 +10,7 @@ import pytest
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.reporting import comparison, runs
+from efficientnet.reporting import comparison, predictions, runs
 from efficientnet.reporting.comparison import Comparison
 
 
@@ -46,10 +47,19 @@ def test_the_page_stands_alone_and_names_what_differs(tmp_path: pathlib.Path) ->
 
 def test_other_photos_are_refused(tmp_path: pathlib.Path) -> None:
     one = made(tmp_path, "one")
-    with pytest.raises(UserError, match=r"different photos \(60 and 60 photos\): compare runs of"):
+    with pytest.raises(
+        UserError, match=r"photos \(<\d+>.jpg of .* and <\d+>.jpg of .*\): compare runs of"
+    ):
         Comparison([one, made(tmp_path, "two", truth=1)])
-    with pytest.raises(UserError, match=r"different photos \(3 and 4 classes\)"):
+    with pytest.raises(UserError, match=r"different classes \(3 and 4\)"):
         Comparison([one, made(tmp_path, "three", classes=4)])
+    renamed = made(tmp_path, "renamed")
+    path = renamed.folder / "predictions" / "all.npz"
+    found = predictions.load(path)
+    names = [*found.class_names[:2], "rose"]
+    predictions.save(path, dataclasses.replace(found, class_names=names))
+    with pytest.raises(UserError, match=r"classes \(<b>\$class\$ & 2 and rose\)"):
+        Comparison([one, renamed])
     with pytest.raises(UserError, match="two runs or more"):
         Comparison([one])
     with pytest.raises(UserError, match="named twice"):
