@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a glob")
+    networks.add_images(parser)
     networks.add_arguments(parser)
     parser.add_argument("--top", type=int, default=5, metavar="K", help="classes shown of a photo")
     parser.add_argument("--format", choices=writing.FORMATS, default="table")

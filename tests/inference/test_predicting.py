@@ -135,6 +135,20 @@ def test_a_device_stays_one() -> None:
     assert null.is_char_device()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["", "--workdir=run"], "IMAGE"),
+        (["photo.jpg", "--workdir="], "--workdir"),
+        (["photo.jpg", "--weights="], "--weights"),
+    ],
+)
+def test_what_is_empty_is_named(arguments, name, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        call(*arguments)
+    assert f"argument {name}: it is empty" in capsys.readouterr().err
+
+
 def test_globs_and_folders_stand_for_photos(trained) -> None:
     folder = trained.photos / "test"
     red = input_pipeline.find_photos([str(folder / "red")])
