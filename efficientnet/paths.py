@@ -70,6 +70,19 @@ def check_file(path: pathlib.PurePath, suffixes: Collection[str] = ()) -> None:
         raise UserError(f"can't write {path}: there is no folder {path.parent}")
 
 
+def check_folder(path: pathlib.PurePath) -> None:
+    """Refuses a path that no folder can be made at, for a file is there, or in place of a parent.
+
+    Raises:
+      UserError: names that file.
+    """
+    if is_in_bucket(path):
+        return
+    there = next(place for place in (path, *path.parents) if os.path.exists(place))
+    if not os.path.isdir(there):
+        raise UserError(f"can't write to the folder {path}: {there} is a file")
+
+
 def bytes_of(path: epath.Path) -> int:
     """The size of a file."""
     # epath would look up the owner's name on a disk, which a container may not know.

@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from efficientnet.paths import user_path
+from efficientnet.paths import check_folder, user_path
 from efficientnet.reporting import comparison, runs
 from scripts import command_line
 
@@ -28,8 +28,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
 
-    compared = comparison.Comparison([runs.load(path) for path in args.runs])
     folder = user_path(args.output)
+    check_folder(folder)
+    compared = comparison.Comparison([runs.load(path) for path in args.runs])
     comparison.write_page(folder, compared)
     print(compared.table())
     hardest = [compared.predictions[0].names[index] for index in compared.never_right]

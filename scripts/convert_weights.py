@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from efficientnet import weights
-from efficientnet.errors import UserError
-from efficientnet.paths import bytes_of, is_in_bucket, user_path
+from efficientnet.paths import bytes_of, check_file, user_path
 from efficientnet.weights import download, registry
 from scripts import command_line
 
@@ -53,11 +52,7 @@ def show_registry(as_json: bool) -> None:
 
 def convert(source: str, variant: str | None, output: epath.Path, as_json: bool) -> None:
     """Reads, writes, reads back, and says what was done."""
-    if output.suffix != ".safetensors" or not (is_in_bucket(output) or output.parent.is_dir()):
-        raise UserError(
-            f"can't write {output}: expected a name that ends in .safetensors, in a folder that is "
-            "there"
-        )
+    check_file(output, (".safetensors",))
     start = time.perf_counter()
     pretrained = weights.load_pretrained(source, variant)
     weights.save(pretrained, output)

@@ -17,10 +17,13 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from PIL import Image
+
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.inference.explaining import Explanation, Explanations
 from efficientnet.network import Network
+from efficientnet.paths import check_file, check_folder
 from efficientnet.reporting import explanations as pictures
 from efficientnet.training.progress import progress_line
 from scripts import command_line, networks
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a glob")
+    networks.add_images(parser)
     networks.add_arguments(parser)
     parser.add_argument("--class", dest="name", help="whose heat to show")
     parser.add_argument(
@@ -44,13 +47,20 @@ def main(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     paths = input_pipeline.find_photos(args.images)
     together = args.output.suffix == ".png"
+    if together:
+        check_file(args.output)
+    elif args.output.suffix.lower() in Image.registered_extensions():
+        raise UserError(f"can't write {args.output}: expected a name in .png, or a folder")
+    else:
+        check_folder(args.output)
     if together and len(paths) > MAX_TOGETHER:
         raise UserError(
             f"{len(paths)} photos are too many for one picture: name a folder as --output"
         )
     network = networks.load(args)
     label = None if args.name is None else _label(network, args.name)
-    (args.output.parent if together else args.output).mkdir(parents=True, exist_ok=True)
+    if not together:
+        args.output.mkdir(parents=True, exist_ok=True)
 
     results, kept = [], []
     explanations = Explanations(network, paths, label)

@@ -13,9 +13,11 @@ from PIL import Image
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.paths import user_path
+from efficientnet.paths import check_file, user_path
 from input_pipeline.sources.split import from_encoded
 from scripts import command_line
+
+MAX_VARIANTS = 1000  # that one picture has room for
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,6 +33,12 @@ def main(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     if args.rows < 1 or args.columns < 1:
         raise UserError("--rows and --columns should be positive")
+    if args.rows * args.columns > MAX_VARIANTS:
+        raise UserError(
+            f"--rows={args.rows} times --columns={args.columns}: expected at most {MAX_VARIANTS} "
+            "variants"
+        )
+    check_file(args.output, (".png",))
 
     photo = from_encoded([args.image.read_bytes()], [str(args.image)], [0])
     options = {"batch_size": 1, "resolution": args.resolution}

@@ -256,11 +256,10 @@ def test_nothing_to_do_and_wrong_sizes_are_errors(folder, tmp_path, capsys):
 
 
 def test_what_can_not_be_opened_is_one_sentence(folder, tmp_path, capsys):
-    photo, text = next(folder.rglob("*.jpg")), tmp_path / "text"
+    text = tmp_path / "text"
     text.touch()
     show = [f"--output={tmp_path / 'x.png'}", "--augment=rotate", "--resolution=16"]
     for main, arguments, path in (
-        (show_augmentations.main, [photo, *show, f"--output={tmp_path}/no/x.png"], "no/x.png"),
         (show_augmentations.main, [tmp_path / "no.jpg", *show], "no.jpg"),
         (prepare_data.main, ["folders", f"--directory={folder}", f"--output={text}/r"], "text/r"),
         (prepare_data.main, ["folders", f"--directory={folder}", f"--output={text}"], "text"),
@@ -284,3 +283,11 @@ def test_show_augmentations_draws_a_grid(folder, tmp_path, capsys):
     assert len({variant.tobytes() for variant in variants}) == 6
     assert command_line.run(show_augmentations.main, [*arguments, "--augment=spin"]) == 1
     assert "unknown augmentation 'spin'" in capsys.readouterr().err
+    for change, message in (
+        (f"--output={tmp_path}/no/x.png", "there is no folder"),
+        (f"--output={tmp_path}/x.jpg", "expected a name in .png"),
+        ("--rows=100000", "expected at most 1000 variants"),
+    ):
+        words = [*arguments, "--augment=rotate(40)", change]
+        assert command_line.run(show_augmentations.main, words) == 1
+        assert message in capsys.readouterr().err

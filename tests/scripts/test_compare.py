@@ -43,7 +43,8 @@ def test_a_page_that_can_not_be_written_is_one_sentence(
     (tmp_path / "file").touch()
     assert command_line.run(compare.main, [*two, f"--output={tmp_path / 'file' / 'page'}"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {tmp_path / 'file' / 'page'} can't be read or written")
+    assert error.startswith("error: can't write to the folder")
+    assert f"{tmp_path / 'file'} is a file" in error
     assert error.count("\n") == 1
 
 

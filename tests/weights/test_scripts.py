@@ -59,9 +59,13 @@ def test_bad_input_is_one_sentence(tmp_path, capsys):
     for main, arguments, message in (
         (convert_weights.main, ["nope", f"--output={output}"], "no weights are called 'nope'"),
         (convert_weights.main, [str(text), f"--output={output}"], "no format known"),
-        (convert_weights.main, [str(weights), f"--output={tmp_path}/no/x.safetensors"], "can't"),
+        (
+            convert_weights.main,
+            [str(weights), f"--output={tmp_path}/no/x.safetensors"],
+            "no folder",
+        ),
         (convert_weights.main, [str(weights), f"--output={tmp_path}/x.pth"], "can't write"),
-        (convert_weights.main, [str(weights), f"--output={folder}"], f"{folder} is a directory"),
+        (convert_weights.main, [str(weights), f"--output={folder}"], "it is a folder"),
         (
             predict.main,
             [f"--weights={weights}", str(text)],
