@@ -5,7 +5,7 @@ import errno
 import logging
 import sys
 from collections.abc import Iterator
-from types import TracebackType
+from typing import Any
 
 import jax
 from clu.asynclib import AsyncError
@@ -45,11 +45,11 @@ def silence_failed_saves() -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     logging.getLogger("absl").addFilter(lambda record: not record.exc_info)
 
-    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if str(error) != "Event loop is closed":  # of writes that nobody waits for any more
-            sys.__excepthook__(kind, error, trace)
+    def show(raised: Any) -> None:
+        if str(raised.exc_value) != "Event loop is closed":  # of writes that nobody waits for now
+            sys.__unraisablehook__(raised)
 
-    sys.excepthook = show
+    sys.unraisablehook = show
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import sys
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -72,16 +73,19 @@ def test_a_fault_is_one_sentence(error: Exception, sentence: str, locked: epath.
 
 
 def test_what_orbax_leaves_behind_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(sys, "__unraisablehook__", lambda raised: shown.append(raised.exc_value))
     absl, asyncio = (logging.getLogger(name) for name in ("absl", "asyncio"))
     monkeypatch.setattr(asyncio, "level", asyncio.level)
     monkeypatch.setattr(absl, "filters", [])
     faults.silence_failed_saves()
-    for error in (RuntimeError("Event loop is closed"), RuntimeError("a mistake")):
-        sys.excepthook(type(error), error, None)
-    assert capsys.readouterr().err == "RuntimeError: a mistake\n"
+    closed, mistake = RuntimeError("Event loop is closed"), RuntimeError("a mistake")
+    for error in (closed, mistake):
+        sys.unraisablehook(types.SimpleNamespace(exc_value=error))  # type: ignore[arg-type]
+    assert shown == [mistake]
     record = logging.LogRecord("absl", logging.ERROR, "", 0, "raised", (), None)
     assert absl.filter(record)
     record.exc_info = (RuntimeError, RuntimeError("x"), None)
