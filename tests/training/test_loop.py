@@ -96,7 +96,10 @@ class Killed(BaseException):
     """Ends a run without any cleaning up, as SIGKILL does."""
 
 
-@pytest.mark.parametrize("steps", [3, 7, 11])
+@pytest.mark.parametrize(
+    "steps",
+    [pytest.param(3, marks=pytest.mark.slow), 7, pytest.param(11, marks=pytest.mark.slow)],
+)
 def test_a_killed_run_ends_bit_identical(
     tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
