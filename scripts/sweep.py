@@ -30,8 +30,8 @@ from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
-from efficientnet.reporting.runs import CONFIG, SUMMARY
-from efficientnet.training.workdir import differences, finished_summary, read_json
+from efficientnet.reporting.runs import SUMMARY
+from efficientnet.training.workdir import check_config, finished_summary, read_json
 from scripts import command_line, recipes
 
 TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str]) -> None:
     grid, fixed = dict(axes), dict(settings)
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     for point in points:
-        check(read(args.config, {**fixed, **point}), args.workdir / name_of(point))
+        folder = epath.Path(args.workdir / name_of(point))
+        check_config(folder, read(args.config, {**fixed, **point}))
     open_sweep(args.workdir, {"config": args.config, "set": fixed})
 
     results: dict[str, float] = {}
@@ -142,19 +143,6 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
 def read(config: str, settings: Mapping[str, str]) -> ConfigDict:
     """Reads the recipe of one point; settings that don't fit it are a `UserError`."""
     return recipes.read(config, _words(settings))
-
-
-def check(config: ConfigDict, folder: pathlib.Path) -> None:
-    """Raises a `UserError` where a point's folder holds a run of another recipe."""
-    known = epath.Path(folder / CONFIG)
-    if not known.exists():
-        return
-    changes = differences(read_json(known), json.loads(config.to_json()))
-    if changes:
-        raise UserError(
-            f"{folder} holds a run of another config ({'; '.join(changes)}): "
-            "take another --workdir, or the old values"
-        )
 
 
 def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute, is_in_bucket, write_whole
-from efficientnet.reporting.runs import CONFIG, SUMMARY
+from efficientnet.reporting.runs import CONFIG, SUMMARY, reading
 from efficientnet.training import distributed
 
 NETWORK = "network.json"
@@ -44,19 +44,23 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
         raise UserError(
             f"--workdir={path} can't be made ({error.strerror}): take another folder"
         ) from error
-    known = workdir / CONFIG
-    if known.exists():
-        changes = differences(read_json(known), json.loads(config.to_json()))
-        if changes:
-            raise UserError(
-                f"{workdir} holds a run of another config ({'; '.join(changes)}): "
-                "take another --workdir, or the old values to resume"
-            )
-    elif (workdir / "checkpoints").exists():
+    check_config(workdir, config)
+    if not (workdir / CONFIG).exists() and (workdir / "checkpoints").exists():
         raise UserError(
             f"{workdir} has checkpoints but no {CONFIG} that says of what: take another --workdir"
         )
     return workdir
+
+
+def check_config(workdir: epath.Path, config: ConfigDict) -> None:
+    """Raises a `UserError` where a folder, there or not, holds a run of another config."""
+    known = workdir / CONFIG
+    changes = differences(read_json(known), json.loads(config.to_json())) if known.exists() else []
+    if changes:
+        raise UserError(
+            f"{workdir} holds a run of another config ({'; '.join(changes)}): "
+            "take another --workdir, or the old values to resume"
+        )
 
 
 def _check_google_storage(workdir: epath.Path) -> None:
@@ -216,9 +220,6 @@ def _length(config: dict[str, Any]) -> list[float]:
 
 def read_json(path: epath.Path) -> Any:
     """Reads a JSON file of the folder; a damaged one is a `UserError`."""
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged ({error}): take another --workdir, or put back a copy"
-        ) from error
+    with reading(path):
+        content = json.loads(path.read_text())
+    return content
