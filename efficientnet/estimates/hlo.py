@@ -118,7 +118,7 @@ def _trips(computations: dict[str, list[_Instruction]], instruction: _Instructio
     return max((other.constant for other in condition if other.constant is not None), default=1)
 
 
-# Of megabytes of text, which all three above ask for.
+# Of megabytes of text, for which three of the above ask.
 @functools.lru_cache(maxsize=1)
 def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:
     """Returns the instructions of each computation, and the name of the entry."""

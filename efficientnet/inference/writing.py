@@ -72,16 +72,12 @@ def opened(path: pathlib.Path | None) -> Iterator[TextIO]:
     """
     if path is None:
         yield sys.stdout
-    elif path.exists() and not path.is_file():
-        with path.open("w", encoding="utf-8", newline="") as file:
-            yield file
-    else:
-        # A link stays one.
-        with (
-            written_whole(path.resolve()) as part,
-            part.open("w", encoding="utf-8", newline="") as file,
-        ):
-            yield file
+        return
+    pipe = path.exists() and not path.is_file()
+    # A link stays one.
+    place = contextlib.nullcontext(path) if pipe else written_whole(path.resolve())
+    with place as part, part.open("w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def check_features_path(path: pathlib.Path) -> None:

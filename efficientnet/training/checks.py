@@ -63,14 +63,8 @@ def check(config: ConfigDict, devices: int | None = None) -> None:
             f"config.resolution is {config.resolution}: expected at least 1, or None for the "
             "variant's own"
         )
-    for field, low in (
-        ("keep_checkpoints", 1),
-        ("log_every_steps", 1),
-        ("checkpoint_every_steps", 0),
-        ("checkpoint_every_minutes", 0),
-    ):
-        if config[field] < low:
-            raise UserError(f"config.{field} is {config[field]}: expected at least {low}")
+    _check_at_least("config", config, keep_checkpoints=1, log_every_steps=1)
+    _check_at_least("config", config, checkpoint_every_steps=0, checkpoint_every_minutes=0)
     if config.normalization not in NORMALIZATIONS:
         raise UserError(
             f"config.normalization is {config.normalization!r}: expected one of "
@@ -112,6 +106,12 @@ def _check_finite(name: str, fields: ConfigDict) -> None:
             raise UserError(f"{name} has {field} {value}: expected a number")
 
 
+def _check_at_least(name: str, fields: ConfigDict, **lows: int) -> None:
+    for field, low in lows.items():
+        if fields[field] < low:
+            raise UserError(f"{name}.{field} is {fields[field]}: expected at least {low}")
+
+
 def _check_data(config: ConfigDict) -> None:
     data = config.data
     if data.cache not in CACHES:
@@ -122,9 +122,7 @@ def _check_data(config: ConfigDict) -> None:
             f"config.data.cache_directory is {data.cache_directory!r}: expected a folder of this "
             "machine, as the photos are mapped into memory from there"
         )
-    for field, low in (("cache_resolution", 1), ("broken_limit", 0)):
-        if data[field] < low:
-            raise UserError(f"config.data.{field} is {data[field]}: expected at least {low}")
+    _check_at_least("config.data", data, cache_resolution=1, broken_limit=0)
 
 
 def _check_numbers(stage: ConfigDict) -> None:

@@ -7,6 +7,7 @@ import made_up
 import numpy as np
 import pytest
 import scipy.stats
+from logits import NOT_FINITE
 from sklearn import metrics
 
 from efficientnet.reporting import predictions, scores
@@ -95,17 +96,7 @@ def test_classes_that_are_as_probable_count_against_the_true_one() -> None:
     assert scores.in_top(same, 4).all()
 
 
-@pytest.mark.parametrize(
-    "logits",
-    [
-        [np.nan] * 10,
-        [np.inf] * 10,
-        [-np.inf] * 10,
-        [np.nan, *[0.0] * 9],
-        [1.0, *[np.nan] * 9],
-        [1.0, *[np.inf] * 9],
-    ],
-)
+@pytest.mark.parametrize("logits", NOT_FINITE)
 def test_logits_that_are_not_finite_score_nothing(logits: list[float]) -> None:
     classes = [str(number) for number in range(10)]
     found = predictions.from_logits(np.array([logits], np.float32), [0], ["a"], classes)

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from logits import NOT_FINITE
 
 from efficientnet.training import metrics
 
@@ -30,17 +31,7 @@ def test_a_network_that_says_the_same_for_all_scores_nothing() -> None:
     assert counted.compute()["top5"] == 0.0
 
 
-@pytest.mark.parametrize(
-    "logits",
-    [
-        [np.nan] * 10,
-        [np.inf] * 10,
-        [-np.inf] * 10,
-        [np.nan, *[0.0] * 9],
-        [1.0, *[np.nan] * 9],
-        [1.0, *[np.inf] * 9],
-    ],
-)
+@pytest.mark.parametrize("logits", NOT_FINITE)
 def test_logits_that_are_not_finite_score_nothing(logits: list[float]) -> None:
     counted = metrics.Metrics.single_from_model_output(
         loss=jnp.zeros(2),

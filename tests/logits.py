@@ -1,0 +1,12 @@
+"""Logits of ten classes by which no photo may count as right; the true class is the first."""
+
+import math
+
+NOT_FINITE = (
+    [math.nan] * 10,
+    [math.inf] * 10,
+    [-math.inf] * 10,
+    [math.nan, *[0.0] * 9],
+    [1.0, *[math.nan] * 9],
+    [1.0, *[math.inf] * 9],
+)
