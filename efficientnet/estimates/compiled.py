@@ -13,9 +13,10 @@ from efficientnet.estimates.chips import Chip
 
 GIB = 2**30
 # "Ran out of memory in memory space hbm. Used 18.21G of 15.75G hbm.", and
-# "the total memory required for HLO temporaries (15.76G) exceeds available HBM (15.75G)."
-_TOO_LARGE = re.compile(r"(?:Used |temporaries \()([\d.]+)([KMG])\)? (?:of|exceeds)")
-_UNITS = {"K": 2**10, "M": 2**20, "G": GIB}
+# "the total memory required for HLO temporaries (15.76G) exceeds available HBM (15.75G)."; of much
+# too large ones it says up to "(170.32P)".
+_TOO_LARGE = re.compile(r"(?:Used |temporaries \()([\d.]+)([KMGTP])\)? (?:of|exceeds)")
+_UNITS = {unit: 2 ** (10 * power) for power, unit in enumerate("KMGTP", 1)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -148,6 +148,7 @@ def test_a_batch_that_needs_rematerialization_is_too_large() -> None:
     [
         ("Ran out of memory in memory space hbm. Used 18.25G of 15.75G hbm.", 18.25),
         ("memory required for HLO temporaries (15.76G) exceeds available HBM (15.75G).", 15.76),
+        ("required for HLO temporaries (170.5P) exceeds available HBM (15.75G).", 170.5 * 2**20),
     ],
 )
 def test_what_the_compiler_says_does_not_fit_has_its_size(message: str, gib: float) -> None:
