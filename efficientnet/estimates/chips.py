@@ -1,8 +1,9 @@
 """TPU generations, and the chips of a slice that need not be there.
 
-Memory is that of Google Cloud's pages on each generation (cloud.google.com/tpu/docs/v4, v5e, v5p,
-v6e). The clock is their peak rate over the operations per cycle of the chip's matrix units: 8 units
-of 128 x 128 on v4 and v5p, 4 on v5e, and 4 of 256 x 256 on v6e.
+Memory and its bandwidth are those of Google Cloud's pages on each generation
+(cloud.google.com/tpu/docs/v4, v5e, v5p, v6e). The clock is their peak rate over the operations per
+cycle of the chip's matrix units: 8 units of 128 x 128 on v4 and v5p, 4 on v5e, and 4 of 256 x 256
+on v6e.
 """
 
 import dataclasses
@@ -24,14 +25,15 @@ class Chip:
 
     clock_hertz: float
     memory_gib: float
+    bytes_per_second: float  # of that memory
     axes: int  # of the torus
 
 
 CHIPS = {
-    "v4": Chip(1.05e9, 32, axes=3),
-    "v5e": Chip(1.5e9, 16, axes=2),
-    "v5p": Chip(1.75e9, 95, axes=3),
-    "v6e": Chip(1.75e9, 32, axes=2),
+    "v4": Chip(1.05e9, 32, 1.228e12, axes=3),
+    "v5e": Chip(1.5e9, 16, 8.19e11, axes=2),
+    "v5p": Chip(1.75e9, 95, 2.765e12, axes=3),
+    "v6e": Chip(1.75e9, 32, 1.64e12, axes=2),
 }
 MOST_CHIPS = 256
 

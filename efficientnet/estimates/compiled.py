@@ -2,14 +2,16 @@
 
 import contextlib
 import dataclasses
+import pathlib
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 
-from efficientnet.estimates import hlo
+from efficientnet.estimates import hlo, machine_code
 from efficientnet.estimates.chips import Chip
+from efficientnet.estimates.layer_costs import LayerCost, costs_by_layer
 
 GIB = 2**30
 # "Ran out of memory in memory space hbm. Used 18.21G of 15.75G hbm.", and
@@ -36,6 +38,7 @@ class Estimate:
     collectives: tuple[hlo.Collective, ...] = ()
     gathered_bytes: int | None = None  # on one chip, by kernels that have no estimate
     rematerialized: int | None = None  # instructions, by the compiler's choice, to fit
+    layers: tuple[LayerCost, ...] = ()  # of a profile
 
     @property
     def fits_easily(self) -> bool:
@@ -55,7 +58,12 @@ def quickly() -> Iterator[None]:
 
 
 def estimate(
-    name: str, program: Any, arguments: tuple[Any, ...], chip: Chip, per_chip: int
+    name: str,
+    program: Any,
+    arguments: tuple[Any, ...],
+    chip: Chip,
+    per_chip: int,
+    code: pathlib.Path | None = None,
 ) -> Estimate:
     """Compiles a jitted function for the chips its arguments are on.
 
@@ -65,6 +73,7 @@ def estimate(
       arguments: shapes with shardings in place of arrays.
       chip: one of these chips.
       per_chip: images of a batch on each.
+      code: where libtpu writes machine code, for a profile.
     """
     try:
         compiled = program.lower(*arguments).compile()
@@ -95,4 +104,5 @@ def estimate(
         collectives=hlo.collectives(text),
         gathered_bytes=hlo.gathered_bytes(text),
         rematerialized=hlo.rematerialized(text),
+        layers=costs_by_layer(text, machine_code.take(code), chip) if code else (),
     )

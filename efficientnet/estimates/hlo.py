@@ -20,7 +20,7 @@ COLLECTIVES = (
     "collective-broadcast",
 )
 _HEAD = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{$")
-_INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?[\w.\-]+ = (.*)")
+_INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)")
 _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
@@ -30,7 +30,11 @@ _CONSTANT = re.compile(r"\S+\[\]\S* constant\((\d+)\)")
 _REMATERIALIZED = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+\.remat[\w.\-]* = ", re.MULTILINE)
 _GATHER = re.compile(r"kind=kCustom.*op_name=\"[^\"]*gather\"")
 _BRANCHES = re.compile(r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=([^,\s]+))")
-_ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
+_ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\](\{[^}]*\})?")
+_ON_CHIP = re.compile(r"S\([1-9]")  # a memory other than HBM, in an array's layout
+_NAME = re.compile(r"%([\w.\-]+)")
+_PATH = re.compile(r"op_name=\"([^\"]*)\"")
+_LAYER = re.compile(r"(?:stem|top|block\d+[a-z]+|predictions)(?:_\w+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +47,24 @@ class Collective:
 
 
 @dataclasses.dataclass(frozen=True)
+class Kernel:
+    """What the program runs as one piece of code."""
+
+    name: str
+    type: str  # of its result
+    path: str  # that JAX traced it under
+    times: int  # it runs
+    estimated_cycles: int  # each time
+    hbm_bytes: int  # that it reads and writes each time
+
+
+@dataclasses.dataclass(frozen=True)
 class _Instruction:
+    name: str
     kind: str
     type: str
+    operands: tuple[str, ...]
+    path: str
     cycles: int | None
     called: tuple[str, ...]
     branches: tuple[str, ...]
@@ -69,6 +88,30 @@ def estimated_cycles(text: str) -> int:
         return branches + _trips(computations, instruction) * sum(map(total, instruction.called))
 
     return total(entry)
+
+
+def kernels(text: str) -> Iterator[Kernel]:
+    """Yields what has an estimate of cycles, of all branches."""
+    computations, entry = _parse(text)
+
+    def visit(name: str, times: int) -> Iterator[Kernel]:
+        types = {instruction.name: instruction.type for instruction in computations[name]}
+        for found in computations[name]:
+            if found.cycles is None:
+                for called in (*found.called, *found.branches):
+                    yield from visit(called, times * _trips(computations, found))
+            else:
+                moved = (found.type, *(types.get(operand, "") for operand in found.operands))
+                in_hbm = sum(_bytes(part, on_chip=False) for part in moved)
+                yield Kernel(found.name, found.type, found.path, times, found.cycles, in_hbm)
+
+    return visit(entry, 1)
+
+
+def layer_and_pass(path: str) -> tuple[str, str]:
+    """Returns the layer ('' where there is none) and 'forward' or 'gradient' of JAX's path."""
+    layers = [part for part in path.split("/") if _LAYER.fullmatch(part)]
+    return layers[-1] if layers else "", "gradient" if "transpose(jvp" in path else "forward"
 
 
 def collectives(text: str) -> tuple[Collective, ...]:
@@ -131,16 +174,17 @@ def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:
             if head[1]:
                 entry = name
         elif name and (found := _INSTRUCTION.match(line)):
-            computations[name].append(_instruction(found[1]))
+            computations[name].append(_instruction(*found.groups()))
     if not entry:
         raise ValueError("the text holds no entry computation: it is no HLO module")
     return computations, entry
 
 
-def _instruction(text: str) -> _Instruction:
+def _instruction(name: str, text: str) -> _Instruction:
     """Reads what follows the equals sign: type, opcode, operands, attributes."""
     end = _matching(text) if text.startswith("(") else text.index(" ")
-    kind = text[end:].lstrip().split("(", 1)[0]
+    kind, _, rest = text[end:].lstrip().partition("(")
+    path = _PATH.search(text)
     cycles, trips, constant = (p.search(text) for p in (_CYCLES, _TRIPS, _CONSTANT))
     condition = _CONDITION.search(text)
     branches = [
@@ -149,8 +193,11 @@ def _instruction(text: str) -> _Instruction:
         for name in (listed or single).split(",")
     ]
     return _Instruction(
+        name,
         kind,
         text[:end],
+        tuple(_NAME.findall(rest[: _matching(f"({rest}") - 1])) if cycles else (),
+        path[1] if path else "",
         int(cycles[1]) if cycles else None,
         tuple(_CALLED.findall(text)),
         tuple(branches),
@@ -176,10 +223,15 @@ def _result_bytes(instruction: _Instruction) -> int:
     parts = [instruction.type]
     if instruction.kind in ("all-gather-start", "collective-permute-start"):
         parts = list(_elements(instruction.type))[1:2]
+    return sum(map(_bytes, parts))
+
+
+def _bytes(type_text: str, on_chip: bool = True) -> int:
+    """Bytes of a type's arrays, of all or of those in HBM."""
     bits = sum(
         math.prod(int(size) for size in sizes.split(",") if size) * int(width or 8)
-        for part in parts
-        for _, width, sizes in _ARRAY.findall(part)
+        for _, width, sizes, layout in _ARRAY.findall(type_text)
+        if on_chip or not _ON_CHIP.search(layout)
     )
     return math.ceil(bits / 8)
 

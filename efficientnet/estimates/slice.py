@@ -2,9 +2,11 @@
 
 import copy
 import dataclasses
+import functools
 import importlib.metadata
 import logging
 import math
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +65,7 @@ def estimate_slice(
     batch_size: int | None = None,
     classes: int | None = None,
     photos: int | None = None,
+    code: pathlib.Path | None = None,
 ) -> SliceEstimate:
     """Compiles every program of a recipe for a slice that need not be there.
 
@@ -74,6 +77,7 @@ def estimate_slice(
         full one.
       classes: how many; None counts those of the data.
       photos: that train; None counts those of the data.
+      code: where libtpu writes machine code: adds each program's cost by layer.
 
     Raises:
       UserError: something in the recipe, the data or the topology can't be.
@@ -84,12 +88,13 @@ def estimate_slice(
     checks.check(config, devices=mesh.size)
     data = outline.data_of(config, classes, photos)
     chip = CHIPS[chips.parse_topology(topology)[0]]
+    estimated = functools.partial(estimate, chip=chip, code=code)
 
     def compiled(size: int, number: int) -> Estimate:
         experiment = outline.outline(_with_batch(config, size), mesh, data)
         program, arguments = outline.train_step(experiment, number)
         name = config.stages[number].name
-        return estimate(name, program, arguments, chip, size // mesh.size)
+        return estimated(name, program, arguments, per_chip=size // mesh.size)
 
     def all_compiled(size: int) -> tuple[Estimate, ...]:
         numbers = tqdm(range(len(config.stages)), "compiling", unit="stage", disable=None)
@@ -107,10 +112,10 @@ def estimate_slice(
         found = all_compiled(config.batch_size)
     experiment = outline.outline(config, mesh, data)
     per_chip = config.batch_size // mesh.size
-    evaluation = estimate("evaluation", *outline.eval_step(experiment), chip, per_chip)
+    evaluation = estimated("evaluation", *outline.eval_step(experiment), per_chip=per_chip)
     images = None
     if config.data.cache == "device":
-        images = estimate("images", *outline.images_program(experiment), chip, per_chip)
+        images = estimated("images", *outline.images_program(experiment), per_chip=per_chip)
     result = SliceEstimate(
         topology, config.batch_size, found, evaluation, images, photos=len(data.train)
     )

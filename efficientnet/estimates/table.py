@@ -1,8 +1,9 @@
 """A slice's estimates as a table for people."""
 
 import math
+from collections.abc import Iterable, Sequence
 
-from efficientnet.estimates.chips import CHIPS, parse_topology
+from efficientnet.estimates.chips import CHIPS, Chip, parse_topology
 from efficientnet.estimates.compiled import GIB, Estimate
 from efficientnet.estimates.slice import SliceEstimate, versions
 
@@ -16,6 +17,8 @@ HEAD = (
     "MB per image",
     "collectives",
 )
+PROFILE_HEAD = ("layer", "pass", "estimated", "machine code", "HBM", "at least")
+SHOWN = 10  # layers of a profile
 # Bytes that a step gathers to find each photo's own class.
 NEGLIGIBLE = 1e6
 
@@ -35,10 +38,29 @@ def table(result: SliceEstimate) -> str:
             f"{result.batch_size // chips} per chip. Cycles leave out gathers "
             "and waiting for other chips.",
             "",
-            *(f"| {' | '.join(line)} |" for line in lines),
+            *_markdown(lines),
             "",
             f"Hours for the whole run, at these rates: {hours}"
             + (f" ({result.photos} photos train)" if result.photos else " (give --photos)"),
+        ]
+    )
+
+
+def profile(program: Estimate, chip: Chip) -> str:
+    """Returns Markdown: the layers of a program that take most, and what its code allows."""
+    least = sum(cost.least_cycles for cost in program.layers)
+    rate = (program.images_per_second_per_chip or 0) * (program.estimated_cycles or 0) / least
+    rows = [PROFILE_HEAD, ("---",) * len(PROFILE_HEAD)]
+    for cost in program.layers[:SHOWN]:
+        numbers = cost.estimated_cycles, cost.machine_cycles, cost.hbm_bytes, cost.least_cycles
+        rows.append((cost.layer, cost.direction, *(f"{number / 1e6:.2f}" for number in numbers)))
+    return "\n".join(
+        [
+            f"{program.name}: its machine code and {chip.bytes_per_second / 1e9:.0f} GB/s of HBM "
+            f"allow at most {rate:,.0f} images/s per chip, {least / 1e6:.2f} M cycles a step. "
+            "Millions of cycles, and MB, of the layers that take most:",
+            "",
+            *_markdown(rows),
         ]
     )
 
@@ -63,3 +85,7 @@ def _row(estimate: Estimate) -> tuple[str, ...]:
         f"{(estimate.bytes_per_image or 0) / 1e6:.1f}",
         ", ".join(sent) or "none",
     )
+
+
+def _markdown(rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in rows]

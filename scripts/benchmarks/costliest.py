@@ -10,6 +10,7 @@ from typing import Any
 from etils import epath
 from jax.profiler import ProfileData
 
+from efficientnet.estimates import hlo
 from efficientnet.training import profiling
 
 STEPS = 5
@@ -17,7 +18,6 @@ SHOWN = 10
 # Others run inside of these.
 CONTAINERS = ("while", "call", "conditional")
 INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = .*?op_name="([^"]*)"', re.MULTILINE)
-LAYER = re.compile(r"(?:stem|top|block\d+[a-z]+|predictions)(?:_\w+)?")
 
 
 def costliest(step: Callable[[], Any], code: str) -> list[dict[str, Any]]:
@@ -83,7 +83,5 @@ def _durations(profile: ProfileData) -> dict[str, float]:
 
 def _origin(instruction: str, path: str) -> tuple[str, str, str]:
     """Returns layer, pass and operation of an instruction by the path it was traced under."""
-    layers = [part for part in path.split("/") if LAYER.fullmatch(part)]
     operation = path.split("/")[-1] if path else re.sub(r"[.\d]+$", "", instruction)
-    direction = "gradient" if "transpose(jvp" in path else "forward"
-    return layers[-1] if layers else "", direction, operation
+    return *hlo.layer_and_pass(path), operation

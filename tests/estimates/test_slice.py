@@ -16,6 +16,7 @@ from configs import common
 from efficientnet.errors import UserError
 from efficientnet.estimates import chips, outline, slice, table
 from efficientnet.estimates.compiled import GIB, Estimate, estimate, quickly
+from efficientnet.estimates.layer_costs import LayerCost
 from efficientnet.training import feed
 from efficientnet.training.experiment import Data
 from efficientnet.variants import VARIANTS, Variant
@@ -217,7 +218,9 @@ def test_the_script_compiles_a_tiny_network_for_v5e(
     tiny: Callable[..., ConfigDict],
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("LIBTPU_INIT_ARGS", "")  # as it was before, for later tests
     recipe = tmp_path / "recipe.py"
     recipe.write_text(
         "from configs import common\n"
@@ -230,9 +233,11 @@ def test_the_script_compiles_a_tiny_network_for_v5e(
         "    return config\n"
     )
     command = [f"--config={recipe}", "--topology=v5e:2x2", "--batch=32", "--classes=3"]
-    command += ["--photos=100", "--config.dtype=bfloat16", "--json"]
+    command += ["--photos=100", "--config.dtype=bfloat16", "--profile", "--json"]
     assert command_line.run(compile_tpu.main, command) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    printed = capsys.readouterr().out
+    assert printed.count("images/s per chip, ") == 3  # a profile of each program
+    result = json.loads(printed.splitlines()[-1])
     (stage,) = result["stages"]
     assert stage["name"] == "all"
     assert stage["fits"]
@@ -242,6 +247,14 @@ def test_the_script_compiles_a_tiny_network_for_v5e(
         8 * 1.5e9 / stage["estimated_cycles"]
     )
     assert result["evaluation"]["estimated_cycles"] < stage["estimated_cycles"]
+    costs = stage["layers"]
+    assert sum(cost["estimated_cycles"] for cost in costs) == stage["estimated_cycles"]
+    depthwise = [cost for cost in costs if cost["layer"] == "block2a_dwconv"]
+    assert {cost["direction"] for cost in depthwise} == {"forward", "gradient"}
+    assert all(
+        100 < cost["machine_cycles"] <= cost["least_cycles"] != cost["estimated_cycles"]
+        for cost in depthwise
+    )
     assert result["images"]["estimated_cycles"] > 1000
     assert result["hours"] > 0
     # One for the gradients; at most one for each BatchNorm forward, and one backward.
@@ -265,3 +278,16 @@ def test_the_table_names_every_stage() -> None:
     assert "| head | 1.00 GiB | yes | 1.00 M | 2,000 | 0.40 | 30.0 | none |" in text
     assert "| images | 1.00 GiB | yes | 1.00 M and gathers of 101 MB | 2,000 |" in text
     assert "| all | 20.00 GiB | no | - | - | - | - | - |" in text
+
+
+def test_a_profile_tells_what_the_code_allows() -> None:
+    costs = (
+        LayerCost("block1a_dwconv", "gradient", 600_000, 100_000, 82_000_000, 150_000),
+        LayerCost("", "forward", 400_000, 100_000, 10_000_000, 100_000),
+    )
+    program = Estimate("all", True, GIB, 1_000_000, 2000.0, layers=costs)
+    lines = table.profile(program, chips.CHIPS["v5e"]).splitlines()
+    assert lines[0].startswith("all: ")
+    assert "819 GB/s" in lines[0]
+    assert "at most 8,000 images/s per chip, 0.25 M cycles" in lines[0]  # 2000 * 1 / 0.25
+    assert lines[-2] == "| block1a_dwconv | gradient | 0.60 | 0.10 | 82.00 | 0.15 |"
