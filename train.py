@@ -20,6 +20,7 @@ from ml_collections import ConfigDict, config_flags
 from efficientnet.errors import UserError
 from efficientnet.huge_pages import restart_with_huge_pages
 from efficientnet.training.signals import STOPPED, Stopped, end_at_once
+from scripts import recipes
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's checkpoints and results go.")
@@ -54,19 +55,8 @@ def main(_: list[str]) -> None:
 
 def parse_flags(argv: list[str]) -> list[str]:
     """Parses the command line; what is wrong with it is a `UserError` that names the flag."""
-    wrong = f"{' '.join(argv[1:])}: "
-    try:
+    with recipes.explained(argv[1:]):
         rest = flags.FLAGS(argv)
-    except flags.Error as error:
-        # A config that fails comes with its traceback, of which the last line says why.
-        raise UserError(str(error).strip().splitlines()[-1]) from error
-    except AttributeError as error:
-        field = str(error).strip("'\"")
-        raise UserError(f"{wrong}no such field {field!r}, see configs/common.py") from error
-    except IndexError as error:
-        raise UserError(f"{wrong}the config has fewer stages") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{wrong}{error}") from error
     for flag in ("config", "workdir"):
         if flags.FLAGS[flag].value is None:
             raise UserError(f"--{flag} is missing: see python train.py --help")

@@ -1,11 +1,43 @@
-"""Recipes on the command lines of scripts that run no training themselves."""
+"""Recipes on command lines, and what is wrong with them in one sentence."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from efficientnet.errors import UserError
+
+
+@contextlib.contextmanager
+def explained(words: Sequence[str]) -> Iterator[None]:
+    """Says what is wrong with a recipe, or with the flags that override its fields.
+
+    Args:
+      words: of the command line.
+
+    Raises:
+      UserError: instead of what absl and ml_collections raise, or an import of the recipe.
+    """
+    wrong = " ".join(words)
+    try:
+        yield
+    except flags.Error as error:
+        # A config that fails comes with its traceback, of which the last line says why.
+        raise UserError(str(error).strip().splitlines()[-1]) from error
+    except ImportError as error:
+        raise UserError(
+            f"{wrong}: the recipe can't import something ({error}): install it, or correct its name"
+        ) from error
+    except AttributeError as error:
+        field = str(error).strip("'\"")
+        raise UserError(f"{wrong}: no such field {field!r}, see configs/common.py") from error
+    except IndexError as error:
+        raise UserError(f"{wrong}: the config has fewer stages") from error
+    except OSError as error:
+        raise UserError(f"{wrong}: there is no such file") from error
+    except (KeyError, SyntaxError, TypeError, ValueError) as error:
+        raise UserError(f"{wrong}: {error}") from error
 
 
 def read(path: str, overrides: Sequence[str]) -> ConfigDict:
@@ -16,20 +48,13 @@ def read(path: str, overrides: Sequence[str]) -> ConfigDict:
       overrides: such as '--config.batch_size=64'.
 
     Raises:
-      UserError: there is no such recipe, or an override doesn't fit it.
+      UserError: there is no such recipe, it can't be read, or an override doesn't fit it.
     """
     command = ["recipe", f"--config={path}", *overrides]
     values = flags.FlagValues()
     holder = config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=command)
-    try:
+    with explained(command[1:]):
         rest = values(command)
-    except flags.Error as error:
-        raise UserError(str(error).strip().splitlines()[-1]) from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{path} with {' '.join(overrides)} is no config, see configs/common.py: {reason}"
-        ) from error
     if rest[1:]:
         raise UserError(f"{rest[1]} is no argument: see --help")
     if not isinstance(holder.value, ConfigDict):

@@ -21,6 +21,10 @@ DEMO = "--config=configs/solar_lite0.py"
         ([DEMO, "--workdir=W", "--wrkdir=W"], "Unknown command line flag 'wrkdir'"),
         (["--config=configs/none.py", "--workdir=W"], "configs/none.py: there is no such file"),
         (
+            ["--config=configs/none.py", "--workdir=W", "--config.seed=1"],
+            "--config.seed=1: there is no such file",
+        ),
+        (
             ["--config=configs/cars_lite0.py:x", "--workdir=W"],
             "expected one of all, blocks67, progressive",
         ),

@@ -95,7 +95,7 @@ def test_failed_runs_are_named_and_run_again(
     ("change", "message"),
     [
         ("config.stages[0].learning_rat=1", "learning_rat"),
-        ("config.stages[9].learning_rate=1", "is no config"),
+        ("config.stages[9].learning_rate=1", "the config has fewer stages"),
         ("config.batch_size=many", "many"),
         ("config.batch_size", "expected FIELD=VALUE"),
         ("config.batch_size=8,8", "names a value twice"),
