@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from typing import TypeVar
@@ -87,3 +88,34 @@ def bytes_of(path: epath.Path) -> int:
     """The size of a file."""
     # epath would look up the owner's name on a disk, which a container may not know.
     return path.stat().length if is_in_bucket(path) else os.stat(path).st_size
+
+
+def unreachable(error: BaseException) -> str | None:
+    """Says in a sentence which path in a bucket can't be reached, and why; None for other errors.
+
+    They are TensorFlow's, or etils has made an OSError without a number of them; only their text
+    tells a missing bucket or object from a missing permission or network, and names the path.
+    """
+    from_bucket = type(error).__module__.startswith("tensorflow") or (
+        isinstance(error, OSError) and error.errno is None
+    )
+    named = re.search(r"gs://[^\s'\"]+", str(error)) if from_bucket else None
+    if named is None:
+        return None
+    reason = " ".join(str(error).split())[:300]
+    return (
+        f"{named[0].rstrip('.,:;')} can't be reached: check its name, the network, and that you "
+        f"are logged in (gcloud auth application-default login) and permitted ({reason})"
+    )
+
+
+@contextlib.contextmanager
+def reaching_buckets() -> Iterator[None]:
+    """Turns what `unreachable` knows into a `UserError`."""
+    try:
+        yield
+    except Exception as error:
+        sentence = unreachable(error)
+        if sentence is None:
+            raise
+        raise UserError(sentence) from error

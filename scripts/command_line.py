@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from efficientnet.errors import UserError
+from efficientnet.paths import reaching_buckets
 
 
 def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +17,8 @@ def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None =
       arguments: for tests; None takes the process's.
     """
     try:
-        main(sys.argv[1:] if arguments is None else arguments)
+        with reaching_buckets():
+            main(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,11 +1,19 @@
-"""Files that are written whole."""
+"""Files that are written whole, and buckets that can't be reached."""
 
 import pathlib
+import types
+from typing import Any
 
 import pytest
 from etils import epath
+from etils.epath import gpath
 
-from efficientnet.paths import write_whole
+from configs import solar_lite0
+from efficientnet.errors import UserError
+from efficientnet.paths import unreachable, write_whole
+from efficientnet.training.run import run
+from input_pipeline.quiet_tensorflow import tf
+from scripts import command_line, convert_weights
 
 
 def test_two_writers_of_a_file_leave_each_other_alone(
@@ -32,3 +40,56 @@ def test_a_file_that_can_not_be_written_leaves_nothing(tmp_path: pathlib.Path) -
     with pytest.raises(FileNotFoundError, match=r"missing/x\.json"):
         write_whole(epath.Path(tmp_path / "missing" / "x.json"), b"content")
     assert list(tmp_path.iterdir()) == [tmp_path / "a folder"]
+
+
+# As TensorFlow tells what Google answers, or that nobody does.
+ANSWERS = [
+    tf.errors.PermissionDeniedError(
+        None,
+        None,
+        "Error: HTTP response code 401 with body '{\n 401 }'\n\t when reading gs://mine/a",
+    ),
+    tf.errors.FailedPreconditionError(
+        None, None, "Could not resolve host: x\n\t when reading metadata of gs://mine/a"
+    ),
+    tf.errors.NotFoundError(None, None, "The specified bucket gs://mine/a was not found."),
+    OSError("The specified bucket gs://mine/a was not found."),  # as etils has made it
+]
+
+
+@pytest.fixture(params=ANSWERS, ids=lambda answer: type(answer).__name__)
+def refused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked of any bucket, the answer is an error."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise request.param
+
+    backend = types.SimpleNamespace(exists=refuse, isdir=refuse, makedirs=refuse, open=refuse)
+    monkeypatch.setattr(gpath.backend_lib, "tf_backend", backend)
+
+
+SENTENCE = "gs://mine/a can't be reached: check its name, the network, and that you are logged in"
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_script_that_can_not_reach_a_bucket_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["gs://mine/a", "--output=gs://mine/b.safetensors"]
+    assert command_line.run(convert_weights.main, words) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {SENTENCE}")
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_run_that_can_not_reach_a_bucket_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("efficientnet.training.workdir._check_google_storage", lambda path: None)
+    with pytest.raises(UserError) as raised:
+        run(solar_lite0.get_config(), "gs://mine/runs")
+    assert str(raised.value).startswith(SENTENCE)
+    assert "\n" not in str(raised.value)
+
+
+def test_other_errors_are_not_taken_for_a_bucket_s() -> None:
+    photo = tf.errors.InvalidArgumentError(None, None, "Unknown image file format")
+    for error in (KeyError("gs://mine/a"), OSError(2, "none", "gs://mine/a"), photo):
+        assert unreachable(error) is None

@@ -12,7 +12,7 @@ from clu.asynclib import AsyncError
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.paths import is_in_bucket
+from efficientnet.paths import is_in_bucket, unreachable
 from efficientnet.training import workdir as workdir_module
 
 RESUME = "what is saved is intact, and the same command goes on from there"
@@ -101,6 +101,9 @@ def _explain(error: BaseException, workdir: epath.Path) -> str | None:
             )
         if jax.process_count() > 1 and any(word in words for word in GONE):
             return f"another process of this run has ended: {RESUME}, on every host ({first})"
+    sentence = unreachable(error)
+    if sentence:
+        return f"{sentence}; {RESUME}"
     number = error.errno if isinstance(error, OSError) else None
     number = number or next((n for word, n in WORDS.items() if word in words), None)
     if number in DISK:

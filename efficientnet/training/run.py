@@ -10,6 +10,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
+from efficientnet.paths import reaching_buckets
 from efficientnet.reporting import report, runs, tables
 from efficientnet.training import (
     checks,
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
+@reaching_buckets()
 def run(config: ConfigDict, path: str) -> dict[str, Any]:
     """Runs a config to its end, resuming what the workdir already holds.
 

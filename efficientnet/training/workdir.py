@@ -12,7 +12,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
-from efficientnet.paths import absolute, is_in_bucket, write_whole
+from efficientnet.paths import absolute, is_in_bucket, unreachable, write_whole
 from efficientnet.reporting.runs import CONFIG, SUMMARY, reading
 from efficientnet.training import distributed
 
@@ -38,18 +38,26 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
     workdir = absolute(path)
     if str(workdir).startswith("gs://"):
         _check_google_storage(workdir)
-    try:
+    with _changing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--workdir={path} can't be made ({error.strerror}): take another folder"
-        ) from error
     check_config(workdir, config)
     if not (workdir / CONFIG).exists() and (workdir / "checkpoints").exists():
         raise UserError(
             f"{workdir} has checkpoints but no {CONFIG} that says of what: take another --workdir"
         )
     return workdir
+
+
+@contextlib.contextmanager
+def _changing(workdir: epath.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if unreachable(error):  # whoever opened the run says so
+            raise
+        raise UserError(
+            f"--workdir={workdir} can't be made or written ({error.strerror}): take another folder"
+        ) from error
 
 
 def check_config(workdir: epath.Path, config: ConfigDict) -> None:
@@ -86,12 +94,8 @@ def locked(workdir: epath.Path) -> Iterator[None]:
         yield
         return
     path = workdir / LOCK
-    try:
+    with _changing(workdir):
         file = path.open("a")
-    except OSError as error:
-        raise UserError(
-            f"--workdir={workdir} can't be written ({error.strerror}): take another folder"
-        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,15 +130,11 @@ def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, 
             )
     if not distributed.leads():
         return
-    try:
+    with _changing(workdir):
         # More is to be trained than the summary of a shorter run tells.
         (workdir / SUMMARY).unlink(missing_ok=True)
         write_json(workdir / NETWORK, network)
         write_json(workdir / CONFIG, json.loads(config.to_json()))
-    except OSError as error:
-        raise UserError(
-            f"--workdir={workdir} can't be written ({error.strerror}): take another folder"
-        ) from error
 
 
 def _has_checkpoint(workdir: epath.Path) -> bool:

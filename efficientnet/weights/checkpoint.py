@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.paths import bytes_of, is_in_bucket
+from efficientnet.paths import bytes_of, is_in_bucket, reaching_buckets
 
 READ_BYTES = 1 << 20
 
@@ -42,7 +42,8 @@ def reading(path: epath.Path) -> Iterator[None]:
     none of them is worth a traceback to somebody who has to fetch the file again.
     """
     try:
-        yield
+        with reaching_buckets():
+            yield
     except UserError:
         raise
     except Exception as error:

@@ -24,6 +24,7 @@ from efficientnet.training.checkpoints import Checkpoints
 from efficientnet.training.loop import Trainer
 from efficientnet.training.run import run
 from efficientnet.training.workdir import LOCK
+from input_pipeline.quiet_tensorflow import tf
 
 Recipe = Callable[..., ConfigDict]
 
@@ -53,6 +54,10 @@ def os_error(number: int, name: str | None = None) -> OSError:
             "the device's memory is used up: lower config.batch_size",
         ),
         (AsyncError("Error 'x' occurred ASYNCHRONOUSLY."), "writing the curves below .* failed"),
+        (
+            tf.errors.PermissionDeniedError(None, None, "permission denied:\n reading gs://mine/a"),
+            "gs://mine/a can't be reached: check .*; what is saved is intact",
+        ),
         (UserError("the sky is low"), "^the sky is low$"),
     ],
 )
