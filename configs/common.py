@@ -44,7 +44,7 @@ def get_config() -> ConfigDict:
     # Data.
     config.data = ConfigDict()
     config.data.source = ""  # a name known to input_pipeline/sources
-    config.data.directory = ""  # where the source's files are; '' if it needs none
+    config.data.directory = ""  # where its files are, '' if it needs none; may move
     config.data.validation_split = ""  # a split of the source to validate on; '' holds one out
     config.data.validation_fraction = 0.1  # of the training photos of each class, held out
     # Photos that can't be read which training skips, in each process; one more stops it.

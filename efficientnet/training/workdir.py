@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +17,22 @@ from efficientnet.paths import absolute, is_in_bucket, unreachable, write_whole
 from efficientnet.reporting.runs import CONFIG, SUMMARY, reading
 from efficientnet.training import distributed
 
+log = logging.getLogger(__name__)
+
 NETWORK = "network.json"
 LOCK = ".lock"
-# Fields that change what is seen and saved, not what is computed.
+# Fields that may change: they say what is seen and saved, how much of what is broken is put up
+# with, and where the data are (whether these are the same, `data_changes` says), but not what is
+# computed.
 HARMLESS = (
     "log_every_steps",
     "checkpoint_every_steps",
     "checkpoint_every_minutes",
     "keep_checkpoints",
     "profile_steps",
+    "skip_steps",
+    "broken_limit",
+    "directory",
     "cache_directory",
 )
 
@@ -128,6 +136,9 @@ def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, 
                 f"{workdir} holds a run on other data ({'; '.join(changes)}): take another "
                 "--workdir, or the data of before to resume"
             )
+        before = read_json(workdir / CONFIG)["data"]["directory"]
+        if before != config.data.directory:
+            log.info("data: were in %r, are the same in %r", before, config.data.directory)
     if not distributed.leads():
         return
     with _changing(workdir):
@@ -169,7 +180,7 @@ def class_change(old: Sequence[str], new: Sequence[str]) -> str:
 def differences(old: Any, new: Any) -> list[str]:
     """Returns a line for each field in which a changed config is not the begun run's.
 
-    Left out are what is seen and saved, more stages, and more epochs in what was the last stage,
+    Left out are `HARMLESS` fields, more stages, and more epochs in what was the last stage,
     though these stretch a cosine schedule for the steps that are left: see docs/faults.md.
     """
     old_stages, new_stages = old.get("stages", []), new.get("stages", [])

@@ -64,6 +64,10 @@ def seen_and_saved(config: ConfigDict) -> None:
     config.checkpoint_every_steps = 3
     config.checkpoint_every_minutes = 3.0
     config.keep_checkpoints = 3
+    config.skip_steps = 3
+    config.data.broken_limit = 3
+    config.data.directory = "/mounted/elsewhere"
+    config.data.cache_directory = "/of/this/machine"
 
 
 @pytest.mark.parametrize("change", [more_epochs, more_stages, more_of_both, seen_and_saved])
@@ -160,6 +164,21 @@ def test_the_same_data_go_on_and_so_does_a_run_of_an_earlier_version(begun: epat
 def test_data_may_change_as_long_as_there_is_no_checkpoint(begun: epath.Path) -> None:
     (begun / "checkpoints" / "latest" / "5").rmdir()
     workdir.write_config(begun, recipe(), network(train=5))
+
+
+def test_where_the_data_have_moved_is_said(
+    begun: epath.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = recipe()
+    for place in ("/before", "/before", "/now"):
+        config.data.directory = place
+        with caplog.at_level("INFO", workdir.__name__):
+            workdir.write_config(begun, config, NETWORK)
+    assert caplog.messages == [
+        "data: were in '', are the same in '/before'",
+        "data: were in '/before', are the same in '/now'",
+    ]
+    assert workdir.read_json(begun / workdir.CONFIG)["data"]["directory"] == "/now"
 
 
 def test_a_copy_of_the_data_is_the_same_data(tmp_path: pathlib.Path) -> None:
