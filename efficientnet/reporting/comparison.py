@@ -204,7 +204,7 @@ def _never_right(comparison: Comparison) -> Element:
             names[index],
             classes[first.label[index]],
             *(
-                f"{classes[found.predicted[index]]}, {found.probabilities[index].max():.0%}"
+                f"{found.taken_for(index)}, {found.probabilities[index].max():.0%}"
                 for found in comparison.predictions
             ),
         )

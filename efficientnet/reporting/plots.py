@@ -213,10 +213,8 @@ def photo_grid(predictions: Predictions, indices: np.ndarray, photos: np.ndarray
         panel.axis("off")
     for panel, index, photo in zip(panels, indices, photos, strict=False):
         panel.imshow(photo.squeeze(), cmap="gray")
-        said, true = (
-            _short(predictions.class_names[label])
-            for label in (predictions.predicted[index], predictions.label[index])
-        )
+        said = _short(predictions.taken_for(index))
+        true = _short(predictions.class_names[predictions.label[index]])
         sure = predictions.probabilities[index].max()
         panel.set_title(_literal(f"{said} {sure:.0%}\nis {true}"), fontsize=7, loc="left")
     return figure

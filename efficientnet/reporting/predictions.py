@@ -1,6 +1,7 @@
 """What a network says about the photos of a split, kept in a file."""
 
 import dataclasses
+import functools
 import io
 import zipfile
 from collections.abc import Sequence
@@ -29,10 +30,21 @@ class Predictions:
     names: tuple[str, ...]
     class_names: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def predicted(self) -> np.ndarray:
-        """The most probable classes, int [n]."""
-        return self.probabilities.argmax(axis=1)
+        """The class that is more probable than any other, int [n]; -1 where there is none.
+
+        Several may be the most probable, or NaN: such a photo is wrong, as in training.metrics.
+        """
+        best = self.probabilities.argmax(axis=1)
+        highest = np.take_along_axis(self.probabilities, best[:, None], axis=1)
+        alone = (~(self.probabilities < highest)).sum(axis=1) == 1
+        return np.where(alone, best, -1)
+
+    def taken_for(self, index: int) -> str:
+        """The name of the predicted class of a photo."""
+        label = self.predicted[index]
+        return self.class_names[label] if label >= 0 else "no class"
 
     @property
     def of_truth(self) -> np.ndarray:

@@ -157,11 +157,11 @@ def _worst_photos(run: Run, predictions: Predictions, test: input_pipeline.Split
         return markup.section(title, tag("p", "Every test photo was recognized."))
     cards = []
     for index, pixels in zip(worst, photos.read(test, worst, run.config), strict=True):
-        predicted, name = predictions.predicted[index], predictions.names[index]
-        sure, true = predictions.probabilities[index, predicted], predictions.of_truth[index]
+        name, true = predictions.names[index], predictions.of_truth[index]
+        sure = predictions.probabilities[index].max()
         caption = tag(
             "figcaption",
-            tag("b", f"{predictions.class_names[predicted]}, {sure:.0%}"),
+            tag("b", f"{predictions.taken_for(index)}, {sure:.0%}"),
             f"is {predictions.class_names[predictions.label[index]]}, {true:.1%}",
             tag("br"),
             name,

@@ -64,7 +64,10 @@ def per_class(predictions: Predictions) -> PerClass:
 
 
 def confusion(predictions: Predictions) -> np.ndarray:
-    """How many photos of each class (rows) were taken for each class (columns), int."""
+    """How many photos of each class (rows) were taken for each class (columns), int.
+
+    Those that were taken for none are left out.
+    """
     classes = range(len(predictions.class_names))
     return metrics.confusion_matrix(predictions.label, predictions.predicted, labels=classes)
 

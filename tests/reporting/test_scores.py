@@ -103,6 +103,21 @@ def test_logits_that_are_not_finite_score_nothing(logits: list[float]) -> None:
     values = scores.summary(found)
     assert (values["top1"], values["top5"]) == (0.0, 0.0)
     assert math.isnan(values["loss"])
+    assert (values["recall_macro"], values["f1_weighted"]) == (0.0, 0.0)
+    assert not scores.confusion(found).any()
+    assert scores.worst_photos(found, 1).tolist() == [0]
+    assert found.taken_for(0) == "no class"
+
+
+def test_every_score_counts_the_same_photos_as_right() -> None:
+    # Right; two as probable, one of which is true; nothing said.
+    found = by_hand([[0.6, 0.2, 0.2], [0.4, 0.4, 0.2], [math.nan] * 3], [0, 0, 0])
+    assert found.predicted.tolist() == [0, -1, -1]
+    assert np.trace(scores.confusion(found)) == scores.in_top(found, 1).sum() == 1
+    values = scores.summary(found)
+    assert values["recall_macro"] == values["top1"] == pytest.approx(1 / 3)
+    assert values["precision_macro"] == 1.0
+    assert scores.per_class(found).photos.tolist() == [3, 0, 0]
 
 
 def test_a_class_of_probability_0_has_a_finite_loss() -> None:
