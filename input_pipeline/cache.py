@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 # What is left free: of memory for everything else, of the disk for checkpoints.
 SPARE_BYTES = 500e6
 # Changes when a photo would be decoded to other pixels.
-VERSION = "3"
+VERSION = "4"
 
 
 def cache_in_memory(

@@ -1,7 +1,7 @@
 """Encoded photo -> uint8 pixels as a viewer would show them.
 
-JPEG (gray, color, CMYK, EXIF orientation), PNG, BMP, WebP and GIF (any depth, palette, alpha over
-white, the first frame). What can't be decoded raises tf.errors.InvalidArgumentError.
+JPEG (gray, color, CMYK), PNG, BMP, WebP and GIF (any depth, palette, alpha over white, the first
+frame), turned as EXIF says. What can't be decoded raises tf.errors.InvalidArgumentError.
 
 OpenCV decodes ordinary JPEGs: there is little around its libjpeg, and it lets go of Python's lock.
 TensorFlow decodes other JPEGs, windows of large ones, both to the same pixels, and PNG. Of the rest
@@ -33,7 +33,8 @@ _END = b"\xff\xd9"
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION = [0x0112, 3, 1]
 
-# PNG's kinds of pixels that may be transparent: palette, gray and color with alpha.
+# How PNG begins; its kinds of pixels that may be transparent: palette, gray and color with alpha.
+_PNG = b"\x89PNG\r\n"
 _CLEAR = (b"\x03", b"\x04", b"\x06")
 
 # How BMP, GIF and WebP begin; and OpenCV's conversions by how many channels it found.
@@ -60,9 +61,8 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
     """
     if _is_jpeg(encoded):
         return _decode_jpeg(encoded, channels)
-    if encoded.startswith(b"\x89PNG\r\n"):
-        return _decode_png(encoded, channels)
-    return _decode_other(encoded, channels)
+    image = (_decode_png if encoded.startswith(_PNG) else _decode_other)(encoded, channels)
+    return _turn(image, _orientation(_exif_chunk(encoded)))
 
 
 def decode_window(
@@ -213,6 +213,20 @@ def _orientation(exif: bytes) -> int:
     except struct.error:
         pass  # It is cut off.
     return 1
+
+
+def _exif_chunk(encoded: bytes) -> bytes:
+    """What a PNG or WebP has as EXIF, before or behind its pixels; empty where there is none."""
+    png = encoded.startswith(_PNG)
+    place = 8 if png else 12 if encoded.startswith(b"RIFF") else len(encoded)
+    while place + 8 <= len(encoded):
+        first, second = encoded[place : place + 4], encoded[place + 4 : place + 8]
+        name, size = (second, first) if png else (first, second)
+        end = place + 8 + int.from_bytes(size, "big" if png else "little")
+        if name in (b"eXIf", b"EXIF"):
+            return encoded[place + 8 : end].removeprefix(b"Exif\0\0")
+        place = end + (4 if png else end % 2)  # a checksum, or what makes the next place even
+    return b""
 
 
 def _decode_png(encoded: bytes, channels: int) -> np.ndarray:

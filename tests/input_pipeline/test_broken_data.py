@@ -99,9 +99,33 @@ def test_exif_orientation_turns_the_photo(orientation, order):
     np.testing.assert_array_equal(decode.decode(data, 3), expected)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_other_photos_are_turned_as_well(orientation, kind):
+    data = encoded(PHOTO, kind, exif=exif(orientation, "big"), lossless=True)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(decode.decode(data, 3), expected)
+    np.testing.assert_allclose(decode.decode(data, 1)[..., 0], expected.convert("L"), atol=1)
+
+
+@pytest.mark.parametrize("length", [0, 6, 20])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_other_photos_with_exif_that_is_cut_off_are_not(length, kind):
+    data = encoded(PHOTO, kind, exif=exif(6, "big")[:length])
+    assert decode.decode(data, 3).shape == (60, 90, 3)
+
+
 def with_inserted(data, before, inserted):
     place = data.index(before)
     return data[:place] + inserted + data[place:]
+
+
+def test_exif_may_stand_behind_a_pngs_pixels():
+    data = encoded(PHOTO, "PNG", exif=exif(6, "big"))
+    begin, pixels = data.index(b"eXIf") - 4, data.index(b"IDAT") - 4
+    assert begin < pixels
+    behind = with_inserted(data[:begin] + data[pixels:], b"\0\0\0\0IEND", data[begin:pixels])
+    np.testing.assert_array_equal(decode.decode(behind, 3), decode.decode(data, 3))
 
 
 COMMENT = b"\xff\xfe\0\x07hello"
