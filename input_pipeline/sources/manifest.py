@@ -21,13 +21,17 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from input_pipeline.sources.folders import SPLITS, TEST_FRACTION
-from input_pipeline.sources.split import Source, from_files, refuse_bytes, stratify
+from input_pipeline.sources.split import (
+    Source,
+    from_files,
+    numbered_classes,
+    refuse_bytes,
+    stratify,
+)
 
 TABLES = ("manifest.csv", "manifest.jsonl")
 NAMES_FILE = "class_names.txt"
 NUMBER = re.compile(r"-?\d{1,18}")
-# As many numbers below the largest label may be without photo, or as many as have one.
-FEW_UNUSED = 10
 
 
 def load(directory: epath.Path, seed: int = 0) -> Source:
@@ -139,14 +143,8 @@ def _class_names(names_file: epath.Path, table: epath.Path, labels: set[str]) ->
         return names
     if not all(map(NUMBER.fullmatch, labels)):
         return sorted(labels)
-    numbers = {int(label) for label in labels}
-    count = max(numbers) + 1
-    if count - len(numbers) > max(len(numbers), FEW_UNUSED):
-        raise UserError(
-            f"{table} numbers its {len(numbers)} classes up to {max(numbers)}: number them from 0, "
-            f"or name all, one a line, in {names_file}"
-        )
-    return [str(number) for number in range(count)]
+    name_all = f"name all, one a line, in {names_file}"
+    return numbered_classes({int(label) for label in labels}, str(table), name_all)
 
 
 def _label(label: str, label_of: Mapping[str, int], place: str) -> int:

@@ -5,7 +5,8 @@
 
 The split is what stands before the first '-' (or the '.'); only train, test and validation are
 read. `image` is binary or a struct with `bytes`; `label` an integer whose names stand in the
-file's Hugging Face metadata, or text. The encoded photos are held in memory.
+file's Hugging Face metadata, or that stands for itself, or text. The encoded photos are held in
+memory.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.split import Source, from_encoded
+from input_pipeline.sources.split import Source, from_encoded, numbered_classes
 
 SPLITS = ("train", "validation", "test")
 IMAGE_COLUMNS = ("image", "img")
@@ -47,7 +48,7 @@ def load(directory: epath.Path) -> Source:
     if "train" not in tables:
         raise UserError(f"no train-*.parquet in {directory} or its data folder: check the path")
     columns = {split: _columns(table, directory) for split, table in tables.items()}
-    class_names = _class_names(tables, columns)
+    class_names = _class_names(tables["train"], columns["train"][1], directory)
     splits = {}
     for split, (image, label) in columns.items():
         photos = tables[split].column(image).to_pylist()
@@ -93,13 +94,12 @@ def _columns(table: Any, directory: epath.Path) -> tuple[str, str]:
     return image[0], label[0]
 
 
-def _class_names(tables: dict[str, Any], columns: dict[str, tuple[str, str]]) -> list[str]:
-    table, (_, label) = tables["train"], columns["train"]
+def _class_names(table: Any, label: str, directory: epath.Path) -> list[str]:
     metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
     feature = metadata.get("info", {}).get("features", {}).get(label, {})
     if feature.get("names"):
         return [str(name) for name in feature["names"]]
     values = {value for value in table.column(label).to_pylist() if value is not None}
     if all(isinstance(value, int) for value in values):
-        return [str(number) for number in range(max(values, default=-1) + 1)]
+        return numbered_classes(values, f"train in {directory}", "write the labels as text")
     return sorted(str(value) for value in values)

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -12,6 +12,9 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket
+
+# As many numbers below the largest label may be without photo, or as many as have one.
+FEW_UNUSED = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +108,26 @@ def refuse_bytes(names: Iterable[str]) -> None:
             name.encode()
         except UnicodeEncodeError:
             raise UserError(f"the name {name!r} is not in UTF-8: rename it") from None
+
+
+def numbered_classes(numbers: Collection[int], place: str, name_all: str) -> list[str]:
+    """The names of classes that have none: every number from 0 up to the largest.
+
+    Args:
+      numbers: the labels that occur.
+      place: where they were read.
+      name_all: how the classes there may be given names.
+
+    Raises:
+      UserError: most numbers would be classes without a photo.
+    """
+    largest = max(numbers, default=-1)
+    if largest + 1 - len(numbers) > max(len(numbers), FEW_UNUSED):
+        raise UserError(
+            f"{place} numbers its {len(numbers)} classes up to {largest}: number them from 0, or "
+            f"{name_all}"
+        )
+    return [str(number) for number in range(largest + 1)]
 
 
 def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]) -> Split:

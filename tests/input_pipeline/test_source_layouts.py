@@ -184,6 +184,15 @@ def test_parquet_names_what_is_wrong(tmp_path, photos, labels, message):
         input_pipeline.load_source("parquet", str(tmp_path))
 
 
+def test_parquet_numbers_without_names_stand_for_themselves(tmp_path):
+    parquet(tmp_path / "train-0.parquet", [b"one", b"two"], [0, 3])
+    opened = input_pipeline.load_source("parquet", str(tmp_path))
+    assert opened.class_names == ("0", "1", "2", "3")
+    parquet(tmp_path / "train-0.parquet", [b"one", b"two"], [0, 5_000_000])
+    with pytest.raises(UserError, match="its 2 classes up to 5000000: number them from 0, or"):
+        input_pipeline.load_source("parquet", str(tmp_path))
+
+
 def test_tfds_without_the_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r"'cifar100' needs .* pip install '\.\[tfds\]'"):
