@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from efficientnet.inference.explaining import Explanation
+from efficientnet.reporting.letters import drawable
 
 PAIRS = 2  # photos in a line
 STRONGEST = 0.6  # share of the heat's color where the heat is 1
@@ -20,11 +21,12 @@ def draw(explanations: Sequence[Explanation], class_names: Sequence[str]) -> Fig
     panels = figure.subplots(lines, 2 * pairs, squeeze=False).reshape(-1, 2)
     for panel in panels.flat:
         panel.set_axis_off()
-    for (plain, heated), one in zip(panels, explanations, strict=False):
+    photos, classes = drawable([one.name for one in explanations]), drawable(class_names)
+    for (plain, heated), name, one in zip(panels, photos, explanations, strict=False):
         plain.imshow(_colored(one.image))
-        plain.set_title(_short(one.name), fontsize="small", color="0.4")
+        plain.set_title(_short(name), fontsize="small", color="0.4")
         heated.imshow(overlay(one.image, one.heat))
-        heated.set_title(f"{class_names[one.label]}, {one.probability:.1%}", fontsize="medium")
+        heated.set_title(f"{classes[one.label]}, {one.probability:.1%}", fontsize="medium")
     return figure
 
 

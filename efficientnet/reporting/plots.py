@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from efficientnet.reporting.letters import drawable
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.scores import Calibration
 
@@ -37,13 +38,14 @@ def curves(
       metric: a key of `CURVES`.
     """
     figure, panel = _panel()
-    for color, stage in enumerate(stages):
+    names = drawable([stage["name"] for stage in stages])
+    for color, (name, stage) in enumerate(zip(names, stages, strict=True)):
         points = [(x, e) for x, e in enumerate(history, 1) if e["stage"] == stage["name"]]
         epochs = [x for x, _ in points]
         for split, style in (("train", ":"), ("validation", "-")):
             values = [e["train" if split == "train" else e["chosen"]][metric] for _, e in points]
             marker = "o" if split == "validation" else "."
-            label = f"{stage['name']}, {split}"
+            label = f"{name}, {split}"
             panel.plot(epochs, values, style, marker=marker, color=f"C{color}", label=label)
         # Epochs that end with the same step, of fewer photos than a batch has, are one entry.
         best = next(x for x, e in points if e["epoch"] == stage["best_epoch"])
@@ -53,7 +55,7 @@ def curves(
             "D",
             color=f"C{color}",
             markerfacecolor="white",
-            label=f"{stage['name']}, test of the best weights",
+            label=f"{name}, test of the best weights",
         )
         if color:
             panel.axvline(epochs[0] - 0.5, color="0.75", linewidth=1)
@@ -69,7 +71,7 @@ def overlaid_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
       metric: a key of `CURVES`.
     """
     figure, panel = _panel()
-    for color, (name, history) in enumerate(runs.items()):
+    for color, (name, history) in enumerate(zip(drawable(tuple(runs)), runs.values(), strict=True)):
         values = [entry[entry["chosen"]][metric] for entry in history]
         first = [
             place
@@ -137,7 +139,7 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
         )
         bar.minorticks_off()
     if classes <= MAX_NAMED_CLASSES:
-        names = [_literal(_short(name)) for name in class_names]
+        names = [_literal(_short(name)) for name in drawable(class_names)]
         panel.set_xticks(range(classes), names)
         panel.set_yticks(range(classes), names)
         _turn_names(panel)
@@ -211,10 +213,13 @@ def photo_grid(predictions: Predictions, indices: np.ndarray, photos: np.ndarray
     panels = figure.subplots(rows, PHOTO_COLUMNS, squeeze=False).ravel()
     for panel in panels:
         panel.axis("off")
+    names = drawable(predictions.answers)
     for panel, index, photo in zip(panels, indices, photos, strict=False):
         panel.imshow(photo.squeeze(), cmap="gray")
-        said = _short(predictions.taken_for(index))
-        true = _short(predictions.class_names[predictions.label[index]])
+        said, true = (
+            _short(names[label])
+            for label in (predictions.predicted[index], predictions.label[index])
+        )
         sure = predictions.probabilities[index].max()
         panel.set_title(_literal(f"{said} {sure:.0%}\nis {true}"), fontsize=7, loc="left")
     return figure
@@ -244,7 +249,7 @@ def mistakes(wrong: np.ndarray, names: Sequence[str]) -> Figure:
     panel.set_xlim(-0.5, len(names) - 0.5)
     labels = [
         _literal(f"{_short(name)}\n{share:.1%} wrong")
-        for name, share in zip(names, wrong.mean(axis=0), strict=True)
+        for name, share in zip(drawable(names), wrong.mean(axis=0), strict=True)
     ]
     panel.set_xticks(range(len(names)), labels, fontsize="small")
     _turn_names(panel)

@@ -43,8 +43,12 @@ class Predictions:
 
     def taken_for(self, index: int) -> str:
         """The name of the predicted class of a photo."""
-        label = self.predicted[index]
-        return self.class_names[label] if label >= 0 else "no class"
+        return self.answers[self.predicted[index]]
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What photos are taken for: the names of the classes, and at last, at -1, that of none."""
+        return (*self.class_names, "no class")
 
     @property
     def of_truth(self) -> np.ndarray:

@@ -183,13 +183,14 @@ def _worst_photos(run: Run, predictions: Predictions, test: input_pipeline.Split
 def _classes(predictions: Predictions) -> Element:
     classes, counts = scores.per_class(predictions), scores.confusion(predictions)
     names = predictions.class_names
+    drawn = plots.drawable(names)
 
     def row(label: int) -> tuple[str, ...]:
         wrong = counts[label].copy()
         wrong[label] = 0
         mostly = f"{names[wrong.argmax()]} ({wrong.max()})" if wrong.any() else ""
         return (
-            names[label],
+            names[label] if drawn[label] == names[label] else f"{names[label]} ({drawn[label]})",
             str(classes.photos[label]),
             *(percent(values[label]) for values in (classes.precision, classes.recall, classes.f1)),
             mostly,
