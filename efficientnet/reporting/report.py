@@ -6,6 +6,7 @@ from typing import Any
 import input_pipeline
 from efficientnet.paths import write_whole
 from efficientnet.reporting import markup, photos, plots, scores
+from efficientnet.reporting.letters import drawable
 from efficientnet.reporting.markup import Element, tag
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
@@ -183,7 +184,7 @@ def _worst_photos(run: Run, predictions: Predictions, test: input_pipeline.Split
 def _classes(predictions: Predictions) -> Element:
     classes, counts = scores.per_class(predictions), scores.confusion(predictions)
     names = predictions.class_names
-    drawn = plots.drawable(names)
+    drawn = drawable(names)
 
     def row(label: int) -> tuple[str, ...]:
         wrong = counts[label].copy()
