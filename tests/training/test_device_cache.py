@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.training import device_cache, experiment
+from efficientnet.training import device_cache, device_pixels, experiment
 from efficientnet.training.run import run
 from input_pipeline import sampler
 
@@ -96,7 +96,7 @@ def test_what_a_turn_shrinks_is_as_soft_as_on_the_host(step: float) -> None:
     cos, sin = step * np.cos(0.3), step * np.sin(0.3)
     matrix = np.array([[cos, -sin, 12], [sin, cos, -4]], np.float32)
     expected = sampler.sample(noise[0], tuple(map(tuple, matrix.tolist())), 24, 0)
-    result = np.asarray(device_cache.turn(noise, matrix[None], 24))[0]
+    result = np.asarray(device_pixels.turn(noise, matrix[None], 24))[0]
     assert np.abs(result - expected.astype(int)).max() < 5  # OpenCV's places have 5 bits
     assert (expected == 0).all(-1).any()
 
