@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -129,18 +129,22 @@ class ColorJitter(Photometric):
         if not (self.brightness or self.contrast or self.saturation or self.hue):
             raise UserError("every strength is 0, which changes nothing: give one, such as 0.2")
 
-    def factors(self, draws: Sequence[float]) -> list[float]:
-        """Draws the factors of brightness, contrast and saturation."""
+    def factors(self, draws: Sequence[Any]) -> list[Any]:
+        """Draws the factors of brightness, contrast and saturation, as numbers or as arrays."""
         strengths = (self.brightness, self.contrast, self.saturation)
         ends = ((max(0.0, 1 - strength), 1 + strength) for strength in strengths)
         return [low + (high - low) * draw for (low, high), draw in zip(ends, draws, strict=False)]
+
+    def turn(self, draws: Sequence[Any]) -> Any:
+        """Draws the turn of the color circle, a fraction of it."""
+        return (2 * draws[3] - 1) * self.hue
 
     def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
         if self.brightness or self.contrast or self.saturation:
             image = recolor(image, *self.factors(draws))
         if self.hue and image.shape[-1] == 3:
-            image = turn_hue(image, (2 * draws[3] - 1) * self.hue)
+            image = turn_hue(image, self.turn(draws))
         return image
 
 

@@ -1,6 +1,7 @@
 """Crops, turns and colors photos on the devices, as `input_pipeline` does on the host."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from jax.scipy.ndimage import map_coordinates
 from input_pipeline.color import ColorJitter, GaussianNoise, Grayscale, RandomErasing
 from input_pipeline.decode import LUMA
 from input_pipeline.sampler import THIN
+from input_pipeline.window import ROUNDING
 
 
 def resample(photos: jax.Array, matrix: jax.Array, target: int) -> jax.Array:
@@ -39,8 +41,7 @@ def _weights(scale: jax.Array, offset: jax.Array, target: int, size: int) -> jax
     place = scale * (jnp.arange(target)[:, None] + 0.5) + offset
     weights = jnp.maximum(1 - jnp.abs(pixel - place) / jnp.maximum(jnp.abs(scale), 1), 0)
     ends = (offset, offset + scale * target)
-    # The tolerance is for rounding errors of whole-pixel windows.
-    low, high = jnp.minimum(*ends) + 1e-2, jnp.maximum(*ends) - 1e-2
+    low, high = jnp.minimum(*ends) + ROUNDING, jnp.maximum(*ends) - ROUNDING
     weights = jnp.where((pixel > jnp.floor(low)) & (pixel < jnp.ceil(high)), weights, 0)
     return weights / jnp.sum(weights, axis=-1, keepdims=True)
 
@@ -57,6 +58,7 @@ def turn(photos: jax.Array, matrix: jax.Array, target: int) -> jax.Array:
       float32 [N, target, target, C].
     """
     step = jnp.linalg.norm(matrix[:, :, :2], axis=2)  # along x and y
+    # As `sampler.softening`.
     blur = jnp.where(step > THIN, jnp.minimum((step**2 - 1) / 8, 0.3), 0)[:, :, None, None, None]
     images = photos.astype(jnp.float32)
     for axis in (1, 2):
@@ -84,7 +86,7 @@ def change_colors(
     """Applies operations of `input_pipeline.color` to float32 [N, H, W, C]; returns uint8."""
     draws = plan["draws"]
     for number, operation in enumerate(operations):
-        own, draws = draws[:, : operation.draws].T, draws[:, operation.draws :]
+        own, draws = [*draws[:, : operation.draws].T], draws[:, operation.draws :]
         match operation:
             case ColorJitter():
                 images = _jitter(images, operation, own)
@@ -105,18 +107,16 @@ def _luma(images: jax.Array) -> jax.Array:
     return jnp.sum(images * jnp.asarray(LUMA), axis=-1, keepdims=True)
 
 
-def _jitter(images: jax.Array, operation: ColorJitter, draws: jax.Array) -> jax.Array:
-    strengths = (operation.brightness, operation.contrast, operation.saturation)
+def _jitter(images: jax.Array, operation: ColorJitter, draws: Sequence[jax.Array]) -> jax.Array:
     brightness, contrast, saturation = (
-        (max(0.0, 1 - s) + (1 + s - max(0.0, 1 - s)) * draw)[:, None, None, None]
-        for s, draw in zip(strengths, draws[:3], strict=True)
+        factor[:, None, None, None] for factor in operation.factors(draws)
     )
     luma = _luma(images)
-    gray = contrast * luma + (1 - contrast) * jnp.mean(luma, (1, 2), keepdims=True)
-    full = contrast * images + (1 - contrast) * jnp.mean(luma, (1, 2), keepdims=True)
+    middle = (1 - contrast) * jnp.mean(luma, (1, 2), keepdims=True)
+    gray, full = contrast * luma + middle, contrast * images + middle
     images = jnp.clip(brightness * (saturation * full + (1 - saturation) * gray), 0, 255)
     if operation.hue and images.shape[-1] == 3:
-        images = _turn_hue(images, (2 * draws[3] - 1) * operation.hue)
+        images = _turn_hue(images, operation.turn(draws))
     return images
 
 
@@ -147,7 +147,7 @@ def _noise(images: jax.Array, plan: dict[str, jax.Array], seed: int, number: int
     return jax.vmap(one)(plan["epoch"], plan["index"])
 
 
-def _erase(images: jax.Array, operation: RandomErasing, draws: jax.Array) -> jax.Array:
+def _erase(images: jax.Array, operation: RandomErasing, draws: Sequence[jax.Array]) -> jax.Array:
     height, width = images.shape[1:3]
     happens, area, ratio, *corner = draws
     area = (operation.scale[0] + (operation.scale[1] - operation.scale[0]) * area) * height * width
