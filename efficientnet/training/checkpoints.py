@@ -2,25 +2,18 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.training import checksums
+from efficientnet.training import checksums, orbax_files
+from efficientnet.training.orbax_files import DamagedError
 
 log = logging.getLogger(__name__)
-
-# Orbax's `read_only` would warn that it is.
-READING = {"create": False, "save_root_metadata": False}
-
-
-class DamagedError(Exception):
-    """A checkpoint is not what was saved; the message says why."""
 
 
 class Checkpoints:
@@ -39,13 +32,13 @@ class Checkpoints:
         self._folder = folder
         # Those that each of the latest checkpoints knows of, and those that the next one will.
         self._keep_best = keep + 1
-        self._latest = _latest_manager(folder, max_to_keep=keep)
+        self._latest = orbax_files.latest_manager(folder, keep)
         self._best: dict[str, ocp.CheckpointManager] = {}
         self._state: Any = None
 
     def _best_of(self, stage: str) -> ocp.CheckpointManager:
         if stage not in self._best:
-            self._best[stage] = _best_manager(self._folder, stage, max_to_keep=self._keep_best)
+            self._best[stage] = orbax_files.best_manager(self._folder, stage, self._keep_best)
         return self._best[stage]
 
     def resume(self) -> dict[str, Any] | None:
@@ -87,21 +80,18 @@ class Checkpoints:
     def _load(self, step: int) -> dict[str, Any]:
         """Returns a checkpoint's progress and keeps its state; raises `DamagedError`."""
         self._state = None
-        progress, saved = _read_progress(self._latest, step)
-        state = _read_tree(self._latest, step, "state", saved)
+        progress, sums = orbax_files.read_progress(self._latest, step)
+        state = orbax_files.read_state(self._latest, step, sums)
         best = progress["best"]
         if best:
             try:
-                self._load_best(best["stage"], best["step"])
+                orbax_files.read_variables(self._best_of(best["stage"]), best["step"])
             except DamagedError as error:
                 raise DamagedError(
                     f"its best weights are, best/{best['stage']}: {error}"
                 ) from error
         self._state = state
         return progress
-
-    def _load_best(self, stage: str, step: int | None = None) -> Any:
-        return _read_best(self._best_of(stage), step)
 
     def _forget_best_after(self, step: int) -> None:
         # Written by a killed run after its last checkpoint: this run will write them again, and
@@ -115,7 +105,7 @@ class Checkpoints:
     def restore_latest(self, like: Any) -> Any:
         """Returns the state that `resume` found, with the structure and shardings of `like`."""
         state, self._state = self._state, None
-        return _placed(state, like, "the checkpoint")
+        return orbax_files.placed(state, like, "the checkpoint")
 
     def save_latest(self, step: int, state: Any, progress: Mapping[str, Any]) -> None:
         """Saves the state of the run after `step` steps.
@@ -126,13 +116,7 @@ class Checkpoints:
         if not self._folder.exists():
             raise FileNotFoundError(f"{self._folder} is gone")
         self.wait()
-        sums = {"progress": checksums.of_json(progress), **checksums.of_tree(state)}
-        args = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            progress=ocp.args.JsonSave(dict(progress)),
-            checksums=ocp.args.JsonSave(sums),
-        )
-        _save(self._latest, step, args)
+        orbax_files.save_state(self._latest, step, state, progress)
 
     def save_best(self, stage: str, step: int, variables: Mapping[str, Any]) -> None:
         """Saves the best variables of a stage so far; the ones before stay until the next."""
@@ -141,11 +125,7 @@ class Checkpoints:
         # A run that was killed before the next checkpoint comes here again.
         if step in manager.all_steps():
             manager.delete(step)
-        args = ocp.args.Composite(
-            variables=ocp.args.StandardSave(dict(variables)),
-            checksums=ocp.args.JsonSave(checksums.of_tree(variables)),
-        )
-        _save(manager, step, args)
+        orbax_files.save_variables(manager, step, variables)
 
     def restore_best(self, stage: str, like: Any) -> Any:
         """Returns a stage's best variables, with the structure and shardings of `like`.
@@ -179,8 +159,8 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
             raise DamagedError(f"{folder} has no checkpoint")
         arrays = {f"latest/{k}": v for k, v in checksums.named_leaves(checkpoints._state).items()}
         for stage in dict.fromkeys(entry["stage"] for entry in progress["history"]):
-            best = checksums.named_leaves(checkpoints._load_best(stage))
-            arrays |= {f"best/{stage}/{k}": v for k, v in best.items()}
+            best = orbax_files.read_variables(checkpoints._best_of(stage))
+            arrays |= {f"best/{stage}/{k}": v for k, v in checksums.named_leaves(best).items()}
     return arrays
 
 
@@ -192,10 +172,10 @@ def read_progress(folder: epath.Path) -> dict[str, Any]:
     Raises:
       UserError: there is none.
     """
-    with contextlib.closing(_latest_manager(folder, **READING)) as manager:
+    with contextlib.closing(orbax_files.latest_manager(folder)) as manager:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
-                return _read_progress(manager, step)[0]
+                return orbax_files.read_progress(manager, step)[0]
             except DamagedError as error:
                 log.warning("checkpoint %s is damaged: %s", folder / f"latest/{step}", error)
     raise UserError(f"{folder / 'latest'} has no whole checkpoint: train on, with the same command")
@@ -207,111 +187,17 @@ def read_best(folder: epath.Path, stage: str, like: Any) -> Any:
     Raises:
       UserError: they are damaged, or don't fit.
     """
-    with contextlib.closing(_best_manager(folder, stage, **READING)) as manager:
+    with contextlib.closing(orbax_files.best_manager(folder, stage)) as manager:
         return _whole_best(manager, stage, like)
-
-
-def _latest_manager(folder: epath.Path, **options: Any) -> ocp.CheckpointManager:
-    return _manager(folder / "latest", "state", ("progress", "checksums"), options)
-
-
-def _best_manager(folder: epath.Path, stage: str, **options: Any) -> ocp.CheckpointManager:
-    return _manager(folder / "best" / stage, "variables", ("checksums",), options)
-
-
-def _manager(
-    folder: epath.Path, arrays: str, texts: Sequence[str], options: Mapping[str, Any]
-) -> ocp.CheckpointManager:
-    handlers: dict[str, ocp.CheckpointHandler] = {arrays: ocp.StandardCheckpointHandler()}
-    handlers |= {text: ocp.JsonCheckpointHandler() for text in texts}
-    return ocp.CheckpointManager(
-        folder, options=ocp.CheckpointManagerOptions(**options), item_handlers=handlers
-    )
-
-
-def _save(manager: ocp.CheckpointManager, step: int, args: ocp.args.Composite) -> None:
-    if not manager.save(step, args=args):
-        raise RuntimeError(f"Orbax has not saved step {step} in {manager.directory}")
-
-
-def _read_progress(
-    manager: ocp.CheckpointManager, step: int
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """Returns a checkpoint's progress, and the checksums of its arrays."""
-    progress = _read_json(manager, step, "progress")
-    saved = _read_json(manager, step, "checksums")
-    if saved.pop("progress", None) != checksums.of_json(progress):
-        raise DamagedError("the checksum of its progress is wrong")
-    return progress, saved
-
-
-def _read_best(manager: ocp.CheckpointManager, step: int | None = None) -> Any:
-    step = manager.latest_step() if step is None else step
-    if step is None or step not in manager.all_steps():
-        raise DamagedError("it is missing")
-    return _read_tree(manager, step, "variables", _read_json(manager, step, "checksums"))
 
 
 def _whole_best(manager: ocp.CheckpointManager, stage: str, like: Any) -> Any:
     try:
-        return _placed(_read_best(manager), like, f"the best weights of stage {stage!r}")
+        return orbax_files.placed(
+            orbax_files.read_variables(manager), like, f"the best weights of stage {stage!r}"
+        )
     except DamagedError as error:
         raise UserError(
             f"the best weights of stage {stage!r} in {manager.directory} are damaged ({error}): "
             "take a new --workdir, or put back a copy of this one"
         ) from error
-
-
-def _read_json(manager: ocp.CheckpointManager, step: int, item: str) -> dict[str, Any]:
-    try:
-        content = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.JsonRestore()}))
-        return dict(content[item])
-    except Exception as error:  # whatever a damaged file leads its reader into
-        raise DamagedError(f"its {item} can't be read ({_first_line(error)})") from error
-
-
-def _read_tree(
-    manager: ocp.CheckpointManager, step: int, item: str, saved: Mapping[str, int]
-) -> Any:
-    """Returns an item as nested dicts of numpy arrays that have the saved checksums."""
-    try:
-        metadata = manager.item_metadata(step)[item]
-        like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata.tree)
-        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(like)})
-        tree = manager.restore(step, args=args)[item]
-        wrong = checksums.difference(saved, checksums.of_tree(tree))
-    except Exception as error:  # whatever a damaged file leads its reader into
-        raise DamagedError(f"its {item} can't be read ({_first_line(error)})") from error
-    if wrong:
-        raise DamagedError(wrong)
-    return tree
-
-
-def _placed(tree: Any, like: Any, name: str) -> Any:
-    """Returns the arrays of a tree of plain dicts in the structure and shardings of `like`."""
-    leaves, structure = jax.tree.flatten(like)
-    order = checksums.named_leaves(jax.tree.unflatten(structure, range(len(leaves))))
-    found = checksums.named_leaves(tree)
-    for leaf in sorted({*order, *found}):
-        target = leaves[order[leaf]] if leaf in order else None
-        if _kind(found.get(leaf)) != _kind(target):
-            raise UserError(
-                f"{name}: of another network or optimizer, as {leaf} was "
-                f"{_kind(found.get(leaf))} and now is {_kind(target)}: resume it with the version "
-                "of this program that saved it, or take a new --workdir"
-            )
-    placed = {
-        # Never an alias: a training step gives its input's memory to its output.
-        index: jax.device_put(found[leaf], leaves[index].sharding, may_alias=False)
-        for leaf, index in order.items()
-    }
-    return jax.tree.unflatten(structure, [placed[index] for index in range(len(leaves))])
-
-
-def _kind(leaf: Any) -> str:
-    return "missing" if leaf is None else f"{leaf.dtype}{list(leaf.shape)}"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:120]}"
