@@ -99,7 +99,7 @@ def _stages(run: Run) -> Element:
         rows.append(
             (
                 stage["name"],
-                config["train"],
+                config.train,
                 f"{stage['best_epoch']} of {stage['epochs']:g}",
                 percent(test["top1"]),
                 f"{low:.1f} to {high:.1f}",

@@ -76,6 +76,14 @@ def reading(path: epath.Path) -> Iterator[None]:
         ) from error
 
 
+def read_config(folder: epath.Path) -> ConfigDict:
+    """Reads the recipe of a workdir; a damaged one is a `UserError`."""
+    with reading(folder / CONFIG):
+        config = ConfigDict(json.loads((folder / CONFIG).read_text()))
+        config.stages = tuple(ConfigDict(stage) for stage in config.stages)
+    return config
+
+
 def load(path: str) -> Run:
     """Reads a workdir.
 
@@ -87,16 +95,14 @@ def load(path: str) -> Run:
         raise UserError(f"{path} is no workdir of a run: it has no {CONFIG}")
     if not (folder / SUMMARY).exists():
         raise UserError(f"the run in {path} is not finished: start its command again first")
-    with reading(folder / CONFIG):
-        config = ConfigDict(json.loads((folder / CONFIG).read_text()))
-        _ = [stage["name"] for stage in config.stages]
+    config = read_config(folder)
     with reading(folder / SUMMARY):
         summary = json.loads((folder / SUMMARY).read_text())
-        stages = summary["stages"]
+        if not all(stage["name"] and stage["metrics"]["test"] for stage in summary["stages"]):
+            raise ValueError("a stage without a name or test results")
         if "history" not in summary:
             raise UserError(
                 f"the run in {path} is of an earlier version, which kept no curves and "
                 "predictions: train it again"
             )
-        _ = [(stage["name"], stage["metrics"]["test"]) for stage in stages]
     return Run(folder, config, summary)

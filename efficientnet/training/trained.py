@@ -13,7 +13,7 @@ from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.network import Network
 from efficientnet.paths import absolute
-from efficientnet.reporting.runs import reading
+from efficientnet.reporting.runs import read_config, reading
 from efficientnet.training import checkpoints, workdir
 from efficientnet.variants import get_variant
 from efficientnet.weights import Preprocessing
@@ -77,7 +77,7 @@ def load_run(path: str, stage: str | None = None) -> Run:
             f"{folder} has no {workdir.NETWORK}: it was begun by an older version, and the same "
             "train.py command completes it"
         )
-    config = _read_config(folder)
+    config = read_config(folder)
     with reading(folder / workdir.NETWORK):
         known = workdir.read_json(folder / workdir.NETWORK)
         class_names, resolution = tuple(known["class_names"]), int(known["resolution"])
@@ -107,30 +107,22 @@ def load_run(path: str, stage: str | None = None) -> Run:
     )
 
 
-def _read_config(folder: epath.Path) -> ConfigDict:
-    with reading(folder / workdir.CONFIG):
-        config = ConfigDict(workdir.read_json(folder / workdir.CONFIG))
-        config.stages = tuple(ConfigDict(stage) for stage in config.stages)
-        _ = [stage.name for stage in config.stages]
-    return config
-
-
 def _stage(folder: epath.Path, config: ConfigDict, wanted: str | None) -> str:
     """Returns the name of the stage to load."""
+    with reading(folder / workdir.CONFIG):
+        names = [stage.name for stage in config.stages]
     progress = checkpoints.read_progress(folder / "checkpoints")
     if (folder / workdir.SUMMARY).exists():
-        finished = [stage.name for stage in config.stages]
+        finished = names
     else:
         finished = [entry["name"] for entry in progress["finished"]]
     if wanted is None:
         if not finished:
-            first = config.stages[0].name
             raise UserError(
                 f"no stage of {folder} is finished: train on with the same command, or take the "
-                f"best weights so far by --stage={first}"
+                f"best weights so far by --stage={names[0]}"
             )
         return finished[-1]
-    names = [stage.name for stage in config.stages]
     if wanted not in names:
         raise UserError(f"{folder} has no stage {wanted!r}: expected one of {', '.join(names)}")
     if wanted not in finished:
