@@ -29,7 +29,7 @@ from efficientnet.training import experiment, feed, programs
 from efficientnet.training.evaluation import Evaluator
 from efficientnet.training.progress import progress_line
 from efficientnet.training.trained import Run
-from efficientnet.training.workdir import NETWORK, class_change, data_changes, read_json
+from efficientnet.training.workdir import class_change, data_changes
 from scripts import command_line, networks
 
 log = logging.getLogger(__name__)
@@ -90,21 +90,8 @@ def open_split(
     Raises:
       UserError: there is no such data or split, or its classes are not the network's.
     """
-    if args.workdir:
-        assert isinstance(network, Run)
-        config = copy.deepcopy(network.config)
-        config.data.directory = args.directory or config.data.directory
-        data = experiment.load_data(config)
-        _check_classes(network, config.data.source, data.class_names)
-        record = {"class_names": data.class_names, "data": data.identity()}
-        changes = data_changes(read_json(network.folder / NETWORK), record)
-        if changes:
-            log.warning(
-                "the data are not those that the run began with (%s): photos that it has trained "
-                "on may now be among those of %s",
-                "; ".join(changes),
-                args.split,
-            )
+    if isinstance(network, Run) and args.workdir:
+        data = _data_of_run(network, args.directory, args.split)
         return data.class_names, getattr(data, args.split)
     source = input_pipeline.load_source(args.data, args.directory)
     if args.split not in source.splits:
@@ -119,6 +106,24 @@ def open_split(
         )
     _check_classes(network, args.data, source.class_names)
     return source.class_names, source.splits[args.split]
+
+
+def _data_of_run(run: Run, directory: str | None, split: str) -> experiment.Data:
+    """Opens a run's own data, and warns where they are not those that it began with."""
+    config = copy.deepcopy(run.config)
+    config.data.directory = directory or config.data.directory
+    data = experiment.load_data(config)
+    _check_classes(run, config.data.source, data.class_names)
+    now = {"class_names": data.class_names, "data": data.identity()}
+    changes = data_changes(run.known, now)
+    if changes:
+        log.warning(
+            "the data are not those that the run began with (%s): photos that it has trained "
+            "on may now be among those of %s",
+            "; ".join(changes),
+            split,
+        )
+    return data
 
 
 def _check_classes(network: Network, data: str, found: Sequence[str]) -> None:

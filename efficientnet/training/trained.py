@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -32,11 +33,13 @@ class Run(Network):
       folder: the workdir.
       config: the run's recipe.
       stage: name of the stage whose best weights these are.
+      known: what `record` gave when the run began.
     """
 
     folder: epath.Path
     config: ConfigDict
     stage: str
+    known: Mapping[str, Any]
 
 
 def record(experiment: "Experiment") -> dict[str, Any]:
@@ -104,6 +107,7 @@ def load_run(path: str, stage: str | None = None) -> Run:
         folder=folder,
         config=config,
         stage=stage,
+        known=known,
     )
 
 
