@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
+from efficientnet.training.stages import wrong
 
 # Metrics to watch, and whether more of it is better.
 MONITORS = {"top1": True, "top3": True, "top5": True, "loss": False}
@@ -59,15 +60,9 @@ def _worth(metric: str, value: float | None) -> float:
 def check(stage: ConfigDict) -> None:
     """Raises a `UserError` for a value of a stage's monitoring that can't be."""
     if stage.monitor not in MONITORS:
-        raise UserError(
-            f"stage {stage.name!r} has monitor {stage.monitor!r}: "
-            f"expected one of {', '.join(MONITORS)}"
-        )
+        raise wrong(stage, "monitor", f"one of {', '.join(MONITORS)}")
     if not 0 < stage.plateau_factor <= 1:
-        raise UserError(
-            f"stage {stage.name!r} has plateau_factor {stage.plateau_factor}: "
-            "expected more than 0, and 1 to leave the rate alone"
-        )
+        raise wrong(stage, "plateau_factor", "more than 0, and 1 to leave the rate alone")
     if stage.plateau_patience < 1 or stage.stop_patience < 0:
         raise UserError(
             f"stage {stage.name!r} has plateau_patience {stage.plateau_patience} and stop_patience "

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 from optax import GradientTransformation as Transformation
 
-from efficientnet.errors import UserError
+from efficientnet.training.stages import wrong
 from efficientnet.variants import Variant
 
 
@@ -115,18 +115,12 @@ def make_optimizer(
       UserError: the optimizer is unknown, or a number of it can't be.
     """
     if stage.optimizer not in OPTIMIZERS:
-        raise UserError(
-            f"stage {stage.name!r} has optimizer {stage.optimizer!r}: "
-            f"expected one of {', '.join(OPTIMIZERS)}"
-        )
+        raise wrong(stage, "optimizer", f"one of {', '.join(OPTIMIZERS)}")
     if not 0 < stage.layer_decay <= 1:
-        raise UserError(
-            f"stage {stage.name!r} has layer_decay {stage.layer_decay}: "
-            "expected more than 0, and 1 for the same rate everywhere"
-        )
+        raise wrong(stage, "layer_decay", "more than 0, and 1 for the same rate everywhere")
     for field in ("weight_decay", "clip_norm", "momentum"):
         if stage[field] < 0:
-            raise UserError(f"stage {stage.name!r} has {field} {stage[field]}: expected 0 or more")
+            raise wrong(stage, field, "0 or more")
     decay = optax.add_decayed_weights(stage.weight_decay, mask=decay_mask)
     rate = scale_by_rate(schedule, rate_multipliers(stage, variant))
     clip = optax.clip_by_global_norm(stage.clip_norm) if stage.clip_norm else optax.identity()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from efficientnet.errors import UserError
+from efficientnet.training.stages import wrong
 
 
 def _constant(stage: ConfigDict, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
@@ -51,15 +51,10 @@ def make_schedule(stage: ConfigDict, steps: int, steps_per_epoch: float) -> opta
       UserError: the schedule is unknown, or a number of it can't be.
     """
     if stage.schedule not in SCHEDULES:
-        raise UserError(
-            f"stage {stage.name!r} has schedule {stage.schedule!r}: "
-            f"expected one of {', '.join(SCHEDULES)}"
-        )
+        raise wrong(stage, "schedule", f"one of {', '.join(SCHEDULES)}")
     for field in ("learning_rate", "decay_rate", "decay_epochs"):
         if stage[field] <= 0:
-            raise UserError(
-                f"stage {stage.name!r} has {field} {stage[field]}: expected more than 0"
-            )
+            raise wrong(stage, field, "more than 0")
     warmup = min(round(stage.warmup_epochs * steps_per_epoch), steps)
     decay_steps = stage.decay_epochs * steps_per_epoch
     after = SCHEDULES[stage.schedule](stage, warmup, steps, decay_steps)

@@ -12,6 +12,11 @@ from efficientnet.errors import UserError
 BATCH_NORM_POLICIES = ("frozen", "statistics", "trained")
 
 
+def wrong(stage: ConfigDict, field: str, expected: str) -> UserError:
+    """Returns what to raise for a field of a stage that has a value which can't be."""
+    return UserError(f"stage {stage.name!r} has {field} {stage[field]!r}: expected {expected}")
+
+
 class Plan(NamedTuple):
     """What a stage trains.
 
@@ -31,10 +36,7 @@ class Plan(NamedTuple):
 def plan(stage: ConfigDict) -> Plan:
     """Returns what a stage of a config trains; a spec that names nothing is a `UserError`."""
     if stage.batch_norm not in BATCH_NORM_POLICIES:
-        raise UserError(
-            f"stage {stage.name!r} has batch_norm {stage.batch_norm!r}: "
-            f"expected one of {', '.join(BATCH_NORM_POLICIES)}"
-        )
+        raise wrong(stage, "batch_norm", f"one of {', '.join(BATCH_NORM_POLICIES)}")
     return Plan(block_groups.parse(stage.train), stage.batch_norm)
 
 
