@@ -31,53 +31,29 @@ def load(directory: epath.Path, seed: int = 0) -> Source:
       UserError: no class folder, a class folder without photo, several folders of one split, or
         test classes unknown in train.
     """
-    roots = split_roots(directory)
-    class_names = [folder.name for folder in _folders(roots.get("train", directory))]
-    return load_as(directory.name, directory, class_names, seed)
-
-
-def split_roots(directory: epath.Path) -> dict[str, epath.Path]:
-    """The folders of the splits that are there, by split; without a train folder none.
-
-    Raises:
-      UserError: several folders are the same split.
-    """
-    found = [path for path in directory.iterdir() if path.name.lower() in SPLITS and path.is_dir()]
-    roots: dict[str, epath.Path] = {}
-    for split in dict.fromkeys(SPLITS.values()):
-        names = sorted(path.name for path in found if SPLITS[path.name.lower()] == split)
-        if len(names) > 1:
-            raise UserError(
-                f"{directory} has several folders of the {split} split: "
-                f"keep one of {', '.join(names)}"
-            )
-        if names:
-            roots[split] = directory / names[0]
-    if "train" not in roots:
-        return {}
-    if "test" not in roots and "validation" in roots:
-        roots["test"] = roots.pop("validation")
-    return roots
+    return load_as(directory.name, directory, None, seed)
 
 
 def load_as(
     name: str,
     directory: epath.Path,
-    class_names: Sequence[str],
+    class_names: Sequence[str] | None,
     seed: int,
     key: Callable[[str], str] = str,
 ) -> Source:
-    """Opens class folders whose label order is known.
+    """Opens class folders, also those whose label order is known.
 
     Args:
       name: of the source.
       directory: the top folder.
-      class_names: in label order.
+      class_names: in label order; None takes the train folders' names.
       seed: of the test split, where there is no test folder.
       key: makes folder names and class names comparable.
     """
-    roots = split_roots(directory)
+    roots = _split_roots(directory)
     folders = {split: _folders(root) for split, root in (roots or {"": directory}).items()}
+    if class_names is None:
+        class_names = [folder.name for folder in folders["train" if roots else ""]]
     walk = Walk(folder for found in folders.values() for folder in found)
     splits = {
         split: _split(directory, found, walk, class_names, key) for split, found in folders.items()
@@ -100,6 +76,30 @@ def load_as(
         )
         splits = {"train": everything.take(train), "test": everything.take(test)}
     return Source(name, tuple(class_names), splits)
+
+
+def _split_roots(directory: epath.Path) -> dict[str, epath.Path]:
+    """The folders of the splits that are there, by split; without a train folder none.
+
+    Raises:
+      UserError: several folders are the same split.
+    """
+    found = [path for path in directory.iterdir() if path.name.lower() in SPLITS and path.is_dir()]
+    roots: dict[str, epath.Path] = {}
+    for split in dict.fromkeys(SPLITS.values()):
+        names = sorted(path.name for path in found if SPLITS[path.name.lower()] == split)
+        if len(names) > 1:
+            raise UserError(
+                f"{directory} has several folders of the {split} split: "
+                f"keep one of {', '.join(names)}"
+            )
+        if names:
+            roots[split] = directory / names[0]
+    if "train" not in roots:
+        return {}
+    if "test" not in roots and "validation" in roots:
+        roots["test"] = roots.pop("validation")
+    return roots
 
 
 def _folders(root: epath.Path) -> list[epath.Path]:
