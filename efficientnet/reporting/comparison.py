@@ -14,7 +14,7 @@ from efficientnet.reporting import markup, plots, tables
 from efficientnet.reporting.markup import Element, tag
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
-from efficientnet.reporting.tables import duration, percent
+from efficientnet.reporting.tables import duration, interval, percent
 
 PAGE = "index.html"
 HEADER = ("Run", "Top-1", "95 %", "Top-3", "Top-5", "Loss", "F1", "Trainable", "Trained in")
@@ -57,11 +57,10 @@ class Comparison:
         for name, run in zip(self.names, self.runs, strict=True):
             stage = run.stages[-1]
             test = stage["metrics"]["test"]
-            low, high = 100 * test["top1_low"], 100 * test["top1_high"]
             yield (
                 name,
                 percent(test["top1"]),
-                f"{low:.1f} to {high:.1f}",
+                interval(test),
                 percent(test["top3"]),
                 percent(test["top5"]),
                 f"{test['loss']:.3f}",

@@ -1,7 +1,6 @@
 """The page `report/index.html` of a finished run."""
 
 import datetime
-from typing import Any
 
 import input_pipeline
 from efficientnet.paths import write_whole
@@ -10,7 +9,7 @@ from efficientnet.reporting.letters import drawable
 from efficientnet.reporting.markup import Element, tag
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
-from efficientnet.reporting.tables import duration, percent
+from efficientnet.reporting.tables import duration, interval, percent
 
 PAGE = "report/index.html"
 SHOWN_PHOTOS = 24
@@ -56,7 +55,7 @@ def _header(run: Run) -> Element:
         f"{datetime.date.today():%Y-%m-%d}, on {summary['devices']}."
     )
     figures = [
-        ("Top-1", percent(test["top1"]), _interval(test)),
+        ("Top-1", percent(test["top1"]), f"95 %: {interval(test)} %"),
         ("F1", percent(test["f1_macro"]), "mean over classes"),
         ("Calibration error", percent(test["calibration_error"]), "smaller is better"),
         ("Trained in", duration(seconds), f"{stage['images_per_second']:,.0f} photos/s at the end"),
@@ -87,22 +86,17 @@ def _selection(run: Run) -> str:
     )
 
 
-def _interval(test: dict[str, Any]) -> str:
-    return f"95 %: {100 * test['top1_low']:.1f} to {percent(test['top1_high'])}"
-
-
 def _stages(run: Run) -> Element:
     rows = []
     for config, stage in zip(run.config.stages, run.stages, strict=True):
         test = stage["metrics"]["test"]
-        low, high = 100 * test["top1_low"], 100 * test["top1_high"]
         rows.append(
             (
                 stage["name"],
                 config.train,
                 f"{stage['best_epoch']} of {stage['epochs']:g}",
                 percent(test["top1"]),
-                f"{low:.1f} to {high:.1f}",
+                interval(test),
                 *(percent(test[name]) for name in ("top3", "top5")),
                 f"{test['loss']:.3f}",
                 f"{stage['parameters']['trainable']:,}",

@@ -45,6 +45,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def interval(test: Mapping[str, float]) -> str:
+    """Writes the 95 % interval of top-1, of `scores.summary`, in percent: '85.4 to 90.4'."""
+    return f"{100 * test['top1_low']:.1f} to {100 * test['top1_high']:.1f}"
+
+
 def percent(share: float) -> str:
     """Writes a fraction for tables, such as '89.3 %'."""
     return f"{100 * share:.1f} %"
