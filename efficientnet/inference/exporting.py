@@ -64,7 +64,7 @@ def export(
         the network says.
       OSError: the folder can't be written.
     """
-    check_installed(list(formats))
+    check_installed(formats)
     if output.exists():
         raise UserError(f"{output} exists already: take another --output, or remove it")
     network = dataclasses.replace(network, module=network.module.clone(dtype=jnp.float32))

@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +77,7 @@ def write_onnx(network: Network, path: pathlib.Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def check_installed(formats: list[str]) -> None:
+def check_installed(formats: Collection[str]) -> None:
     """Refuses ONNX, before any work, where its converter is missing."""
     if "onnx" in formats and not all(map(importlib.util.find_spec, ("tf2onnx", "onnxruntime"))):
         raise UserError("ONNX needs tf2onnx and onnxruntime: pip install '.[onnx]'")
