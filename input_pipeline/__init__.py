@@ -13,7 +13,7 @@ threads or processes, nor of where a run was restarted. Normalization happens on
 
 from input_pipeline.augment import Augmentation, without_chance
 from input_pipeline.batches import Batches, eval_batches, train_batches
-from input_pipeline.cache import Decoded, cache_in_memory, decoded
+from input_pipeline.cache import Decoded, decoded
 from input_pipeline.photos import find_photos, photo_split
 from input_pipeline.plans import photometric, train_plans
 from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
@@ -28,7 +28,6 @@ __all__ = [
     "Decoded",
     "Source",
     "Split",
-    "cache_in_memory",
     "cached_statistics",
     "decoded",
     "eval_batches",

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import pathlib
 import shutil
@@ -21,36 +22,6 @@ log = logging.getLogger(__name__)
 SPARE_BYTES = 500e6
 # Changes when a photo would be decoded to other pixels.
 VERSION = "4"
-
-
-def cache_in_memory(
-    split: Split,
-    *,
-    resolution: int,
-    channels: int = 3,
-    broken_limit: int = 0,
-    skipped: list[str] | None = None,
-) -> Split:
-    """Decodes a split once, each photo squeezed to a square; says beforehand what it takes.
-
-    Augmentations then see the square: a crop's aspect ratio is that of the square, not of the
-    photo, and there is no detail beyond `resolution`.
-
-    Args:
-      split: what to decode.
-      resolution: side of the squares, pixels; somewhat above that of the network.
-      channels: 3, or 1 for gray.
-      broken_limit: how many photos that can't be read are left out.
-      skipped: gets their names.
-
-    Returns:
-      The examples, whose `read` gives uint8 [resolution, resolution, channels].
-
-    Raises:
-      UserError: it does not fit into the free memory, or a photo can't be read.
-    """
-    photos = decoded(split, resolution, channels, "memory", broken_limit, skipped)
-    return photos.split
 
 
 class Decoded:
@@ -72,11 +43,14 @@ def decoded(
     broken_limit: int = 0,
     skipped: list[str] | None = None,
 ) -> Decoded:
-    """Decodes a split once, as `cache_in_memory` says, into memory or a file.
+    """Decodes a split once, each photo squeezed to a square; says beforehand what it takes.
+
+    Augmentations then see the square: a crop's aspect ratio is that of the square, not of the
+    photo, and there is no detail beyond `resolution`.
 
     Args:
       split: what to decode.
-      resolution: side of the squares, pixels.
+      resolution: side of the squares, pixels; somewhat above that of the network.
       channels: 3, or 1 for gray.
       place: 'memory', or the folder of the file. It is written whole or not at all, named after
         the examples and these arguments, and read by whoever asks for the same again.
@@ -87,39 +61,44 @@ def decoded(
       UserError: it does not fit, the folder can't be written, or a photo can't be read.
     """
     shape = (len(split), resolution, resolution, channels)
-    size = int(np.prod(shape))
-    names: list[str] = []
     if place == "memory":
-        _announce(size, "memory", _free_memory())
+        _announce(math.prod(shape), "memory", _free_memory())
         photos: np.ndarray = np.empty(shape, np.uint8)
-        readable = _fill(photos, split, broken_limit, names)
+        readable = _fill(photos, split, broken_limit)
     else:
-        key = stamp_of(VERSION, split.fingerprint(), str(shape))
-        path = pathlib.Path(place).expanduser() / f"{key}.npy"
-        try:
-            with _alone(path):
-                if not path.exists():
-                    free = shutil.disk_usage(path.parent).free
-                    _announce(size, str(path), free)
-                    _write(path, shape, split, broken_limit, names)
-            photos = np.load(path, mmap_mode="r")
-            readable = np.load(_table(path))
-        except UserError:
-            raise
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"the cache of photos in {path.parent} can't be used ({error}): take another "
-                "config.data.cache_directory, or remove the folder"
-            ) from error
-        names = [split.names[int(row)] for row in np.flatnonzero(~readable)]
-        if len(names) > broken_limit:
-            raise UserError(
-                f"{names[broken_limit]} is not a readable photo, and the limit of {broken_limit} "
-                "is reached: replace or remove it"
-            )
+        photos, readable = _on_disk(pathlib.Path(place).expanduser(), shape, split, broken_limit)
     if skipped is not None:
+        names = [split.names[row] for row in np.flatnonzero(~readable).tolist()]
         skipped.extend(name for name in names if name not in skipped)
     return Decoded(split, photos, readable)
+
+
+def _on_disk(
+    folder: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Maps the file of a split's photos, written if need be; and which could be read, bool [n]."""
+    path = folder / f"{stamp_of(VERSION, split.fingerprint(), str(shape))}.npy"
+    try:
+        with _alone(path):
+            if not path.exists():
+                _announce(math.prod(shape), str(path), shutil.disk_usage(folder).free)
+                _write(path, shape, split, broken_limit)
+        photos = np.load(path, mmap_mode="r")
+        readable = np.load(_table(path))
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the cache of photos in {folder} can't be used ({error}): take another "
+            "config.data.cache_directory, or remove the folder"
+        ) from error
+    unreadable = np.flatnonzero(~readable).tolist()
+    if len(unreadable) > broken_limit:
+        raise UserError(
+            f"{split.names[unreadable[broken_limit]]} is not a readable photo, and the limit of "
+            f"{broken_limit} is reached: replace or remove it"
+        )
+    return photos, readable
 
 
 def _announce(size: int, where: str, free: float) -> None:
@@ -141,7 +120,7 @@ def _free_memory() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _fill(photos: np.ndarray, split: Split, broken_limit: int, names: list[str]) -> np.ndarray:
+def _fill(photos: np.ndarray, split: Split, broken_limit: int) -> np.ndarray:
     """Decodes everything into `photos`; returns which of them could be read, bool [n]."""
     readable = np.zeros(len(split), bool)
     _, resolution, _, channels = photos.shape
@@ -158,7 +137,6 @@ def _fill(photos: np.ndarray, split: Split, broken_limit: int, names: list[str])
             photos[batch["index"][good]] = batch["image"][good]
             readable[batch["index"][good]] = True
             line.update(int(good.sum()))
-    names += batches.skipped
     return readable
 
 
@@ -176,14 +154,12 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def _write(
-    path: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int, names: list[str]
-) -> None:
+def _write(path: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int) -> None:
     # Whoever is killed here leaves a part that the next one overwrites.
     part = path.with_suffix(".part")
     photos = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
     try:
-        readable = _fill(photos, split, broken_limit, names)
+        readable = _fill(photos, split, broken_limit)
         photos.flush()
     except BaseException:
         part.unlink()

@@ -45,7 +45,7 @@ def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -
 
     split = _split(directory)
     if cached:
-        split = input_pipeline.cache_in_memory(split, resolution=CACHED)
+        split = input_pipeline.decoded(split, CACHED, 3, "memory").split
     batches = input_pipeline.train_batches(
         split,
         batch_size=setting.batch,

@@ -10,7 +10,7 @@ from input_pipeline.sources.split import from_encoded, from_files
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_cached_photo_is_the_decoded_photo(photos, channels):
-    cached = input_pipeline.cache_in_memory(photos, resolution=16, channels=channels)
+    cached = input_pipeline.decoded(photos, 16, channels, "memory").split
     options = {"batch_size": 37, "resolution": 16, "channels": channels}
     expected = next(input_pipeline.eval_batches(photos, **options))
     result = next(input_pipeline.eval_batches(cached, **options))
@@ -19,7 +19,7 @@ def test_a_cached_photo_is_the_decoded_photo(photos, channels):
 
 
 def test_training_from_the_cache_keeps_order_and_draws(photos):
-    cached = input_pipeline.cache_in_memory(photos, resolution=32)
+    cached = input_pipeline.decoded(photos, 32, 3, "memory").split
     options = {"batch_size": 20, "resolution": 24, "num_steps": 4, "seed": 3}
     augment = "random_resized_crop|flip_left_right|rotate|color_jitter(0.2)|gaussian_noise"
     fresh, again = (
@@ -36,7 +36,7 @@ def test_training_from_the_cache_keeps_order_and_draws(photos):
 def test_a_broken_photo_is_named(photos):
     split = from_encoded([photos.read(0), b"no photo"], ["fine.png", "bad.png"], [0, 0])
     with pytest.raises(UserError, match=r"^bad\.png is not a readable photo"):
-        input_pipeline.cache_in_memory(split, resolution=8)
+        input_pipeline.decoded(split, 8, 3, "memory")
 
 
 def test_a_cache_on_disk_is_written_once_and_follows_the_data(photos, photo_folder, tmp_path):
