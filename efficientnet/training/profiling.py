@@ -57,7 +57,7 @@ class Profiler:
         """Ends a trace that is still running."""
         if self._running:
             self._running = False
-            stop()
+            jax.profiler.stop_trace()
 
 
 def start(folder: epath.Path) -> None:
@@ -65,8 +65,3 @@ def start(folder: epath.Path) -> None:
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
     jax.profiler.start_trace(str(folder), profiler_options=options)
-
-
-def stop() -> None:
-    """Ends the trace and writes it."""
-    jax.profiler.stop_trace()

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from etils import epath
 from jax.profiler import ProfileData
 
@@ -37,7 +38,7 @@ def costliest(step: Callable[[], Any], code: str) -> list[dict[str, Any]]:
         profiling.start(epath.Path(folder))
         for _ in range(STEPS):
             step()
-        profiling.stop()
+        jax.profiler.stop_trace()
         (path,) = pathlib.Path(folder).glob("**/*.xplane.pb")
         seconds = _durations(ProfileData.from_file(str(path)))
     origins = dict(INSTRUCTION.findall(code))
