@@ -10,6 +10,7 @@ memory.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from etils import epath
@@ -28,6 +29,30 @@ def load(directory: epath.Path) -> Source:
     Raises:
       UserError: pyarrow or the train files are missing, or the columns are not as expected.
     """
+    tables = _read(directory)
+    columns = {split: _columns(table, directory) for split, table in tables.items()}
+    class_names = _class_names(tables["train"], columns["train"][1], directory)
+    splits = {}
+    for split, (image, label) in columns.items():
+        photos = tables[split].column(image).to_pylist()
+        encoded = [photo["bytes"] if isinstance(photo, dict) else photo for photo in photos]
+        labels = []
+        for row, value in enumerate(tables[split].column(label).to_pylist()):
+            number = _label(value, class_names)
+            if not encoded[row] or number is None:
+                what = f"label {value!r}" if encoded[row] else "no encoded photo"
+                raise UserError(
+                    f"row {row} of {split} in {directory} has {what}, expected a photo and one "
+                    f"of {len(class_names)} classes: correct the data set"
+                )
+            labels.append(number)
+        names = [f"{split}/{row}" for row in range(len(encoded))]
+        splits[split] = from_encoded(encoded, names, labels)
+    return Source(directory.name, tuple(class_names), splits)
+
+
+def _read(directory: epath.Path) -> dict[str, Any]:
+    """The tables of the splits that are there, by split."""
     try:
         import pyarrow.parquet
     except ImportError:
@@ -47,29 +72,7 @@ def load(directory: epath.Path) -> Source:
                 ) from None
     if "train" not in tables:
         raise UserError(f"no train-*.parquet in {directory} or its data folder: check the path")
-    columns = {split: _columns(table, directory) for split, table in tables.items()}
-    class_names = _class_names(tables["train"], columns["train"][1], directory)
-    splits = {}
-    for split, (image, label) in columns.items():
-        photos = tables[split].column(image).to_pylist()
-        encoded = [photo["bytes"] if isinstance(photo, dict) else photo for photo in photos]
-        values = tables[split].column(label).to_pylist()
-        for row, (photo, value) in enumerate(zip(encoded, values, strict=True)):
-            known = (
-                value in class_names
-                if isinstance(value, str)
-                else (value is not None and 0 <= value < len(class_names))
-            )
-            if not photo or not known:
-                what = f"label {value!r}" if photo else "no encoded photo"
-                raise UserError(
-                    f"row {row} of {split} in {directory} has {what}, expected a photo and one "
-                    f"of {len(class_names)} classes: correct the data set"
-                )
-        labels = [class_names.index(v) if isinstance(v, str) else int(v) for v in values]
-        names = [f"{split}/{row}" for row in range(len(encoded))]
-        splits[split] = from_encoded(encoded, names, labels)
-    return Source(directory.name, tuple(class_names), splits)
+    return tables
 
 
 def find(directory: epath.Path, split: str) -> list[epath.Path]:
@@ -103,3 +106,10 @@ def _class_names(table: Any, label: str, directory: epath.Path) -> list[str]:
     if all(isinstance(value, int) for value in values):
         return numbered_classes(values, f"train in {directory}", "write the labels as text")
     return sorted(str(value) for value in values)
+
+
+def _label(value: Any, class_names: Sequence[str]) -> int | None:
+    """The label of a class by its name or number; None if there is no such class."""
+    if isinstance(value, str):
+        return class_names.index(value) if value in class_names else None
+    return int(value) if value is not None and 0 <= value < len(class_names) else None
