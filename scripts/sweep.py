@@ -65,9 +65,9 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(f"{field} is given twice in --grid and --set: name it once")
     grid, fixed = dict(axes), dict(settings)
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    for point in points:
-        folder = epath.Path(args.workdir / name_of(point))
-        check_config(folder, read(args.config, {**fixed, **point}))
+    runs = {name_of(point): {**fixed, **point} for point in points}
+    for name, values in runs.items():
+        check_config(epath.Path(args.workdir / name), read(args.config, values))
     open_sweep(args.workdir, {"config": args.config, "set": fixed})
 
     results: dict[str, float] = {}
@@ -76,29 +76,27 @@ def main(arguments: Sequence[str]) -> None:
     for slot in range(args.jobs):
         slots.put(slot)
 
-    def work(point: Point) -> tuple[Point, float | None]:
+    def work(name: str) -> float | None:
         slot = slots.get()
         try:
             env = environment(slot, args.jobs)
-            return point, run_point(args.config, {**fixed, **point}, args.workdir, point, env)[
-                args.metric
-            ]
+            return run_point(args.config, runs[name], args.workdir / name, env)[args.metric]
         except subprocess.CalledProcessError:
-            return point, None
+            return None
         finally:
             slots.put(slot)
 
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        futures = [pool.submit(work, point) for point in points]
+        futures = {pool.submit(work, name): name for name in runs}
         try:
             for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
-                point, value = future.result()
+                name, value = futures[future], future.result()
                 shown = "failed" if value is None else f"{args.metric} {value:.4f}"
-                print(f"[{number}/{len(points)}] {name_of(point)}: {shown}", flush=True)
+                print(f"[{number}/{len(runs)}] {name}: {shown}", flush=True)
                 if value is None:
-                    failed.append(name_of(point))
+                    failed.append(name)
                 else:
-                    results[name_of(point)] = value
+                    results[name] = value
                 write_results(args.workdir, args.metric, grid, results)
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -106,7 +104,7 @@ def main(arguments: Sequence[str]) -> None:
     print((args.workdir / "table.md").read_text("utf-8"))
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(points)} runs failed: see {args.workdir / failed[0]}.log, "
+            f"{len(failed)} of {len(runs)} runs failed: see {args.workdir / failed[0]}.log, "
             "and start the same command again when the reason is gone"
         )
     if args.json:
@@ -187,18 +185,13 @@ def environment(slot: int, jobs: int) -> dict[str, str]:
 
 
 def run_point(
-    config: str,
-    settings: Mapping[str, str],
-    workdir: pathlib.Path,
-    point: Point,
-    env: Mapping[str, str],
+    config: str, settings: Mapping[str, str], folder: pathlib.Path, env: Mapping[str, str]
 ) -> dict[str, float]:
-    """Trains one point, unless it is done, and returns the last stage's METRICS.
+    """Trains one point in its folder, unless it is done; returns the last stage's METRICS.
 
     Raises:
       subprocess.CalledProcessError: the run failed; its log says why.
     """
-    folder = workdir / name_of(point)
     summary = finished_summary(epath.Path(folder), read(config, settings))
     if summary is None:
         words = _words(settings)
