@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -174,7 +174,7 @@ def load_data(config: ConfigDict) -> Data:
 
 
 def prepare(config: ConfigDict) -> Experiment:
-    """Reads the data's index and the weights, and puts the network on the devices."""
+    """Reads the data's index and the weights; decodes what is to be in memory or on the disk."""
     checks.check(config)
     data = load_data(config)
     log.info(
@@ -186,22 +186,9 @@ def prepare(config: ConfigDict) -> Experiment:
         len(data.test),
     )
     variant = get_variant(config.variant)
-    if config.weights:
-        pretrained = weights.load_pretrained(config.weights, config.variant)
-        pretrained = weights.adapt(pretrained, len(data.class_names), config.channels)
-        variables = {"params": pretrained.params, "batch_stats": pretrained.batch_stats}
-        preprocessing = pretrained.preprocessing
-        padding, bn_epsilon = pretrained.padding, pretrained.bn_epsilon
-        if config.head_batch_norm:
-            variables = with_head_batch_norm(variables)
-    else:
-        log.info("weights: none, the network starts from random ones")
-        model = EfficientNet(variant, len(data.class_names), head_batch_norm=config.head_batch_norm)
-        variables = init_variables(model, jax.random.key(config.seed), config.channels)
-        preprocessing = MEAN_STD
-        padding, bn_epsilon = variant.padding, variant.bn_epsilon
+    start = _start(config, variant, len(data.class_names))
     resolution = config.resolution or variant.resolution
-    mean, std = _normalization(config, preprocessing, data.train, resolution)
+    mean, std = _normalization(config, start.preprocessing, data.train, resolution)
     skipped: list[str] = []
     identity = data.identity()
     if config.data.cache in ("memory", "disk"):
@@ -211,14 +198,47 @@ def prepare(config: ConfigDict) -> Experiment:
         mesh=feed.data_mesh(),
         data=data,
         variant=variant,
-        padding=padding,
-        bn_epsilon=bn_epsilon,
+        padding=start.padding,
+        bn_epsilon=start.bn_epsilon,
         mean=mean,
         std=std,
-        variables=variables,
+        variables=start.variables,
         identity=identity,
         skipped=skipped,
     )
+
+
+class _Start(NamedTuple):
+    """The network before the first stage, and the conventions that its weights came with."""
+
+    variables: dict[str, Any]
+    preprocessing: Preprocessing
+    padding: str
+    bn_epsilon: float
+
+
+def _start(config: ConfigDict, variant: Variant, num_classes: int) -> _Start:
+    if not config.weights:
+        log.info("weights: none, the network starts from random ones")
+        model = EfficientNet(variant, num_classes, head_batch_norm=config.head_batch_norm)
+        variables = init_variables(model, jax.random.key(config.seed), config.channels)
+        return _Start(variables, MEAN_STD, variant.padding, variant.bn_epsilon)
+    found = weights.load_pretrained(config.weights, config.variant)
+    found = weights.adapt(found, num_classes, config.channels)
+    variables = {"params": found.params, "batch_stats": found.batch_stats}
+    if config.head_batch_norm:
+        variables = _with_head_batch_norm(variables)
+    return _Start(variables, found.preprocessing, found.padding, found.bn_epsilon)
+
+
+def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
+    """Adds the variables of a new `predictions_bn`."""
+    size = variables["params"]["predictions"]["kernel"].shape[0]
+    new = {
+        "params": {"scale": np.ones(size, np.float32), "bias": np.zeros(size, np.float32)},
+        "batch_stats": {"mean": np.zeros(size, np.float32), "var": np.ones(size, np.float32)},
+    }
+    return {name: {**variables[name], "predictions_bn": new[name]} for name in new}
 
 
 def decode_once(
@@ -257,16 +277,6 @@ def _normalization(
         np.asarray(given, np.float32) * 255 if given else _per_channel(other, config.channels)
         for given, other in zip((config.mean, config.std), known, strict=True)
     )
-
-
-def with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
-    """Adds the variables of a new `predictions_bn`."""
-    size = variables["params"]["predictions"]["kernel"].shape[0]
-    new = {
-        "params": {"scale": np.ones(size, np.float32), "bias": np.zeros(size, np.float32)},
-        "batch_stats": {"mean": np.zeros(size, np.float32), "var": np.ones(size, np.float32)},
-    }
-    return {name: {**variables[name], "predictions_bn": new[name]} for name in new}
 
 
 def _per_channel(values: Sequence[float], channels: int) -> np.ndarray:
