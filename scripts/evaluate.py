@@ -162,7 +162,7 @@ def evaluate(
         return feed.to_devices(on_host, mesh)
 
     variables = jax.device_put(network.variables, feed.replicated(mesh))
-    with progress_line("evaluating", len(split), 0) as line:
+    with progress_line("evaluating", len(split)) as line:
         return Evaluator(program, mesh, batches)(variables, split, line.update)
 
 

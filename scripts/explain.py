@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     results, kept = [], []
     explanations = Explanations(network, paths, label)
     taken: set[str] = set()
-    with progress_line("explain", len(paths), 0, hidden=together) as line:
+    with progress_line("explain", len(paths), hidden=together) as line:
         for explanation in explanations:
             picture = args.output if together else args.output / _free_name(explanation, taken)
             results.append(

@@ -78,7 +78,7 @@ def _answers(
         return jnp.asarray(classifier.apply(variables, features)), jnp.asarray(features)
 
     variables = jax.device_put(network.variables, feed.replicated(mesh))
-    with progress_line("predict", len(paths), 0, hidden=len(paths) <= BATCH) as line:
+    with progress_line("predict", len(paths), hidden=len(paths) <= BATCH) as line:
         for batch in feed.to_devices(batches, mesh):
             logits, features = map(np.asarray, ask(variables, batch["image"]))
             index, good = np.asarray(batch["index"]), np.asarray(batch["mask"])

@@ -116,7 +116,7 @@ class _Lines:
         sys.stderr.flush()
 
 
-def progress_line(title: str, images: int, done: int, hidden: bool = False) -> tqdm:
+def progress_line(title: str, images: int, done: int = 0, hidden: bool = False) -> tqdm:
     """Returns a tqdm bar over the photos of a stage, with rate and time left.
 
     It redraws itself on a terminal; elsewhere it prints a line every ten seconds.
