@@ -14,7 +14,7 @@ from efficientnet.variants import get_variant
 from efficientnet.weights import load_pretrained
 
 if TYPE_CHECKING:
-    from efficientnet.training.trained import Run
+    from efficientnet.training.trained import TrainedNetwork
 
 IMAGENET_CLASSES = 1000
 # As in the TPU reference implementation's evaluation.
@@ -57,7 +57,7 @@ def load(weights: str, variant: str | None = None) -> Network:
     )
 
 
-def _run(weights: str) -> "Run | None":
+def _run(weights: str) -> "TrainedNetwork | None":
     """Loads a run, if the path is that of one."""
     if "://" not in weights and not pathlib.Path(weights).expanduser().is_dir():
         return None

@@ -28,7 +28,7 @@ from efficientnet.reporting import predictions, scores, tables
 from efficientnet.training import experiment, feed, programs
 from efficientnet.training.evaluation import Evaluator
 from efficientnet.training.progress import progress_line
-from efficientnet.training.trained import Run
+from efficientnet.training.trained import TrainedNetwork
 from efficientnet.training.workdir import class_change, data_changes
 from scripts import command_line, networks
 
@@ -90,7 +90,7 @@ def open_split(
     Raises:
       UserError: there is no such data or split, or its classes are not the network's.
     """
-    if isinstance(network, Run) and args.workdir:
+    if isinstance(network, TrainedNetwork) and args.workdir:
         data = _data_of_run(network, args.directory, args.split)
         return data.class_names, getattr(data, args.split)
     source = input_pipeline.load_source(args.data, args.directory)
@@ -108,7 +108,7 @@ def open_split(
     return source.class_names, source.splits[args.split]
 
 
-def _data_of_run(run: Run, directory: str | None, split: str) -> experiment.Data:
+def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> experiment.Data:
     """Opens a run's own data, and warns where they are not those that it began with."""
     config = copy.deepcopy(run.config)
     config.data.directory = directory or config.data.directory
@@ -130,7 +130,7 @@ def _check_classes(network: Network, data: str, found: Sequence[str]) -> None:
     """Raises a `UserError` where the data's labels mean other classes than the network's."""
     known = network.class_names
     # Those of pretrained weights may be spelled otherwise, but the same names say their order.
-    if not isinstance(network, Run) and sorted(known) != sorted(found):
+    if not isinstance(network, TrainedNetwork) and sorted(known) != sorted(found):
         return
     change = class_change(known, found)
     if change:

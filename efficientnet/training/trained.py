@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Run(Network):
+class TrainedNetwork(Network):
     """A network and the run that trained it.
 
     Attributes:
@@ -61,7 +61,7 @@ def is_run(path: str) -> bool:
     return (folder / workdir.CONFIG).exists() and (folder / "checkpoints").exists()
 
 
-def load_run(path: str, stage: str | None = None) -> Run:
+def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
     """Loads the best weights of a stage of a run, finished or still training.
 
     Args:
@@ -97,7 +97,7 @@ def load_run(path: str, stage: str | None = None) -> Run:
         channels, preparation = config.channels, config.preprocess
     stage = _stage(folder, config, stage)
     like = jax.eval_shape(lambda key: init_variables(module, key, channels), jax.random.key(0))
-    return Run(
+    return TrainedNetwork(
         module=module,
         variables=checkpoints.read_best(folder / "checkpoints", stage, like),
         preprocessing=preprocessing,

@@ -15,7 +15,7 @@ from configs import common
 from efficientnet.errors import UserError
 from efficientnet.training.loop import Trainer
 from efficientnet.training.run import run
-from efficientnet.training.trained import Run, load_run
+from efficientnet.training.trained import TrainedNetwork, load_run
 from input_pipeline.sources import SOURCES
 from input_pipeline.sources.split import Split
 
@@ -41,7 +41,7 @@ def finished(
     return tmp_path, test
 
 
-def loss_of(network: Run, photos: Split) -> float:
+def loss_of(network: TrainedNetwork, photos: Split) -> float:
     """The mean cross-entropy of photos, in nats."""
     batches = input_pipeline.eval_batches(
         photos,
@@ -66,7 +66,7 @@ def test_every_stage_says_what_the_run_measured(finished: tuple[pathlib.Path, Sp
     assert measured["head"] != pytest.approx(measured["late"], abs=1e-3)
 
     network = efficientnet.load(str(folder))
-    assert isinstance(network, Run)
+    assert isinstance(network, TrainedNetwork)
     assert network.stage == "late"
     assert network.class_names == ("red", "green", "blue")
     assert network.resolution == 40
