@@ -33,6 +33,7 @@ OS_FUNCTIONS = (
     "walk",
 )
 KNOWN = {  # files, or folders that end in a slash
+    "efficientnet/estimates/machine_code.py": "what libtpu writes as long as a script compiles",
     "efficientnet/inference/exporting.py": "an exported folder, which another process runs",
     "efficientnet/inference/formats.py": "parts of that folder, by writers that want a disk",
     "efficientnet/inference/writing.py": "answers, which go where the command was given",

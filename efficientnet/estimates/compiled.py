@@ -2,12 +2,12 @@
 
 import contextlib
 import dataclasses
-import pathlib
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+from etils import epath
 
 from efficientnet.estimates import hlo, machine_code
 from efficientnet.estimates.chips import Chip
@@ -63,7 +63,7 @@ def estimate(
     arguments: tuple[Any, ...],
     chip: Chip,
     per_chip: int,
-    code: pathlib.Path | None = None,
+    code: epath.Path | None = None,
 ) -> Estimate:
     """Compiles a jitted function for the chips its arguments are on.
 

@@ -9,10 +9,11 @@ the version that pyproject.toml pins.
 
 import contextlib
 import os
-import pathlib
 import re
 import tempfile
 from collections.abc import Iterator
+
+from etils import epath
 
 from efficientnet.errors import UserError
 
@@ -22,7 +23,7 @@ _NAME = re.compile(r"\d+-(.+)-\d+-final_bundles\.txt")
 
 
 @contextlib.contextmanager
-def written_down() -> Iterator[pathlib.Path]:
+def written_down() -> Iterator[epath.Path]:
     """Has libtpu, which must not have been loaded yet, write machine code to a folder."""
     with tempfile.TemporaryDirectory(prefix="machine-code-") as folder:
         flags = (
@@ -31,10 +32,10 @@ def written_down() -> Iterator[pathlib.Path]:
             "--xla_jf_dump_llo_pass_label_regex=final_bundles",
         )
         os.environ["LIBTPU_INIT_ARGS"] = " ".join([os.environ.get("LIBTPU_INIT_ARGS", ""), *flags])
-        yield pathlib.Path(folder)
+        yield epath.Path(folder)
 
 
-def take(folder: pathlib.Path) -> dict[str, int]:
+def take(folder: epath.Path) -> dict[str, int]:
     """Returns the cycles of each kernel compiled since the last call, and removes their texts.
 
     Kernels with the same code are written down once, under the name of one of them.

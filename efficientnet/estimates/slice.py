@@ -6,10 +6,10 @@ import functools
 import importlib.metadata
 import logging
 import math
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -65,7 +65,7 @@ def estimate_slice(
     batch_size: int | None = None,
     classes: int | None = None,
     photos: int | None = None,
-    code: pathlib.Path | None = None,
+    code: epath.Path | None = None,
 ) -> SliceEstimate:
     """Compiles every program of a recipe for a slice that need not be there.
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 
 import pytest
+from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.estimates import chips, machine_code
@@ -55,9 +56,9 @@ def test_bundles_count_as_often_as_their_loops_run() -> None:
 def test_kernels_are_taken_once(tmp_path: pathlib.Path) -> None:
     (tmp_path / "1795376935-fusion.3-01-final_bundles.txt").write_text(KERNEL)
     (tmp_path / "1795376935-fusion.3-00-schedule-analysis_final_bundles.txt").write_text("5")
-    assert machine_code.take(tmp_path) == {"fusion.3": 134}
+    assert machine_code.take(epath.Path(tmp_path)) == {"fusion.3": 134}
     with pytest.raises(UserError, match="--profile: libtpu wrote no machine code"):
-        machine_code.take(tmp_path)
+        machine_code.take(epath.Path(tmp_path))
 
 
 def test_what_libtpu_is_told_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
