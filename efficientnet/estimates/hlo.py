@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 COLLECTIVES = (
     "all-reduce",
@@ -63,8 +63,8 @@ class _Instruction:
     name: str
     kind: str
     type: str
-    operands: tuple[str, ...]
     path: str
+    hbm_bytes: int  # of result and operands, where cycles are estimated
     cycles: int | None
     called: tuple[str, ...]
     branches: tuple[str, ...]
@@ -92,20 +92,15 @@ def estimated_cycles(text: str) -> int:
 
 def kernels(text: str) -> Iterator[Kernel]:
     """Yields what has an estimate of cycles, of all branches."""
-    computations, entry = _parse(text)
+    for found, times in _run(text, into_kernels=False):
+        if found.cycles is not None:
+            yield Kernel(found.name, found.type, found.path, times, found.cycles, found.hbm_bytes)
 
-    def visit(name: str, times: int) -> Iterator[Kernel]:
-        types = {instruction.name: instruction.type for instruction in computations[name]}
-        for found in computations[name]:
-            if found.cycles is None:
-                for called in (*found.called, *found.branches):
-                    yield from visit(called, times * _trips(computations, found))
-            else:
-                moved = (found.type, *(types.get(operand, "") for operand in found.operands))
-                in_hbm = sum(_bytes(part, on_chip=False) for part in moved)
-                yield Kernel(found.name, found.type, found.path, times, found.cycles, in_hbm)
 
-    return visit(entry, 1)
+def paths(text: str) -> dict[str, str]:
+    """Returns the path that JAX traced each instruction under, by name; '' where none is said."""
+    computations, _ = _parse(text)
+    return {found.name: found.path for inside in computations.values() for found in inside}
 
 
 def layer_and_pass(path: str) -> tuple[str, str]:
@@ -140,15 +135,16 @@ def rematerialized(text: str) -> int:
     return len(_REMATERIALIZED.findall(text))
 
 
-def _run(text: str) -> Iterator[tuple[_Instruction, int]]:
-    """Yields all that the program runs, and how often; all branches, and what is inside kernels."""
+def _run(text: str, into_kernels: bool = True) -> Iterator[tuple[_Instruction, int]]:
+    """Yields all that the program runs, and how often; all branches."""
     computations, entry = _parse(text)
 
     def visit(name: str, times: int) -> Iterator[tuple[_Instruction, int]]:
         for instruction in computations[name]:
             yield instruction, times
-            for called in (*instruction.called, *instruction.branches):
-                yield from visit(called, times * _trips(computations, instruction))
+            if into_kernels or instruction.cycles is None:
+                for called in (*instruction.called, *instruction.branches):
+                    yield from visit(called, times * _trips(computations, instruction))
 
     return visit(entry, 1)
 
@@ -161,32 +157,36 @@ def _trips(computations: dict[str, list[_Instruction]], instruction: _Instructio
     return max((other.constant for other in condition if other.constant is not None), default=1)
 
 
-# Of megabytes of text, for which three of the above ask.
+# Of megabytes of text, for which most of the above ask.
 @functools.lru_cache(maxsize=1)
 def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:
     """Returns the instructions of each computation, and the name of the entry."""
     computations: dict[str, list[_Instruction]] = {}
     entry = name = ""
+    types: dict[str, str] = {}
     for line in text.splitlines():
         if head := _HEAD.match(line):
             name = head[2]
-            computations[name] = []
+            computations[name], types = [], {}
             if head[1]:
                 entry = name
         elif name and (found := _INSTRUCTION.match(line)):
-            computations[name].append(_instruction(*found.groups()))
+            instruction = _instruction(found[1], found[2], types)
+            computations[name].append(instruction)
+            types[instruction.name] = instruction.type
     if not entry:
         raise ValueError("the text holds no entry computation: it is no HLO module")
     return computations, entry
 
 
-def _instruction(name: str, text: str) -> _Instruction:
-    """Reads what follows the equals sign: type, opcode, operands, attributes."""
+def _instruction(name: str, text: str, types: Mapping[str, str]) -> _Instruction:
+    """Reads what follows the equals sign: type, opcode, operands of known types, attributes."""
     end = _matching(text) if text.startswith("(") else text.index(" ")
     kind, _, rest = text[end:].lstrip().partition("(")
-    path = _PATH.search(text)
+    path, condition = _PATH.search(text), _CONDITION.search(text)
     cycles, trips, constant = (p.search(text) for p in (_CYCLES, _TRIPS, _CONSTANT))
-    condition = _CONDITION.search(text)
+    operands = _NAME.findall(rest[: _matching(f"({rest}") - 1]) if cycles else ()
+    moved = (text[:end], *(types.get(operand, "") for operand in operands))
     branches = [
         name.strip().lstrip("%")
         for listed, single in _BRANCHES.findall(text)
@@ -196,8 +196,8 @@ def _instruction(name: str, text: str) -> _Instruction:
         name,
         kind,
         text[:end],
-        tuple(_NAME.findall(rest[: _matching(f"({rest}") - 1])) if cycles else (),
         path[1] if path else "",
+        sum(_bytes(part, on_chip=False) for part in moved) if cycles else 0,
         int(cycles[1]) if cycles else None,
         tuple(_CALLED.findall(text)),
         tuple(branches),

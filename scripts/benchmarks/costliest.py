@@ -18,7 +18,6 @@ STEPS = 5
 SHOWN = 10
 # Others run inside of these.
 CONTAINERS = ("while", "call", "conditional")
-INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = .*?op_name="([^"]*)"', re.MULTILINE)
 
 
 def costliest(step: Callable[[], Any], code: str) -> list[dict[str, Any]]:
@@ -41,7 +40,7 @@ def costliest(step: Callable[[], Any], code: str) -> list[dict[str, Any]]:
         jax.profiler.stop_trace()
         (path,) = pathlib.Path(folder).glob("**/*.xplane.pb")
         seconds = _durations(ProfileData.from_file(str(path)))
-    origins = dict(INSTRUCTION.findall(code))
+    origins = hlo.paths(code)
     sums: dict[tuple[str, str, str], float] = collections.defaultdict(float)
     for instruction, duration in seconds.items():
         if not instruction.startswith(CONTAINERS):
