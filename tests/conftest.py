@@ -4,17 +4,18 @@ import dataclasses
 import logging
 import os
 import pathlib
+import secrets
+import threading
 from collections.abc import Iterator
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import google_storage
 import jax
 import numpy as np
 import pytest
 from etils import epath
-from etils.epath import gpath, register
 
 jax.config.update("jax_num_cpu_devices", 8)
 
@@ -55,13 +56,10 @@ def shared() -> pathlib.Path:
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
-    """A bucket, which is TensorFlow's file system in memory.
-
-    It is no folder of this machine, and `ram://` goes through the same code of etils and TensorFlow
-    as `gs://` does: what opens a path in any other way doesn't find it.
-    """
+    """A bucket as Google's are, of a server on this machine."""
 
     root: epath.Path
+    storage: google_storage.Storage
 
     def upload(self, path: pathlib.Path, name: str = "") -> epath.Path:
         """Copies a file, or a folder with all below, to `name` or to its own."""
@@ -76,29 +74,27 @@ class Bucket:
         return target
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[google_storage.Server]:
+    """Takes the place of Google's storage for those whom its `environment` leads there."""
+    with google_storage.Server(tmp_path_factory.mktemp("certificate")) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Iterator[Bucket]:
+def bucket(
+    server: google_storage.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> Iterator[Bucket]:
     """A new and empty bucket; nothing may be written where the test runs."""
-    monkeypatch.setattr(gpath, "_URI_PREFIXES", (*gpath._URI_PREFIXES, "ram://"))
-    monkeypatch.setattr(gpath, "_URI_SCHEMES", gpath._URI_SCHEMES | {"ram"})
-    monkeypatch.setitem(gpath._URI_MAP_ROOT, "ram://", "/ram/")
-    backend = gpath.backend_lib.tf_backend
-    monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, "ram", backend)
-
-    opened = backend.open
-
-    def open_anew(path: str, mode: str) -> Any:
-        # Memory, unlike Google's buckets, appends to a file that is there.
-        if "w" in mode and backend.exists(path):
-            backend.remove(path)
-        return opened(path, mode)
-
-    monkeypatch.setattr(backend, "open", open_anew)
-    monkeypatch.setitem(register._URI_PREFIXES_TO_CLS, "ram://", gpath.PosixGPath)
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    root = epath.Path(f"ram://{tmp_path.name}")
-    root.mkdir(parents=True, exist_ok=True)
-    yield Bucket(root)
+    yield Bucket(epath.Path(f"gs://{secrets.token_hex(8)}"), server.storage)
+    server.storage.forbidden = ""
     assert not list(here.iterdir())  # a path that was taken for a relative one

@@ -1,6 +1,8 @@
 """Orbax's folders of checkpoints: each checkpoint has the checksums of its content beside it."""
 
-from collections.abc import Mapping
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -9,7 +11,14 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import unreachable
 from efficientnet.training import checksums
+
+# Of the errors with which TensorStore's messages begin, those that leave open what a file holds.
+TENSORSTORE_CODES = re.compile(
+    "(ABORTED|CANCELLED|DEADLINE_EXCEEDED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|UNAUTHENTICATED|"
+    "UNAVAILABLE): "
+)
 
 
 class DamagedError(Exception):
@@ -92,28 +101,54 @@ def read_variables(manager: ocp.CheckpointManager, step: int | None = None) -> A
 
 
 def _read_json(manager: ocp.CheckpointManager, step: int, item: str) -> dict[str, Any]:
-    try:
+    with _reading(manager, step, item):
         content = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.JsonRestore()}))
         return dict(content[item])
-    except Exception as error:  # whatever a damaged file leads its reader into
-        raise DamagedError(f"its {item} can't be read ({_first_line(error)})") from error
 
 
 def _read_tree(
     manager: ocp.CheckpointManager, step: int, item: str, sums: Mapping[str, int]
 ) -> Any:
     """Returns an item as nested dicts of numpy arrays; or `DamagedError`."""
-    try:
+    with _reading(manager, step, item):
         metadata = manager.item_metadata(step)[item]
         like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata.tree)
         args = ocp.args.Composite(**{item: ocp.args.StandardRestore(like)})
         tree = manager.restore(step, args=args)[item]
         wrong = checksums.difference(sums, checksums.of_tree(tree))
-    except Exception as error:  # whatever a damaged file leads its reader into
-        raise DamagedError(f"its {item} can't be read ({_first_line(error)})") from error
     if wrong:
         raise DamagedError(wrong)
     return tree
+
+
+@contextlib.contextmanager
+def _reading(manager: ocp.CheckpointManager, step: int, item: str) -> Iterator[None]:
+    """Whatever a damaged file leads its reader into is a `DamagedError`.
+
+    Raises:
+      UserError: it could not be read, but may well be whole.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = _first_line(error)
+        if _is_of_the_way(error):
+            raise UserError(
+                f"{manager.directory / str(step)} can't be read now ({said}): nothing is changed; "
+                "start the same command again when that is mended"
+            ) from error
+        raise DamagedError(f"its {item} can't be read ({said})") from error
+
+
+def _is_of_the_way(error: Exception) -> bool:
+    """Whether an error tells of the way to a file, not of what is there."""
+    if isinstance(error, FileNotFoundError):  # so `unreachable` says of an object, too
+        return False
+    return (
+        isinstance(error, MemoryError | PermissionError)
+        or unreachable(error) is not None
+        or TENSORSTORE_CODES.match(str(error)) is not None
+    )
 
 
 def placed(tree: Any, like: Any, name: str) -> Any:

@@ -1,41 +1,14 @@
-"""Checkpoints in a bucket: Orbax and TensorStore are real, Google's servers are not."""
-
-import sys
-import threading
-import types
+"""Checkpoints in a bucket."""
 
 import numpy as np
 import pytest
-from etils import epath
-from etils.epath import gpath
-from google_storage import Backend, Server
 
+from efficientnet.errors import UserError
 from efficientnet.training.checkpoints import Checkpoints, read_arrays
 
 
-@pytest.fixture
-def storage(monkeypatch):
-    """The objects of a bucket that epath, Orbax and TensorStore take for Google's."""
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "token")
-        monkeypatch.setenv("no_proxy", "*")
-        monkeypatch.setattr(gpath.backend_lib, "tf_backend", Backend(server.storage))
-        # Orbax asks Google's package what kind of bucket it is.
-        kind = types.SimpleNamespace(hierarchical_namespace_enabled=False)
-        client = types.SimpleNamespace(get_bucket=lambda name: kind)
-        module = types.SimpleNamespace(Client=lambda: client)
-        monkeypatch.setitem(sys.modules, "google.cloud", types.SimpleNamespace(storage=module))
-        monkeypatch.setitem(sys.modules, "google.cloud.storage", module)
-        yield server.storage
-        server.shutdown()
-        thread.join()
-
-
-def test_checkpoints_in_a_bucket_come_back_bit_by_bit(storage):
-    folder = epath.Path("gs://bucket/runs/mine/checkpoints")
+def test_checkpoints_in_a_bucket_come_back_bit_by_bit(bucket):
+    folder = bucket.root / "runs/mine/checkpoints"
     folder.mkdir(parents=True)
     values = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
     best = {"stage": "head", "step": 2}
@@ -55,5 +28,25 @@ def test_checkpoints_in_a_bucket_come_back_bit_by_bit(storage):
     assert sorted(arrays) == ["best/head/params/kernel", "latest/kernel"]
     np.testing.assert_array_equal(arrays["latest/kernel"], values * 3)
     np.testing.assert_array_equal(arrays["best/head/params/kernel"], values + 2)
-    steps = {name.split("/")[5] for name in storage.objects if "/latest/" in name}
-    assert steps - {""} == {"2", "3"}
+    assert {path.name for path in (folder / "latest").iterdir()} == {"2", "3"}
+
+
+@pytest.mark.parametrize("item", ["progress/metadata", "state/_METADATA", "state/manifest.ocdbt"])
+def test_a_checkpoint_that_may_not_be_read_is_not_taken_for_damaged(bucket, item):
+    """Else the run would go back, and remove what it could not read."""
+    folder = bucket.root / "runs/mine/checkpoints"
+    folder.mkdir(parents=True)
+    checkpoints = Checkpoints(folder)
+    for step in (1, 2):
+        state = {"kernel": np.full(3, step, np.float32)}
+        checkpoints.save_latest(step, state, {"best": None, "history": [], "step": step})
+    checkpoints.close()
+    again = Checkpoints(folder)
+    bucket.storage.forbidden = f"latest/2/{item}"
+    with pytest.raises(UserError, match=r"latest/2 can't be read now \(.*nothing is changed"):
+        again.resume()
+    bucket.storage.forbidden = ""
+    assert again.resume()["step"] == 2
+    del bucket.storage.objects[f"{bucket.root.name}/runs/mine/checkpoints/latest/2/{item}"]
+    assert again.resume()["step"] == 1
+    again.close()

@@ -37,7 +37,7 @@ def test_digest_beside_the_file_is_checked(bucket, tmp_path):
 
 
 def test_what_is_wrong_is_one_sentence(bucket, tmp_path):
-    with pytest.raises(UserError, match=r"no checkpoint at ram://.*/nothing.pth"):
+    with pytest.raises(UserError, match=r"no checkpoint at gs://.*/nothing.pth"):
         weights.load_pretrained(str(bucket.root / "nothing.pth"))
     (tmp_path / "empty.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match="no format known"):
