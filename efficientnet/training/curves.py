@@ -118,6 +118,9 @@ def _forget(folder: epath.Path, step: int) -> None:
         kept = [record for record in records if Event.FromString(record).step < step]
         if len(kept) == len(records):
             continue
+        if not kept:  # TensorFlow would not make an empty file in a bucket
+            path.unlink()
+            continue
         part = path.with_name(f".{path.name}.part")
         with part.open("wb") as file:
             writer = RecordWriter(file)

@@ -35,6 +35,15 @@ def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
     assert [step for step, _ in points["train/loss"]] == [1, 2, 3, 4, 5]
 
 
+def test_curves_in_a_bucket_of_which_nothing_stays(bucket):
+    """TensorFlow makes no object of a file that nothing was written to."""
+    for value in (1, 2):
+        opened = curves.Curves(bucket.root / "tensorboard", 0)
+        opened.write("test", 1, {"top1": np.float32(value)})
+        opened.close()
+    assert len(curves.read(bucket.root / "tensorboard")["test/top1"]) == 1
+
+
 def test_google_s_package_is_asked_for_before_anything_starts(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     monkeypatch.setitem(sys.modules, "google.cloud", types.SimpleNamespace())
