@@ -1,12 +1,12 @@
 """Photos without labels, named on a command line."""
 
 import glob
-import pathlib
 from collections.abc import Sequence
 
 from etils import epath
 
 from efficientnet.errors import UserError
+from efficientnet.paths import is_in_bucket, user_path
 from input_pipeline.sources.split import Split, from_paths, refuse_bytes
 from input_pipeline.sources.walk import EXTENSIONS, Walk
 
@@ -14,16 +14,19 @@ from input_pipeline.sources.walk import EXTENSIONS, Walk
 def find_photos(arguments: Sequence[str]) -> list[str]:
     """Returns the paths of photos that files, folders (with all below) and globs stand for.
 
+    Files and folders may be in a bucket, where globs stand for nothing.
+
     Raises:
       UserError: an argument stands for none, or for one whose name is not in UTF-8.
     """
     found: list[str] = []
     for argument in arguments:
-        path = pathlib.Path(argument).expanduser()
+        path = user_path(argument)
         if path.is_dir():
-            folder = epath.Path(path)
-            walk = Walk([folder])
-            photos = [pathlib.Path(p) for p in walk.photos(folder) if p.is_file()]
+            walk = Walk([path])
+            photos = list(walk.photos(path))
+            if not is_in_bucket(path):  # there it would be a request for each
+                photos = [photo for photo in photos if photo.is_file()]
             expected = f"files ending in {', '.join(sorted(EXTENSIONS))}"
             if not photos:
                 raise UserError(f"there is no photo in {path}: expected {expected}")
@@ -31,10 +34,11 @@ def find_photos(arguments: Sequence[str]) -> list[str]:
         elif path.is_file():
             photos = [path]
         else:
-            photos = [pathlib.Path(p) for p in glob.glob(str(path), recursive=True)]
-            photos = [p for p in photos if p.is_file()]
+            matching = [] if is_in_bucket(path) else glob.glob(str(path), recursive=True)
+            photos = [photo for photo in map(epath.Path, matching) if photo.is_file()]
             if not photos:
-                raise UserError(f"there is no photo {argument}: check the path")
+                pattern = ", which can't be a pattern in a bucket" if is_in_bucket(path) else ""
+                raise UserError(f"there is no photo {argument}: check the path{pattern}")
         found.extend(sorted(map(str, photos)))
     refuse_bytes(found)
     return found

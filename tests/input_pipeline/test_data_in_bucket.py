@@ -124,6 +124,18 @@ def test_photos_that_a_bucket_lacks_are_counted(layout, bucket):
         input_pipeline.load_source("manifest", str(root))
 
 
+@pytest.mark.parametrize("layout", ["folders"], indirect=True)
+def test_photos_are_named_in_a_bucket(layout, bucket):
+    root = bucket.upload(layout)
+    found = input_pipeline.find_photos([str(root / "test")])
+    assert found == [
+        str(root / path.relative_to(layout)) for path in sorted(layout.glob("test/*/*"))
+    ]
+    assert input_pipeline.find_photos([found[0]]) == found[:1]
+    with pytest.raises(UserError, match=r"0\*\.jpg: check the path, which can't be a pattern"):
+        input_pipeline.find_photos([str(root / "test" / "a" / "0*.jpg")])
+
+
 @pytest.mark.parametrize("path", ["../secret.jpg", "a/../../secret.jpg", "/etc/passwd", "gs://b/x"])
 @pytest.mark.parametrize("table", ["manifest.csv", "manifest.jsonl", "cars_annos.mat"])
 def test_no_path_in_a_table_leaves_its_folder(path, table, photo_folder, tmp_path):
