@@ -1,12 +1,14 @@
 """What all command lines share: one sentence for what is wrong, one JSON line for machines."""
 
+import argparse
 import json
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from efficientnet.errors import UserError
-from efficientnet.paths import reaching_buckets
+from efficientnet.paths import is_in_bucket, reaching_buckets, user_path
 
 
 def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +43,14 @@ def _sentence(error: OSError) -> str:
 def print_json(result: Any) -> None:
     """Prints the one line that `--json` promises."""
     print(json.dumps(result), flush=True)
+
+
+def local_path(text: str) -> pathlib.Path:
+    """The type of an argument that names a file or folder on this machine."""
+    path = user_path(text)
+    if is_in_bucket(path):
+        raise argparse.ArgumentTypeError(f"{text} is in a bucket: expected a path on this machine")
+    return pathlib.Path(path)
 
 
 def refuse_broken(skipped: Sequence[str], total: int) -> None:

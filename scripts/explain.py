@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     networks.add_arguments(parser)
     parser.add_argument("--class", dest="name", help="whose heat to show")
     parser.add_argument(
-        "--output", type=pathlib.Path, required=True, help="a .png, or a folder for many"
+        "--output", type=command_line.local_path, required=True, help="a .png, or a folder for many"
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     networks.add_arguments(parser)
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--output", type=command_line.local_path, required=True, help="a new folder"
+    )
     parser.add_argument(
         "--formats", default=",".join(DEFAULT), help=f"of {','.join(FORMATS)}; default: %(default)s"
     )

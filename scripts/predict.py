@@ -14,7 +14,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -37,10 +36,12 @@ def main(arguments: Sequence[str]) -> None:
     networks.add_arguments(parser)
     parser.add_argument("--top", type=int, default=5, metavar="K", help="classes shown of a photo")
     parser.add_argument("--format", choices=writing.FORMATS, default="table")
-    parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="in place of stdout")
+    parser.add_argument(
+        "--output", type=command_line.local_path, metavar="FILE", help="in place of stdout"
+    )
     parser.add_argument(
         "--features",
-        type=pathlib.Path,
+        type=command_line.local_path,
         metavar="FILE",
         help="also write what the classifier sees of each photo, to .npz or .parquet",
     )

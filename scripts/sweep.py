@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> None:
     """Parses the arguments, runs the grid, writes table and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True, help="the recipe, as for train.py")
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, help="of the whole sweep")
+    parser.add_argument(
+        "--workdir", required=True, type=command_line.local_path, help="of the whole sweep"
+    )
     parser.add_argument("--grid", required=True, nargs="+", metavar="FIELD=VALUE,VALUE")
     parser.add_argument("--set", default=[], nargs="+", metavar="FIELD=VALUE", help="in every run")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on a device")

@@ -46,10 +46,10 @@ KNOWN = {  # files, or folders that end in a slash
     "input_pipeline/sources/walk.py": "links below local folders, where is_in_bucket() said so",
     "scripts/benchmarks/": "what lasts as long as a measurement; the kernel's account",
     "scripts/chaos.py": "starts processes and kills them; their workdirs live as long",
+    "scripts/command_line.py": "the type of arguments that a bucket is refused for",
     "scripts/explain.py": "pictures, which go where the command was given",
     "scripts/export.py": "an exported folder, which another process runs",
     "scripts/parity.py": "files that other frameworks write, for the time of a comparison",
-    "scripts/predict.py": "answers, which go where the command was given",
     "scripts/sweep.py": "logs of processes, which a bucket can't take line by line",
 }
 

@@ -13,7 +13,7 @@ from efficientnet.errors import UserError
 from efficientnet.paths import unreachable, write_whole
 from efficientnet.training.run import run
 from input_pipeline.quiet_tensorflow import tf
-from scripts import command_line, convert_weights
+from scripts import command_line, convert_weights, explain, export, predict, sweep
 
 
 def test_two_writers_of_a_file_leave_each_other_alone(
@@ -87,6 +87,25 @@ def test_a_run_that_can_not_reach_a_bucket_says_so(monkeypatch: pytest.MonkeyPat
         run(solar_lite0.get_config(), "gs://mine/runs")
     assert str(raised.value).startswith(SENTENCE)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (explain, ["photo.jpg", "--weights=lite_wheel", "--output=gs://mine/a.png"]),
+        (export, ["--weights=lite_wheel", "--output=gs://mine/a.png"]),
+        (predict, ["photo.jpg", "--weights=lite_wheel", "--output=gs://mine/a.png"]),
+        (sweep, ["--config=c.py", "--grid", "a=1,2", "--workdir=gs://mine/a.png"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_written_to_a_disk_goes_to_no_bucket(
+    script: types.ModuleType, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command_line.run(script.main, words)
+    said = "gs://mine/a.png is in a bucket: expected a path on this machine"
+    assert capsys.readouterr().err.rstrip().endswith(said)
 
 
 def test_other_errors_are_not_taken_for_a_bucket_s() -> None:
