@@ -6,7 +6,7 @@ Runs train.py with configs/chaos.py on a few real photos. Each start is killed a
 of a random kind: while it starts, compiles, trains, saves or evaluates, or some time after; with
 SIGKILL, or with SIGTERM and then it must end by itself with its own exit code, or by the signal
 where it does not listen yet or any more. The undisturbed run comes first. Exit status 1 where
-anything differs.
+anything differs. With --bucket the runs write there, the last test of a bucket before long work.
 """
 
 import argparse
@@ -24,10 +24,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import orbax.checkpoint as ocp
 from etils import epath
 
 import input_pipeline
 from efficientnet.errors import UserError
+from efficientnet.paths import is_in_bucket
 from efficientnet.training import checkpoints, curves, signals
 from scripts import command_line
 
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--kills", type=int, default=20, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", help="where to work and leave everything; else temporary")
+    parser.add_argument("--bucket", help="where the runs write, gs://BUCKET/FOLDER; else --folder")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args(arguments)
     if options.kills < 1:
@@ -55,38 +58,41 @@ def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder = pathlib.Path(options.folder or temporary)
-        result = chaos(folder, options.kills, random.Random(options.seed))
+        workdirs = epath.Path(options.bucket or folder)
+        result = chaos(folder, workdirs, options.kills, random.Random(options.seed))
     if options.json:
         command_line.print_json(result)
     if result["bits_differ"] or result["differences"]:
         raise UserError("a killed run did not end as the undisturbed one: see above")
 
 
-def chaos(folder: pathlib.Path, kills: int, rng: random.Random) -> dict[str, Any]:
-    """Runs everything below a folder and returns the figures."""
+def chaos(
+    folder: pathlib.Path, workdirs: epath.Path, kills: int, rng: random.Random
+) -> dict[str, Any]:
+    """Runs everything with photos and logs in one folder, workdirs in another; returns figures."""
     began = time.monotonic()
     _write_photos(folder / "photos")
     # Long enough for all the kills in one run, each of which it survives by a few steps.
-    run = Run(folder, epochs=max(2, kills // 3))
+    run = Run(folder, workdirs, epochs=max(2, kills // 3))
     say("the undisturbed run")
     run.finish("whole")
     say(f"... took {time.monotonic() - began:.0f} s")
     counted: Counter[str] = Counter()
-    workdirs: list[str] = []
+    killed: list[str] = []
     while sum(counted.values()) < kills:
-        workdirs.append(f"killed{len(workdirs)}")
+        killed.append(f"killed{len(killed)}")
         while sum(counted.values()) < kills:
             moment = rng.choice(list(MOMENTS))
             number = rng.choice((signal.SIGKILL, signal.SIGTERM))
-            outcome = run.kill(workdirs[-1], moment, number, rng)
+            outcome = run.kill(killed[-1], moment, number, rng)
             if outcome is None:  # it had finished before
                 break
             counted[f"{number.name} {moment}"] += 1
             say(f"{sum(counted.values())}: {number.name} at {moment}, {outcome}")
-        run.finish(workdirs[-1])
+        run.finish(killed[-1])
     bits, differences = 0, []
-    for name in workdirs:
-        more, found = compare(folder / "whole", folder / name)
+    for name in killed:
+        more, found = compare(workdirs / "whole", workdirs / name)
         bits += more
         differences += [f"{name}: {difference}" for difference in found]
     for difference in differences:
@@ -95,7 +101,7 @@ def chaos(folder: pathlib.Path, kills: int, rng: random.Random) -> dict[str, Any
         "kills": sum(counted.values()),
         "bits_differ": bits,
         "differences": differences,
-        "runs": len(workdirs),
+        "runs": len(killed),
         "moments": dict(sorted(counted.items())),
         "seconds": round(time.monotonic() - began),
     }
@@ -115,8 +121,8 @@ def _write_photos(folder: pathlib.Path) -> None:
 class Run:
     """The command that is killed."""
 
-    def __init__(self, folder: pathlib.Path, epochs: int) -> None:
-        self._folder = folder
+    def __init__(self, folder: pathlib.Path, workdirs: epath.Path, epochs: int) -> None:
+        self._folder, self._workdirs = folder, workdirs
         self._config = [
             f"--config=configs/chaos.py:{epochs}",
             f"--config.data.directory={folder / 'photos'}",
@@ -130,7 +136,7 @@ class Run:
         command = [sys.executable, "train.py", *self._config]
         with self._log(workdir).open("ab") as log:
             return subprocess.Popen(
-                [*command, f"--workdir={self._folder / workdir}"],
+                [*command, f"--workdir={self._workdirs / workdir}"],
                 cwd=CHECKOUT,
                 env=environment,
                 stdout=log,
@@ -158,14 +164,14 @@ class Run:
     ) -> str | None:
         """Starts it, kills it, and says how it ended; None where it had finished before."""
         offset = self._log(workdir).stat().st_size if self._log(workdir).exists() else 0
-        before = _saves(self._folder / workdir)
+        before = _saves(self._workdirs / workdir)
         reached = MOMENTS[moment]
         process = self._start(workdir)
         try:
             deadline = time.monotonic() + START_SECONDS
             while process.poll() is None and time.monotonic() < deadline:
                 text = self._log(workdir).read_bytes()[offset:].decode(errors="replace")
-                if reached(text, self._folder / workdir, before):
+                if reached(text, self._workdirs / workdir, before):
                     time.sleep(rng.uniform(0, DELAYS[moment]))
                     break
                 time.sleep(0.01)
@@ -180,7 +186,8 @@ class Run:
             status = process.wait(timeout=END_SECONDS)
         finally:
             process.kill()
-        ends = {signals.STOPPED, 0, *((-signal.SIGTERM,) if moment in UNHEARD else ())}
+        unheard = moment in UNHEARD or is_in_bucket(self._workdirs)  # there moments are seen late
+        ends = {signals.STOPPED, 0, *((-signal.SIGTERM,) if unheard else ())}
         if number == signal.SIGTERM and status not in ends:
             raise UserError(
                 f"after SIGTERM train.py ended with status {status}: {self._last(workdir)}"
@@ -188,29 +195,31 @@ class Run:
         return f"status {status} after {time.monotonic() - sent:.1f} s"
 
 
-def _saves(workdir: pathlib.Path) -> set[str]:
-    return {path.name for path in (workdir / "checkpoints/latest").glob("[0-9]*")}
+def _saves(workdir: epath.Path) -> set[int]:
+    latest = workdir / "checkpoints/latest"
+    return set(ocp.utils.checkpoint_steps(latest)) if latest.exists() else set()
 
 
-def _saving(text: str, workdir: pathlib.Path, before: set[str]) -> bool:
-    return any((workdir / "checkpoints/latest").glob("*.orbax-checkpoint-tmp*"))
+def _saving(text: str, workdir: epath.Path, before: set[int]) -> bool:
+    return bool(ocp.utils.tmp_checkpoints(workdir / "checkpoints/latest"))
 
 
-def _saving_best(text: str, workdir: pathlib.Path, before: set[str]) -> bool:
-    return any((workdir / "checkpoints/best").glob("*/*.orbax-checkpoint-tmp*"))
+def _saving_best(text: str, workdir: epath.Path, before: set[int]) -> bool:
+    best = workdir / "checkpoints/best"
+    return best.exists() and any(ocp.utils.tmp_checkpoints(stage) for stage in best.iterdir())
 
 
-def _saved(text: str, workdir: pathlib.Path, before: set[str]) -> bool:
+def _saved(text: str, workdir: epath.Path, before: set[int]) -> bool:
     return bool(_saves(workdir) - before)
 
 
-def _word(word: str) -> Callable[[str, pathlib.Path, set[str]], bool]:
+def _word(word: str) -> Callable[[str, epath.Path, set[int]], bool]:
     return lambda text, workdir, before: word in text
 
 
 # What a run says or writes when it comes to a moment, and up to how many seconds later it is
 # killed. Right after an epoch's validation its best weights are written.
-MOMENTS: Mapping[str, Callable[[str, pathlib.Path, set[str]], bool]] = {
+MOMENTS: Mapping[str, Callable[[str, epath.Path, set[int]], bool]] = {
     "start": lambda text, workdir, before: True,
     "compile": _word("parameters train"),
     "step": _saved,
@@ -232,14 +241,14 @@ DELAYS = {
 UNHEARD = ("start", "stage change", "later")
 
 
-def compare(whole: pathlib.Path, killed: pathlib.Path) -> tuple[int, list[str]]:
+def compare(whole: epath.Path, killed: epath.Path) -> tuple[int, list[str]]:
     """Compares what two runs left.
 
     Returns:
       How many bits of all arrays differ (an array that only one has counts whole), and a line for
       each array, figure or curve that does.
     """
-    arrays = [checkpoints.read_arrays(epath.Path(run) / "checkpoints") for run in (whole, killed)]
+    arrays = [checkpoints.read_arrays(run / "checkpoints") for run in (whole, killed)]
     bits, lines = 0, []
     for name in sorted({*arrays[0], *arrays[1]}):
         images = [
@@ -257,7 +266,7 @@ def compare(whole: pathlib.Path, killed: pathlib.Path) -> tuple[int, list[str]]:
     ]
     if summaries[0] != summaries[1]:
         lines.append("summary.json")
-    drawn = [curves.read(epath.Path(run) / "tensorboard") for run in (whole, killed)]
+    drawn = [curves.read(run / "tensorboard") for run in (whole, killed)]
     for name in sorted({*drawn[0], *drawn[1]}):
         points = [run.get(name, []) for run in drawn]
         if name.endswith("images_per_second"):
