@@ -77,7 +77,7 @@ class Server(http.server.ThreadingHTTPServer):
         address = f"http://127.0.0.1:{self.server_port}"
         return {
             "https_proxy": address,
-            "no_proxy": "127.0.0.1",
+            "no_proxy": "127.0.0.1,localhost",
             "CURL_CA_BUNDLE": str(self._certificate),
             "TENSORSTORE_GCS_HTTP_URL": address,
             "STORAGE_EMULATOR_HOST": address,

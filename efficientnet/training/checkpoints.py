@@ -133,8 +133,9 @@ class Checkpoints:
         Raises:
           UserError: they are damaged.
         """
-        self._best_of(stage).wait_until_finished()
-        return _whole_best(self._best_of(stage), stage, like)
+        self.wait()
+        # In a bucket Orbax won't read what it has saved itself, but in the first process.
+        return read_best(self._folder, stage, like)
 
     def wait(self) -> None:
         """Waits until everything is written."""
@@ -188,16 +189,11 @@ def read_best(folder: epath.Path, stage: str, like: Any) -> Any:
       UserError: they are damaged, or don't fit.
     """
     with contextlib.closing(orbax_files.best_manager(folder, stage)) as manager:
-        return _whole_best(manager, stage, like)
-
-
-def _whole_best(manager: ocp.CheckpointManager, stage: str, like: Any) -> Any:
-    try:
-        return orbax_files.placed(
-            orbax_files.read_variables(manager), like, f"the best weights of stage {stage!r}"
-        )
-    except DamagedError as error:
-        raise UserError(
-            f"the best weights of stage {stage!r} in {manager.directory} are damaged ({error}): "
-            "take a new --workdir, or put back a copy of this one"
-        ) from error
+        try:
+            variables = orbax_files.read_variables(manager)
+        except DamagedError as error:
+            raise UserError(
+                f"the best weights of stage {stage!r} in {manager.directory} are damaged "
+                f"({error}): take a new --workdir, or put back a copy of this one"
+            ) from error
+    return orbax_files.placed(variables, like, f"the best weights of stage {stage!r}")

@@ -145,7 +145,7 @@ def _is_of_the_way(error: Exception) -> bool:
     if isinstance(error, FileNotFoundError):  # so `unreachable` says of an object, too
         return False
     return (
-        isinstance(error, MemoryError | PermissionError)
+        isinstance(error, MemoryError | PermissionError | jax.errors.JaxRuntimeError)
         or unreachable(error) is not None
         or TENSORSTORE_CODES.match(str(error)) is not None
     )

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def start(workdir: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
+def start(workdir: os.PathLike[str], *arguments: object) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, PROCESS, workdir, *map(str, arguments)],
         cwd=CHECKOUT,
@@ -52,7 +53,7 @@ def start(workdir: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
     return process
 
 
-def start_two(workdir: pathlib.Path) -> list[subprocess.Popen[str]]:
+def start_two(workdir: os.PathLike[str]) -> list[subprocess.Popen[str]]:
     address = f"localhost:{free_port()}"
     return [start(workdir, 2, address, 2, number) for number in range(2)]
 
@@ -63,22 +64,22 @@ def wait_for(words: str, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_are_one(tmp_path: pathlib.Path) -> None:
-    for processes in ([start(tmp_path / "one", 4)], start_two(tmp_path / "two")):
+def test_two_processes_are_one(tmp_path: pathlib.Path, bucket: Any) -> None:
+    one, two, in_bucket = epath.Path(tmp_path / "one"), epath.Path(tmp_path / "two"), bucket.root
+    for processes in ([start(one, 4)], start_two(two), start_two(in_bucket)):
         for process in processes:
             _, said = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, said
-    one, two = (
-        checkpoints.read_arrays(epath.Path(tmp_path / name) / "checkpoints")
-        for name in ("one", "two")
-    )
-    assert one.keys() == two.keys()
-    for name, array in one.items():
-        np.testing.assert_allclose(two[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
-    points = [curves.read(epath.Path(tmp_path / name) / "tensorboard") for name in ("one", "two")]
-    for name in points[0]:
-        steps = [[step for step, _ in run[name]] for run in points]
-        assert steps[0] == steps[1]
+    expected = checkpoints.read_arrays(one / "checkpoints")
+    points = curves.read(one / "tensorboard")
+    for workdir in (two, in_bucket):
+        found = checkpoints.read_arrays(workdir / "checkpoints")
+        assert found.keys() == expected.keys()
+        for name, array in expected.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
+        drawn = curves.read(workdir / "tensorboard")
+        for name in points:
+            assert [step for step, _ in drawn[name]] == [step for step, _ in points[name]]
 
 
 @pytest.mark.slow
