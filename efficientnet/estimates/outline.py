@@ -102,7 +102,7 @@ def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...
         )
     course = programs.course(experiment, stage)
     state = jax.eval_shape(
-        lambda variables: programs.create_state(variables, stage, course), experiment.variables
+        lambda variables: programs.initial_state(variables, stage, course), experiment.variables
     )
     batch = _batch(experiment, experiment.config.batch_size)
     program = programs.train_program(experiment, stage, course, number)

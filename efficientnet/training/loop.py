@@ -80,37 +80,51 @@ class Trainer:
         return self.progress
 
     def _run_stage(self, stage: ConfigDict) -> None:
-        progress, config = self.progress, self.config
-        stopwatch = self._stopwatch = Stopwatch(progress, config.batch_size)
+        progress = self.progress
+        self._stopwatch = Stopwatch(progress, self.config.batch_size)
         course = programs.course(self.experiment, stage)
-        plan, epoch_ends, num_steps = course.plan, course.epoch_ends, course.num_steps
-        state = self._place(programs.create_state(self._start_variables(stage), stage, course))
+        state = self._place(programs.initial_state(self._start_variables(stage), stage, course))
         if progress.step:
             state = self.checkpoints.restore_latest(like=state)
         experiment, self._validator = self.experiment, self._evaluator
         if stage.cached_copies:
             experiment = feature_cache.cached(experiment, state.variables, stage.cached_copies)
             self._validator = evaluation.for_experiment(experiment, self._stop)
-        train_step = programs.train_program(experiment, stage, course, progress.stage)
         log.info(
             "stage %s: %s parameters train, %s are frozen; %d steps",
             stage.name,
-            *(f"{count:,}" for count in stages.count_params(state.params, plan).values()),
-            num_steps,
+            *(f"{count:,}" for count in stages.count_params(state.params, course.plan).values()),
+            course.num_steps,
         )
+        state = self._train(experiment, stage, course, state)
+        self.checkpoints.wait()
+        self._stopwatch.lap()
+        self._stop.safe = True
+        try:
+            self._end_stage(stage, course.plan, state)
+        except evaluation.Interrupted as error:
+            raise self._stopped() from error
 
+    def _train(
+        self,
+        experiment: Experiment,
+        stage: ConfigDict,
+        course: programs.Course,
+        state: steps.TrainState,
+    ) -> steps.TrainState:
+        """Takes the steps that a stage has left, and validates and saves on time."""
+        progress, config, stopwatch = self.progress, self.config, self._stopwatch
+        train_step = programs.train_program(experiment, stage, course, progress.stage)
         guard = LossGuard(stage, progress, config.skip_steps)
-        images, done = num_steps * config.batch_size, progress.step * config.batch_size
+        images, done = course.num_steps * config.batch_size, progress.step * config.batch_size
         with progress_line(stage.name, images, done) as line:
-            if progress.step in epoch_ends and not progress.validated:
-                state = self._end_epoch(stage, epoch_ends[progress.step], state, line)
-            remaining = 0 if progress.monitor.stopped else num_steps - progress.step
-            batches = experiment.batches_on_devices(progress.global_step, remaining)
-            for batch in batches:
+            if progress.step in course.epoch_ends and not progress.validated:
+                state = self._end_epoch(stage, course.epoch_ends[progress.step], state, line)
+            remaining = 0 if progress.monitor.stopped else course.num_steps - progress.step
+            for batch in experiment.batches_on_devices(progress.global_step, remaining):
                 if progress.step == 0 and not stage.cached_copies:
                     self._write_photos(batch["image"])
-                rate_scale = progress.monitor.rate_scale
-                state, loss = train_step(state, batch, rate_scale)
+                state, loss = train_step(state, batch, progress.monitor.rate_scale)
                 self._stop.safe = False
                 guard.add(loss)
                 progress.step += 1
@@ -123,13 +137,8 @@ class Trainer:
                 self._profiler.step_done(progress.global_step, loss)
                 line.update(config.batch_size)
                 if progress.step % config.log_every_steps == 0:
-                    rates = {
-                        "learning_rate": float(course.schedule(progress.step - 1)) * rate_scale,
-                        "images_per_second": stopwatch.recent_rate(),
-                    }
-                    self._write("train", state.recent_metrics.compute() | rates)
-                    state = state.replace(recent_metrics=self._no_metrics())
-                epoch = epoch_ends.get(progress.step)
+                    state = self._write_recent(course, state)
+                epoch = course.epoch_ends.get(progress.step)
                 if not self._agenda.save_is_due(progress.global_step) and epoch is None:
                     continue
                 guard.wait(at_most=0)
@@ -141,13 +150,7 @@ class Trainer:
                     log.info("stage %s ends early, after epoch %d", stage.name, epoch)
                     break
                 stopwatch.start()
-        self.checkpoints.wait()
-        stopwatch.lap()
-        self._stop.safe = True
-        try:
-            self._end_stage(stage, plan, state)
-        except evaluation.Interrupted as error:
-            raise self._stopped() from error
+        return state
 
     def _save(self, state: steps.TrainState) -> None:
         step = self.progress.global_step
@@ -187,6 +190,13 @@ class Trainer:
 
     def _write(self, split: str, scalars: Mapping[str, Any]) -> None:
         self.curves.write(split, self.progress.global_step, scalars)
+
+    def _write_recent(self, course: programs.Course, state: steps.TrainState) -> steps.TrainState:
+        """Draws what the steps since the last time were like."""
+        rate = float(course.schedule(self.progress.step - 1)) * self.progress.monitor.rate_scale
+        rates = {"learning_rate": rate, "images_per_second": self._stopwatch.recent_rate()}
+        self._write("train", state.recent_metrics.compute() | rates)
+        return state.replace(recent_metrics=self._no_metrics())
 
     def _write_photos(self, images: jax.Array) -> None:
         """Shows the first photos of a stage as the network sees them."""

@@ -41,7 +41,7 @@ def course(experiment: Experiment, stage: ConfigDict) -> Course:
     return Course(stages.plan(stage), epoch_ends, schedule, transformation)
 
 
-def create_state(
+def initial_state(
     variables: Mapping[str, Any], stage: ConfigDict, course: Course
 ) -> steps.TrainState:
     """Returns the state at a stage's first step."""
