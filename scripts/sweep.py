@@ -30,8 +30,8 @@ from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
-from efficientnet.reporting.runs import SUMMARY
-from efficientnet.training.workdir import check_config, finished_summary, read_json
+from efficientnet.reporting.runs import SUMMARY, read_json
+from efficientnet.training.workdir import check_config, finished_summary
 from scripts import command_line, recipes
 
 TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"

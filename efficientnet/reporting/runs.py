@@ -76,10 +76,18 @@ def reading(path: epath.Path) -> Iterator[None]:
         ) from error
 
 
+def read_json(path: epath.Path) -> Any:
+    """Reads a JSON file of a workdir; a damaged one is a `UserError`."""
+    with reading(path):
+        content = json.loads(path.read_text())
+    return content
+
+
 def read_config(folder: epath.Path) -> ConfigDict:
     """Reads the recipe of a workdir; a damaged one is a `UserError`."""
+    content = read_json(folder / CONFIG)
     with reading(folder / CONFIG):
-        config = ConfigDict(json.loads((folder / CONFIG).read_text()))
+        config = ConfigDict(content)
         config.stages = tuple(ConfigDict(stage) for stage in config.stages)
     return config
 
@@ -95,9 +103,8 @@ def load(path: str) -> Run:
         raise UserError(f"{path} is no workdir of a run: it has no {CONFIG}")
     if not (folder / SUMMARY).exists():
         raise UserError(f"the run in {path} is not finished: start its command again first")
-    config = read_config(folder)
+    config, summary = read_config(folder), read_json(folder / SUMMARY)
     with reading(folder / SUMMARY):
-        summary = json.loads((folder / SUMMARY).read_text())
         if not all(stage["name"] and stage["metrics"]["test"] for stage in summary["stages"]):
             raise ValueError("a stage without a name or test results")
         if "history" not in summary:

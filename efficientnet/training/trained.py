@@ -14,7 +14,7 @@ from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.network import Network
 from efficientnet.paths import absolute
-from efficientnet.reporting.runs import read_config, reading
+from efficientnet.reporting.runs import read_config, read_json, reading
 from efficientnet.training import checkpoints, workdir
 from efficientnet.variants import get_variant
 from efficientnet.weights import Preprocessing
@@ -82,7 +82,7 @@ def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
         )
     config = read_config(folder)
     with reading(folder / workdir.NETWORK):
-        known = workdir.read_json(folder / workdir.NETWORK)
+        known = read_json(folder / workdir.NETWORK)
         class_names, resolution = tuple(known["class_names"]), int(known["resolution"])
         preprocessing = Preprocessing(tuple(known["mean"]), tuple(known["std"]))
         settings = {name: known[name] for name in ("padding", "bn_epsilon")}

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute, is_in_bucket, unreachable, write_whole
-from efficientnet.reporting.runs import CONFIG, SUMMARY, reading
+from efficientnet.reporting.runs import CONFIG, SUMMARY, read_json
 from efficientnet.training import distributed
 
 log = logging.getLogger(__name__)
@@ -227,10 +227,3 @@ def finished_summary(workdir: epath.Path, config: ConfigDict) -> dict[str, Any] 
 
 def _length(config: dict[str, Any]) -> list[float]:
     return [stage["epochs"] for stage in config["stages"]]
-
-
-def read_json(path: epath.Path) -> Any:
-    """Reads a JSON file of the folder; a damaged one is a `UserError`."""
-    with reading(path):
-        content = json.loads(path.read_text())
-    return content

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.errors import UserError
+from efficientnet.reporting import runs
 from efficientnet.training import workdir
 from efficientnet.training.experiment import Data
 from input_pipeline.sources.split import Split, from_encoded, from_files
@@ -156,7 +157,7 @@ def test_the_same_data_go_on_and_so_does_a_run_of_an_earlier_version(begun: epat
     workdir.write_config(begun, recipe(), network())
     workdir.write_json(begun / workdir.NETWORK, {"class_names": ["cat", "dog"]})
     workdir.write_config(begun, recipe(), network(train=5))
-    assert workdir.read_json(begun / workdir.NETWORK)["data"]["train"]["photos"] == 5
+    assert runs.read_json(begun / workdir.NETWORK)["data"]["train"]["photos"] == 5
     (begun / workdir.NETWORK).unlink()
     workdir.write_config(begun, recipe(), network())
 
@@ -178,7 +179,7 @@ def test_where_the_data_have_moved_is_said(
         "data: were in '', are the same in '/before'",
         "data: were in '/before', are the same in '/now'",
     ]
-    assert workdir.read_json(begun / workdir.CONFIG)["data"]["directory"] == "/now"
+    assert runs.read_json(begun / workdir.CONFIG)["data"]["directory"] == "/now"
 
 
 def test_a_copy_of_the_data_is_the_same_data(tmp_path: pathlib.Path) -> None:
