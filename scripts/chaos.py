@@ -69,7 +69,13 @@ def main(arguments: Sequence[str]) -> None:
 def chaos(
     folder: pathlib.Path, workdirs: epath.Path, kills: int, rng: random.Random
 ) -> dict[str, Any]:
-    """Runs everything with photos and logs in one folder, workdirs in another; returns figures."""
+    """Runs everything with photos and logs in one folder, workdirs in another; returns figures.
+
+    Raises:
+      UserError: there are runs already.
+    """
+    if (workdirs / "whole").exists():
+        raise UserError(f"{workdirs} has the runs of before: take another folder, or remove it")
     began = time.monotonic()
     _write_photos(folder / "photos")
     # Long enough for all the kills in one run, each of which it survives by a few steps.
