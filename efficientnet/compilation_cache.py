@@ -4,7 +4,9 @@ import logging
 import os
 
 import jax
+from etils import epath
 
+from efficientnet.paths import is_in_bucket, make_folder, reaching_buckets
 from efficientnet.weights.download import cache_directory
 
 log = logging.getLogger(__name__)
@@ -19,8 +21,15 @@ def enable() -> None:
     JAX knows code by what it was compiled from, for which devices and by which version, and where
     it can't read or write an entry, it warns and compiles. A folder that the environment variable
     JAX_COMPILATION_CACHE_DIR names stays; where none can be made, every start compiles.
+
+    Raises:
+      UserError: that folder is in a bucket which is not there, or can't be reached.
     """
-    if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if chosen:
+        if is_in_bucket(chosen):
+            with reaching_buckets():
+                make_folder(epath.Path(chosen))
         return
     folder = cache_directory() / "xla"
     try:

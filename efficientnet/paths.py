@@ -32,6 +32,20 @@ def absolute(text: str) -> epath.Path:
     return path if is_in_bucket(path) else path.resolve()
 
 
+def make_folder(path: epath.Path) -> None:
+    """Makes a folder and those above it, unless they are there.
+
+    Raises:
+      UserError: the bucket is not there, for which TensorFlow would look without end.
+    """
+    if is_in_bucket(path):
+        scheme, _, rest = str(path).partition("://")
+        bucket = epath.Path(f"{scheme}://{rest.partition('/')[0]}")
+        if not bucket.exists():
+            raise UserError(f"can't write to {path}: there is no bucket {bucket}, check its name")
+    path.mkdir(parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def written_whole(path: PathT) -> Iterator[PathT]:
     """Gives a free name beside a path; the file written there takes its place at the end."""

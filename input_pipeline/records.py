@@ -9,7 +9,7 @@ from etils import epath
 from PIL import Image
 
 from efficientnet.errors import UserError
-from efficientnet.paths import write_whole
+from efficientnet.paths import make_folder, write_whole
 from input_pipeline import decode
 from input_pipeline.resizing import resize
 from input_pipeline.sources import records
@@ -44,7 +44,7 @@ def write(
       UserError: too many photos can't be read, or the directory holds records of other names,
         labels or settings.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     settings: dict[str, object] = {
         "source": source.name,
         "class_names": list(source.class_names),

@@ -95,6 +95,8 @@ def bucket(
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    yield Bucket(epath.Path(f"gs://{secrets.token_hex(8)}"), server.storage)
+    name = secrets.token_hex(8)
+    server.storage.buckets.add(name)
+    yield Bucket(epath.Path(f"gs://{name}"), server.storage)
     server.storage.forbidden = ""
     assert not list(here.iterdir())  # a path that was taken for a relative one

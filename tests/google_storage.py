@@ -25,11 +25,13 @@ class Storage:
     """Objects by bucket and name, each with a generation that every change raises.
 
     Attributes:
+      buckets: the names of those that are there.
       objects: (generation, content) by 'bucket/name'.
       forbidden: a pattern; who asks for an object like that is refused.
     """
 
     def __init__(self) -> None:
+        self.buckets: set[str] = set()
         self.objects: dict[str, tuple[int, bytes]] = {}
         self.forbidden = ""
         self._generation = 0
@@ -114,6 +116,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         bucket, name, fields = self._asked()
         if not name:
+            if bucket not in self.server.storage.buckets:
+                return self._answer(404)
             if urllib.parse.urlsplit(self.path).path == f"{ROOT}{bucket}":
                 return self._answer_json({"name": bucket, "location": "US"})
             return self._answer_json(self._list(bucket, fields))

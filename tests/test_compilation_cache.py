@@ -9,12 +9,14 @@ import jax
 import pytest
 
 from efficientnet import compilation_cache
+from efficientnet.errors import UserError
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 # Prints the cache's hits and misses.
 PROGRAM = """
 import collections, jax, jax.numpy as jnp
 from efficientnet import compilation_cache
+from efficientnet.errors import UserError
 compilation_cache.LEAST_COMPILE_SECONDS = 0
 compilation_cache.enable()
 counts = collections.Counter()
@@ -70,3 +72,14 @@ def test_a_folder_that_is_set_already_stays(monkeypatch: pytest.MonkeyPatch) -> 
     assert before
     compilation_cache.enable()
     assert jax.config.jax_compilation_cache_dir == before
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_bucket_that_is_not_there_is_named() -> None:
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", "gs://typo/xla")
+    try:
+        with pytest.raises(UserError, match="there is no bucket gs://typo, check its name"):
+            compilation_cache.enable()
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)

@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.paths import write_whole
+from efficientnet.paths import make_folder, write_whole
 from efficientnet.reporting import markup, plots, tables
 from efficientnet.reporting.markup import Element, tag
 from efficientnet.reporting.predictions import Predictions
@@ -131,7 +131,7 @@ def write_page(folder: epath.Path, comparison: Comparison) -> None:
         _mistakes(comparison),
         _never_right(comparison),
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_whole(folder / PAGE, content)
 
 

@@ -13,7 +13,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
-from efficientnet.paths import absolute, is_in_bucket, unreachable, write_whole
+from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable, write_whole
 from efficientnet.reporting.runs import CONFIG, SUMMARY, read_json
 from efficientnet.training import distributed
 
@@ -47,7 +47,7 @@ def open_workdir(path: str, config: ConfigDict) -> epath.Path:
     if str(workdir).startswith("gs://"):
         _check_google_storage(workdir)
     with _changing(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
+        make_folder(workdir)
     check_config(workdir, config)
     if not (workdir / CONFIG).exists() and (workdir / "checkpoints").exists():
         raise UserError(

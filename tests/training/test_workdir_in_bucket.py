@@ -44,6 +44,13 @@ def test_curves_in_a_bucket_of_which_nothing_stays(bucket):
     assert len(curves.read(bucket.root / "tensorboard")["test/top1"]) == 1
 
 
+@pytest.mark.usefixtures("bucket")
+def test_a_bucket_that_is_not_there_is_named():
+    """TensorFlow would ask for it again and again."""
+    with pytest.raises(UserError, match="there is no bucket gs://typo, check its name"):
+        workdir.open_workdir("gs://typo/runs/mine", common.get_config())
+
+
 def test_google_s_package_is_asked_for_before_anything_starts(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     monkeypatch.setitem(sys.modules, "google.cloud", types.SimpleNamespace())
