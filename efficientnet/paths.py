@@ -39,10 +39,7 @@ def make_folder(path: epath.Path) -> None:
       UserError: the bucket is not there, for which TensorFlow would look without end.
     """
     if is_in_bucket(path):
-        scheme, _, rest = str(path).partition("://")
-        bucket = epath.Path(f"{scheme}://{rest.partition('/')[0]}")
-        if not bucket.exists():
-            raise UserError(f"can't write to {path}: there is no bucket {bucket}, check its name")
+        _check_bucket(path)
     path.mkdir(parents=True, exist_ok=True)
 
 
@@ -73,12 +70,12 @@ def check_file(path: pathlib.PurePath, suffixes: Collection[str] = ()) -> None:
       suffixes: which its name may end in; any, if there are none.
 
     Raises:
-      UserError: it has another suffix, is a folder, or its folder is not there.
+      UserError: it has another suffix, is a folder, or its folder or bucket is not there.
     """
     if suffixes and path.suffix not in suffixes:
         raise UserError(f"can't write {path}: expected a name in {' or '.join(suffixes)}")
     if is_in_bucket(path):
-        return
+        return _check_bucket(path)
     if os.path.isdir(path):
         raise UserError(f"can't write {path}: it is a folder, expected the name of a file")
     if not os.path.isdir(path.parent):
@@ -89,13 +86,20 @@ def check_folder(path: pathlib.PurePath) -> None:
     """Refuses a path that no folder can be made at, for a file is there, or in place of a parent.
 
     Raises:
-      UserError: names that file.
+      UserError: names that file, or a bucket that is not there.
     """
     if is_in_bucket(path):
-        return
+        return _check_bucket(path)
     there = next(place for place in (path, *path.parents) if os.path.exists(place))
     if not os.path.isdir(there):
         raise UserError(f"can't write to the folder {path}: {there} is a file")
+
+
+def _check_bucket(path: pathlib.PurePath) -> None:
+    scheme, _, rest = str(path).partition("://")
+    bucket = epath.Path(f"{scheme}://{rest.partition('/')[0]}")
+    if not bucket.exists():
+        raise UserError(f"can't write to {path}: there is no bucket {bucket}, check its name")
 
 
 def bytes_of(path: epath.Path) -> int:

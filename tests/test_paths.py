@@ -2,6 +2,7 @@
 
 import pathlib
 import types
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from etils.epath import gpath
 
 from configs import solar_lite0
 from efficientnet.errors import UserError
-from efficientnet.paths import unreachable, write_whole
+from efficientnet.paths import check_file, check_folder, make_folder, unreachable, write_whole
 from efficientnet.training.run import run
 from input_pipeline.quiet_tensorflow import tf
 from scripts import command_line, convert_weights, explain, export, predict, sweep
@@ -106,6 +107,13 @@ def test_what_is_written_to_a_disk_goes_to_no_bucket(
         command_line.run(script.main, words)
     said = "gs://mine/a.png is in a bucket: expected a path on this machine"
     assert capsys.readouterr().err.rstrip().endswith(said)
+
+
+@pytest.mark.parametrize("function", [check_file, check_folder, make_folder])
+@pytest.mark.usefixtures("bucket")
+def test_a_bucket_that_is_not_there_is_named(function: Callable[[epath.Path], None]) -> None:
+    with pytest.raises(UserError, match="there is no bucket gs://typo, check its name"):
+        function(epath.Path("gs://typo/a/b"))
 
 
 def test_other_errors_are_not_taken_for_a_bucket_s() -> None:
