@@ -37,25 +37,25 @@ class Storage:
         self._generation = 0
         self._lock = threading.Lock()
 
-    def put(self, name: str, content: bytes, if_generation: str | None = None) -> bool:
-        """Returns whether the old generation was the one expected."""
+    def put(self, name: str, content: bytes, if_generation: str | None = None) -> int | None:
+        """Returns the new generation, or None where the old one is not the one expected."""
         with self._lock:
             if if_generation not in (None, str(self.objects.get(name, (0, b""))[0])):
-                return False
+                return None
             self._generation += 1
             self.objects[name] = self._generation, content
-            return True
+            return self._generation
 
-    def about(self, name: str) -> dict[str, Any]:
-        """An object's metadata."""
-        generation, content = self.objects[name]
-        updated = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.000Z}"
-        return {
-            "name": name.partition("/")[2],
-            "size": str(len(content)),
-            "generation": str(generation),
-            "updated": updated,
-        }
+
+def about(name: str, generation: int, content: bytes) -> dict[str, Any]:
+    """An object's metadata."""
+    updated = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.000Z}"
+    return {
+        "name": name.partition("/")[2],
+        "size": str(len(content)),
+        "generation": str(generation),
+        "updated": updated,
+    }
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -72,7 +72,6 @@ class Server(http.server.ThreadingHTTPServer):
         authority.cert_pem.write_to_path(os.fspath(self._certificate))
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(*HOSTS).configure_cert(self.tls)
-        self._uploads: dict[str, str] = {}
 
     def environment(self) -> dict[str, str]:
         """What leads a process here instead of to Google."""
@@ -85,16 +84,6 @@ class Server(http.server.ThreadingHTTPServer):
             "STORAGE_EMULATOR_HOST": address,
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
         }
-
-    def begin_upload(self, name: str) -> str:
-        """Returns the number by which an upload's content will come."""
-        number = str(len(self._uploads))
-        self._uploads[number] = name
-        return number
-
-    def uploaded(self, number: str) -> str:
-        """The object that this upload makes."""
-        return self._uploads[number]
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -121,11 +110,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if urllib.parse.urlsplit(self.path).path == f"{ROOT}{bucket}":
                 return self._answer_json({"name": bucket, "location": "US"})
             return self._answer_json(self._list(bucket, fields))
-        if self._refused(name):
+        found = self._found(name)
+        if found is None:
             return
+        generation, content = found
         if fields.get("alt") != "media" and self.path.startswith(ROOT):
-            return self._answer_json(self.server.storage.about(name))
-        generation, content = self.server.storage.objects[name]
+            return self._answer_json(about(name, *found))
         if fields.get("ifGenerationNotMatch") == str(generation):
             return self._answer(304)
         if fields.get("ifGenerationMatch", str(generation)) != str(generation):
@@ -145,29 +135,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         content = self._content()
         if "/rewriteTo/b/" in name:
             old, new = name.split("/rewriteTo/b/")
-            if self._refused(old):
+            found = self._found(old)
+            if found is None:
                 return
-            self.server.storage.put(new.replace("/o/", "/", 1), self.server.storage.objects[old][1])
+            self.server.storage.put(new.replace("/o/", "/", 1), found[1])
             return self._answer_json({"done": True})
         name = f"{bucket}/{fields['name']}"
         if fields["uploadType"] == "resumable":
-            number = self.server.begin_upload(name)
-            place = f"https://{HOSTS[0]}/upload{ROOT}{bucket}/o?upload_id={number}"
+            place = (
+                f"https://{HOSTS[0]}/upload{ROOT}{bucket}/o?upload_id={urllib.parse.quote(name)}"
+            )
             return self._answer(200, Location=place)
-        if not self.server.storage.put(name, content, fields.get("ifGenerationMatch")):
-            return self._answer(412)
-        self._answer_json(self.server.storage.about(name))
+        self._put(name, content, fields.get("ifGenerationMatch"))
 
     def do_PUT(self) -> None:
-        name = self.server.uploaded(self._asked()[2]["upload_id"])
-        content = self._content()
-        self.server.storage.put(name, content)
-        self._answer_json(self.server.storage.about(name))
+        self._put(self._asked()[2]["upload_id"], self._content())
 
     def do_DELETE(self) -> None:
         _, name, _ = self._asked()
-        if not self._refused(name):
-            del self.server.storage.objects[name]
+        if self._found(name):
+            self.server.storage.objects.pop(name, None)
             self._answer(204)
 
     def _asked(self) -> tuple[str, str, dict[str, str]]:
@@ -189,22 +176,29 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(chunks)
 
-    def _refused(self, name: str) -> bool:
-        """Answers for an object that is not there, or not for everyone."""
+    def _found(self, name: str) -> tuple[int, bytes] | None:
+        """Returns an object, or answers that it is not there, or not for everyone."""
         forbidden = self.server.storage.forbidden
+        found = self.server.storage.objects.get(name)
         if forbidden and re.search(forbidden, name):
             self._answer(403)
-        elif name not in self.server.storage.objects:
+            return None
+        if found is None:
             self._answer(404)
+        return found
+
+    def _put(self, name: str, content: bytes, if_generation: str | None = None) -> None:
+        generation = self.server.storage.put(name, content, if_generation)
+        if generation is None:
+            self._answer(412)
         else:
-            return False
-        return True
+            self._answer_json(about(name, generation, content))
 
     def _list(self, bucket: str, fields: dict[str, str]) -> dict[str, Any]:
         """The objects whose names begin so, and what folders they are in below that."""
         prefix, delimiter = fields.get("prefix", ""), fields.get("delimiter", "")
         items, folders = [], set()
-        for key in sorted(self.server.storage.objects):
+        for key, found in sorted(dict(self.server.storage.objects).items()):
             name = key.removeprefix(f"{bucket}/")
             if name == key or not name.startswith(prefix):
                 continue
@@ -212,7 +206,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if delimiter and delimiter in rest:
                 folders.add(prefix + rest.partition(delimiter)[0] + delimiter)
             elif fields.get("startOffset", "") <= name < fields.get("endOffset", "\U0010ffff"):
-                items.append(self.server.storage.about(key))
+                items.append(about(key, *found))
         return {"items": items, "prefixes": sorted(folders)}
 
     def _answer_json(self, content: dict[str, Any]) -> None:
