@@ -120,7 +120,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(304)
         if fields.get("ifGenerationMatch", str(generation)) != str(generation):
             return self._answer(412)
-        headers = {"x_goog_generation": generation}
+        headers: dict[str, Any] = {"x_goog_generation": generation}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted is None:
             return self._answer(200, content, **headers)

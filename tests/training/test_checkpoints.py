@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from etils import epath
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -147,6 +148,33 @@ def test_a_changed_array_is_named(saved: pathlib.Path) -> None:
     assert checksums.difference(sums, checksums.of_tree(changed)) == (
         "the checksum of apple is wrong"
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        PermissionError(13, "Permission denied"),
+        jax.errors.JaxRuntimeError("UNKNOWN: Connection closed by peer"),
+        ValueError("RESOURCE_EXHAUSTED: Error opening a file"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_can_not_be_read_now_is_not_taken_for_damaged(
+    error: Exception, copy: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "restore", fail)
+        checkpoints = Checkpoints(epath.Path(copy))
+        with pytest.raises(UserError, match=r"latest/3 can't be read now .*nothing is changed"):
+            checkpoints.resume()
+        checkpoints.close()
+    again = Checkpoints(epath.Path(copy))
+    assert again.resume() == progress(3)
+    again.close()
 
 
 def test_where_none_is_whole_nothing_is_deleted(copy: pathlib.Path) -> None:
