@@ -14,6 +14,12 @@ from efficientnet.errors import UserError
 
 PathT = TypeVar("PathT", epath.Path, pathlib.Path)
 
+# Of the errors with which TensorStore's messages begin, those that leave open what a file holds.
+TENSORSTORE_CODES = re.compile(
+    "(ABORTED|CANCELLED|DEADLINE_EXCEEDED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|UNAUTHENTICATED|"
+    "UNAVAILABLE): "
+)
+
 
 def user_path(text: str) -> epath.Path:
     """Returns the path that a user wrote; `~` stands for the home directory."""
@@ -111,11 +117,14 @@ def bytes_of(path: epath.Path) -> int:
 def unreachable(error: BaseException) -> str | None:
     """Says in a sentence which path in a bucket can't be reached, and why; None for other errors.
 
-    They are TensorFlow's, or etils has made an OSError without a number of them; only their text
-    tells a missing bucket or object from a missing permission or network, and names the path.
+    They are TensorFlow's, or etils has made an OSError without a number of them, or TensorStore's;
+    only their text tells a missing bucket or object from a missing permission or network, and names
+    the path.
     """
-    from_bucket = type(error).__module__.startswith("tensorflow") or (
-        isinstance(error, OSError) and error.errno is None
+    from_bucket = (
+        type(error).__module__.startswith("tensorflow")
+        or (isinstance(error, OSError) and error.errno is None)
+        or (isinstance(error, ValueError) and TENSORSTORE_CODES.match(str(error)) is not None)
     )
     named = re.search(r"gs://[^\s'\"]+", str(error)) if from_bucket else None
     if named is None:

@@ -55,6 +55,7 @@ ANSWERS = [
     ),
     tf.errors.NotFoundError(None, None, "The specified bucket gs://mine/a was not found."),
     OSError("The specified bucket gs://mine/a was not found."),  # as etils has made it
+    ValueError("PERMISSION_DENIED: Error writing gs://mine/a: 403"),  # TensorStore's
 ]
 
 

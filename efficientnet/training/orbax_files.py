@@ -1,7 +1,6 @@
 """Orbax's folders of checkpoints: each checkpoint has the checksums of its content beside it."""
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,14 +10,8 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.paths import unreachable
+from efficientnet.paths import TENSORSTORE_CODES, unreachable
 from efficientnet.training import checksums
-
-# Of the errors with which TensorStore's messages begin, those that leave open what a file holds.
-TENSORSTORE_CODES = re.compile(
-    "(ABORTED|CANCELLED|DEADLINE_EXCEEDED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|UNAUTHENTICATED|"
-    "UNAVAILABLE): "
-)
 
 
 class DamagedError(Exception):
