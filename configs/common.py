@@ -49,8 +49,8 @@ def get_config() -> ConfigDict:
     config.data.validation_fraction = 0.1  # of the training photos of each class, held out
     # Photos that can't be read which training skips, in each process; one more stops it.
     config.data.broken_limit = 0
-    # Decoded training photos, each squeezed to a square: kept in 'memory', on 'disk', or in the
-    # accelerators' ('device'); '' decodes them anew each time.
+    # Decoded training photos, each squeezed to a square: kept in 'memory' or on 'disk'; '' decodes
+    # them anew each time.
     config.data.cache = ""
     config.data.cache_resolution = 256  # pixels per side of the squares
     config.data.cache_directory = ""  # of 'disk'; '' takes photos/ in the user's cache directory

@@ -13,9 +13,8 @@ threads or processes, nor of where a run was restarted. Normalization happens on
 
 from input_pipeline.augment import Augmentation, without_chance
 from input_pipeline.batches import Batches, eval_batches, train_batches
-from input_pipeline.cache import Decoded, decoded
+from input_pipeline.cache import decoded
 from input_pipeline.photos import find_photos, photo_split
-from input_pipeline.plans import photometric, train_plans
 from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
 from input_pipeline.spec import OPS, parse
 from input_pipeline.statistics import cached_statistics
@@ -25,7 +24,6 @@ __all__ = [
     "SOURCES",
     "Augmentation",
     "Batches",
-    "Decoded",
     "Source",
     "Split",
     "cached_statistics",
@@ -36,8 +34,6 @@ __all__ = [
     "load_source",
     "parse",
     "photo_split",
-    "photometric",
     "train_batches",
-    "train_plans",
     "without_chance",
 ]

@@ -24,17 +24,6 @@ SPARE_BYTES = 500e6
 VERSION = "4"
 
 
-class Decoded:
-    """Decoded photos [n, resolution, resolution, channels] and the split that reads them."""
-
-    def __init__(self, split: Split, photos: np.ndarray, readable: np.ndarray) -> None:
-        self.photos = photos
-        # The rows of what can't be read stay empty, and are never asked for.
-        whole = Split(split.labels, split.names, lambda index: photos[index], split.stamps)
-        self.rows = np.flatnonzero(readable)
-        self.split = whole if readable.all() else whole.take(self.rows)
-
-
 def decoded(
     split: Split,
     resolution: int,
@@ -42,7 +31,7 @@ def decoded(
     place: str,
     broken_limit: int = 0,
     skipped: list[str] | None = None,
-) -> Decoded:
+) -> Split:
     """Decodes a split once, each photo squeezed to a square; says beforehand what it takes.
 
     Augmentations then see the square: a crop's aspect ratio is that of the square, not of the
@@ -70,7 +59,9 @@ def decoded(
     if skipped is not None:
         names = [split.names[row] for row in np.flatnonzero(~readable).tolist()]
         skipped.extend(name for name in names if name not in skipped)
-    return Decoded(split, photos, readable)
+    # The rows of what can't be read stay empty, and are never asked for.
+    whole = Split(split.labels, split.names, lambda index: photos[index], split.stamps)
+    return whole if readable.all() else whole.take(np.flatnonzero(readable))
 
 
 def _on_disk(

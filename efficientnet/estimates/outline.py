@@ -13,7 +13,6 @@ from efficientnet import weights
 from efficientnet.errors import UserError
 from efficientnet.model import EfficientNet, init_variables
 from efficientnet.training import (
-    device_cache,
     experiment,
     feature_cache,
     feed,
@@ -49,11 +48,6 @@ def data_of(config: ConfigDict, classes: int | None, photos: int | None) -> Data
         if photos is None:
             return found
         return Data(found.class_names, _unread(photos), found.validation, found.test)
-    if not photos and config.data.cache == "device":
-        raise UserError(
-            "config.data.cache='device' keeps the photos on the chips, and how many is not known: "
-            "give --photos=N, or take the data themselves"
-        )
     held_out = 0
     if photos and not config.data.validation_split:
         fraction = config.data.validation_fraction
@@ -116,14 +110,6 @@ def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
     variables = _placed(experiment.variables, kept)
     counted = _placed(jax.eval_shape(metrics.Metrics.empty), kept)
     return program, (variables, counted, _batch(experiment, experiment.config.batch_size))
-
-
-def images_program(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
-    """Returns what makes a training batch of photos on the devices, and shapes as above."""
-    (plan,) = device_cache.train_plans(experiment, 0, 1)
-    photos = jax.ShapeDtypeStruct(device_cache.photos_shape(experiment), np.uint8)
-    shapes = _placed((photos, plan), feed.by_example(experiment.mesh))
-    return device_cache.images_program(experiment), shapes
 
 
 def _batch(experiment: Experiment, size: int) -> dict[str, jax.ShapeDtypeStruct]:

@@ -36,14 +36,13 @@ class SliceEstimate:
     batch_size: int  # over all chips
     stages: tuple[Estimate, ...]
     evaluation: Estimate
-    images: Estimate | None  # of photos on the devices, before each step (config.data.cache)
     photos: int  # that train; 0 where unknown
     hours: float | None = None  # of a run; None where photos are unknown or something doesn't fit
 
     @property
     def programs(self) -> tuple[Estimate, ...]:
         """All of a run, in the order of a step."""
-        return *((self.images,) if self.images else ()), *self.stages, self.evaluation
+        return *self.stages, self.evaluation
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `--json` prints."""
@@ -113,12 +112,7 @@ def estimate_slice(
     experiment = outline.outline(config, mesh, data)
     per_chip = config.batch_size // mesh.size
     evaluation = estimated("evaluation", *outline.eval_step(experiment), per_chip=per_chip)
-    images = None
-    if config.data.cache == "device":
-        images = estimated("images", *outline.images_program(experiment), per_chip=per_chip)
-    result = SliceEstimate(
-        topology, config.batch_size, found, evaluation, images, photos=len(data.train)
-    )
+    result = SliceEstimate(topology, config.batch_size, found, evaluation, len(data.train))
     return dataclasses.replace(result, hours=_hours(config, data, result, mesh.size))
 
 
@@ -178,8 +172,6 @@ def _hours(config: ConfigDict, data: Data, result: SliceEstimate, devices: int) 
         evaluated = math.ceil(stage.epochs) * len(data.validation) + len(data.test)
         if stage.cached_copies:
             evaluated += stage.cached_copies * len(data.train)
-        elif result.images:
-            total += seconds(trained, result.images)
         total += seconds(trained, step) + seconds(evaluated, result.evaluation)
     return total / 3600
 

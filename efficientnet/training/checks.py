@@ -17,7 +17,7 @@ from efficientnet.variants import get_variant
 DTYPES = ("float32", "bfloat16")
 STARTS = ("best", "last")
 NORMALIZATIONS = ("weights", "imagenet", "training")
-CACHES = ("", "memory", "disk", "device")
+CACHES = ("", "memory", "disk")
 
 
 def check(config: ConfigDict, devices: int | None = None) -> None:

@@ -192,7 +192,7 @@ def prepare(config: ConfigDict) -> Experiment:
     skipped: list[str] = []
     identity = data.identity()
     if config.data.cache in ("memory", "disk"):
-        data = dataclasses.replace(data, train=decode_once(config, data.train, skipped).split)
+        data = dataclasses.replace(data, train=decode_once(config, data.train, skipped))
     return Experiment(
         config=config,
         mesh=feed.data_mesh(),
@@ -243,7 +243,7 @@ def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
 
 def decode_once(
     config: ConfigDict, train: input_pipeline.Split, skipped: list[str]
-) -> input_pipeline.Decoded:
+) -> input_pipeline.Split:
     """Returns the training photos as `config.data.cache` wants them; names what can't be read."""
     settings = config.data
     folder = settings.cache_directory or str(cache_directory() / "photos")

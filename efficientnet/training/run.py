@@ -14,7 +14,6 @@ from efficientnet.paths import reaching_buckets
 from efficientnet.reporting import report, runs, tables
 from efficientnet.training import (
     checks,
-    device_cache,
     distributed,
     experiment,
     faults,
@@ -60,7 +59,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
 
 
 def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]:
-    prepared = device_cache.placed(experiment.prepare(config))
+    prepared = experiment.prepare(config)
     workdir.write_config(folder, config, trained.record(prepared))
     progress = Trainer(prepared, folder, stop).run()
     data = prepared.data

@@ -45,7 +45,7 @@ def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -
 
     split = _split(directory)
     if cached:
-        split = input_pipeline.decoded(split, CACHED, 3, "memory").split
+        split = input_pipeline.decoded(split, CACHED, 3, "memory")
     batches = input_pipeline.train_batches(
         split,
         batch_size=setting.batch,
