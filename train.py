@@ -18,8 +18,8 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from efficientnet.errors import UserError
-from efficientnet.huge_pages import restart_with_huge_pages
-from efficientnet.training.signals import STOPPED, Stopped, end_at_once
+from efficientnet.runtime.huge_pages import restart_with_huge_pages
+from efficientnet.runtime.preemption import STOPPED, Stopped, end_at_once
 from scripts import recipes
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
@@ -43,11 +43,10 @@ def main(_: list[str]) -> None:
     for package in ("efficientnet", "input_pipeline"):
         logging.getLogger(package).setLevel(logging.INFO)
     # JAX and TensorFlow take seconds to import, and a wrong flag should not.
-    from efficientnet import compilation_cache
-    from efficientnet.training import distributed, faults
+    from efficientnet.runtime import compilation_cache, distributed, failures
     from efficientnet.training.run import run
 
-    faults.silence_failed_saves()
+    failures.silence_failed_saves()
     compilation_cache.enable()
     distributed.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     run(CONFIG.value, str(WORKDIR.value))

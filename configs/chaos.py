@@ -1,6 +1,6 @@
-"""The recipe that scripts/chaos.py kills again and again: small, but with all that has a state.
+"""The recipe that benchmarks/chaos.py kills again and again: small, but with all that has a state.
 
-python scripts/chaos.py --kills=20 --json
+python benchmarks/chaos.py --kills=20 --json
 """
 
 from ml_collections import ConfigDict

@@ -9,9 +9,9 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from efficientnet import block_groups
 from efficientnet.errors import UserError
-from efficientnet.variants import VARIANTS
+from efficientnet.network import freeze_groups
+from efficientnet.network.variants import VARIANTS
 
 
 def get_config() -> ConfigDict:
@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.seed = 0  # of the validation split, the order, the augmentation and the initialization
 
     # Network.
-    config.variant = "b0"  # a row of efficientnet/variants.py
+    config.variant = "b0"  # a row of efficientnet/network/variants.py
     config.weights = "noisy_student"  # a name or a path, see docs/weights.md; '' for none
     config.resolution = config_dict.placeholder(
         int
@@ -87,7 +87,7 @@ def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
     config.epochs = float(epochs)
 
     # Optimization.
-    config.optimizer = "adamw"  # a key of efficientnet/training/optimizer.py's OPTIMIZERS
+    config.optimizer = "adamw"  # a key of efficientnet/training/optim.py's OPTIMIZERS
     config.learning_rate = 1e-3  # peak, after the warm-up
     config.head_learning_rate = config_dict.placeholder(float)  # the classifier's; None: the same
     config.layer_decay = 1.0  # factor on the rate per block from the classifier down; 1 for none
@@ -154,7 +154,7 @@ def progressive(
       UserError: there is no such block group.
     """
     stages = []
-    for group in reversed(block_groups.parse(f"{down_to}-")):
+    for group in reversed(freeze_groups.parse(f"{down_to}-")):
         stages.append(stage(group, f"{group}-", epochs, **fields))
         stages[-1].learning_rate *= rate_factor ** (len(stages) - 1)
     return tuple(stages)

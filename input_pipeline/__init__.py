@@ -11,12 +11,12 @@ Every order and every pixel is a function of (seed, epoch, example index): not o
 threads or processes, nor of where a run was restarted. Normalization happens on the device.
 """
 
-from input_pipeline.augment import Augmentation, without_chance
-from input_pipeline.batches import Batches, eval_batches, train_batches
+from input_pipeline.augment.augmentation import Augmentation, without_chance
+from input_pipeline.augment.spec import OPS, parse
 from input_pipeline.cache import decoded
-from input_pipeline.photos import find_photos, photo_split
+from input_pipeline.loader import Batches, eval_batches, train_batches
 from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
-from input_pipeline.spec import OPS, parse
+from input_pipeline.sources.unlabeled import find_photos, photo_split
 from input_pipeline.statistics import cached_statistics
 
 __all__ = [

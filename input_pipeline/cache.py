@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efficientnet.errors import UserError
-from input_pipeline.batches import eval_batches
+from input_pipeline.loader import eval_batches
 from input_pipeline.sources.split import Split, stamp_of
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from input_pipeline.augment.window import Matrix, Row, seen
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.window import Matrix, Row, seen
 
 # ITU-R 601, as in Pillow and JPEG.
 LUMA = (0.299, 0.587, 0.114)

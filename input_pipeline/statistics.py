@@ -8,8 +8,8 @@ from etils import epath
 from tqdm import tqdm
 
 from efficientnet.paths import write_whole
-from input_pipeline.batches import eval_batches
 from input_pipeline.cache import VERSION
+from input_pipeline.loader import eval_batches
 from input_pipeline.sources.split import Split, stamp_of
 
 log = logging.getLogger(__name__)

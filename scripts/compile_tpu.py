@@ -44,8 +44,8 @@ def main(arguments: Sequence[str]) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
 
     # JAX takes seconds to import, and a wrong flag should not.
-    from efficientnet.estimates import chips, machine_code, table
-    from efficientnet.estimates.slice import estimate_slice
+    from benchmarks.estimates import chips, machine_code, table
+    from benchmarks.estimates.slice import estimate_slice
 
     generation, _ = chips.parse_topology(args.topology)
     batch = parse_batch(args.batch)

@@ -22,13 +22,14 @@ import numpy as np
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.network import Network
+from efficientnet.inference.network import Network
+from efficientnet.inference.trained import TrainedNetwork
 from efficientnet.paths import user_path
 from efficientnet.reporting import predictions, scores, tables
-from efficientnet.training import experiment, feed, programs
-from efficientnet.training.evaluation import Evaluator
+from efficientnet.runtime import devices
+from efficientnet.training import programs, setup
+from efficientnet.training.evaluate import Evaluator
 from efficientnet.training.progress import progress_line
-from efficientnet.training.trained import TrainedNetwork
 from efficientnet.training.workdir import class_change, data_changes
 from scripts import command_line, networks
 
@@ -108,11 +109,11 @@ def open_split(
     return source.class_names, source.splits[args.split]
 
 
-def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> experiment.Data:
+def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> setup.Data:
     """Opens a run's own data, and warns where they are not those that it began with."""
     config = copy.deepcopy(run.config)
     config.data.directory = directory or config.data.directory
-    data = experiment.load_data(config)
+    data = setup.load_data(config)
     _check_classes(run, config.data.source, data.class_names)
     now = {"class_names": data.class_names, "data": data.identity()}
     changes = data_changes(run.known, now)
@@ -144,7 +145,7 @@ def evaluate(
     network: Network, split: input_pipeline.Split, batch_size: int, flip: bool
 ) -> tuple[dict[str, float], np.ndarray]:
     """Returns what `Evaluator` does of every photo, and shows how far it is."""
-    mesh = feed.data_mesh()
+    mesh = devices.data_mesh()
     mean, std = (
         np.asarray(values, np.float32)
         for values in (network.preprocessing.mean, network.preprocessing.std)
@@ -159,9 +160,9 @@ def evaluate(
             channels=network.channels,
             preprocess=network.preparation,
         )
-        return feed.to_devices(on_host, mesh)
+        return devices.to_devices(on_host, mesh)
 
-    variables = jax.device_put(network.variables, feed.replicated(mesh))
+    variables = jax.device_put(network.variables, devices.replicated(mesh))
     with progress_line("evaluating", len(split)) as line:
         return Evaluator(program, mesh, batches)(variables, split, line.update)
 

@@ -21,8 +21,8 @@ from PIL import Image
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.inference.explaining import Explanation, Explanations
-from efficientnet.network import Network
+from efficientnet.inference.explain import Explanation, Explanations
+from efficientnet.inference.network import Network
 from efficientnet.paths import check_file, check_folder
 from efficientnet.reporting import explanations as pictures
 from efficientnet.training.progress import progress_line

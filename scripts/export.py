@@ -18,8 +18,8 @@ import sys
 from collections.abc import Sequence
 
 from efficientnet.errors import UserError
-from efficientnet.inference.exporting import export
-from efficientnet.inference.formats import DEFAULT, FORMATS
+from efficientnet.inference.export.exporter import export
+from efficientnet.inference.export.formats import DEFAULT, FORMATS
 from scripts import command_line, networks
 
 

@@ -3,9 +3,9 @@
 import argparse
 
 import efficientnet
-from efficientnet import compilation_cache
 from efficientnet.errors import UserError
-from efficientnet.network import Network
+from efficientnet.inference.network import Network
+from efficientnet.runtime import compilation_cache
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +46,6 @@ def load(args: argparse.Namespace) -> Network:
     if args.variant:
         raise UserError("--variant goes with --weights: a run knows its own")
     # Orbax takes its time, and pretrained weights don't need it.
-    from efficientnet.training.trained import load_run
+    from efficientnet.inference.trained import load_run
 
     return load_run(args.workdir, args.stage)

@@ -21,8 +21,8 @@ import numpy as np
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.inference import writing
-from efficientnet.inference.predicting import Predictions, best
+from efficientnet.inference.export import writing
+from efficientnet.inference.predict import Predictions, best
 from efficientnet.paths import check_file
 from scripts import command_line, networks
 

@@ -19,7 +19,8 @@ import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.paths import user_path
 from efficientnet.weights.download import cache_directory
-from input_pipeline import check, records
+from input_pipeline import record_writer
+from input_pipeline.audit.problems import find_problems
 from scripts import command_line
 
 
@@ -57,12 +58,12 @@ def main(arguments: Sequence[str]) -> None:
     }
     print(f"{source.name}: {result['classes']} classes, {result['splits']}", flush=True)
     if args.check:
-        problems = 0
-        for problem in check.find_problems(source):
-            problems += 1
+        count = 0
+        for problem in find_problems(source):
+            count += 1
             print(f"{problem.kind}: {problem.name}: {problem.detail}", flush=True)
-        print(f"{problems} problems")
-        result["problems"] = problems
+        print(f"{count} problems")
+        result["problems"] = count
     if args.statistics:
         mean, std = input_pipeline.cached_statistics(
             source.splits["train"],
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"mean {_numbers(mean)}, std {_numbers(std)} on the scale 0..1")
         result["mean"], result["std"] = mean, std
     if args.output:
-        left_out = records.write(
+        left_out = record_writer.write(
             source,
             args.output,
             shorter_side=args.resize,

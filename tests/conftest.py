@@ -6,7 +6,7 @@ import os
 import pathlib
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -15,7 +15,12 @@ import google_storage
 import jax
 import numpy as np
 import pytest
+import tiny as tiny_run
 from etils import epath
+from ml_collections import ConfigDict
+
+from efficientnet.network.variants import VARIANTS
+from input_pipeline.sources import SOURCES
 
 jax.config.update("jax_num_cpu_devices", 8)
 
@@ -100,3 +105,12 @@ def bucket(
     yield Bucket(epath.Path(f"gs://{name}"), server.storage)
     server.storage.forbidden = ""
     assert not list(here.iterdir())  # a path that was taken for a relative one
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ConfigDict]:
+    """Returns a function that makes a recipe: `tiny(stage, ...)`, for variant and source `tiny`."""
+    source = tiny_run.tiny_source()
+    monkeypatch.setitem(VARIANTS, "tiny", tiny_run.VARIANT)
+    monkeypatch.setitem(SOURCES, "tiny", lambda: source)
+    return tiny_run.tiny_recipe

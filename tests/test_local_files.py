@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
-PACKAGES = ("efficientnet", "input_pipeline", "scripts", "configs")
+PACKAGES = ("efficientnet", "input_pipeline", "scripts", "configs", "benchmarks")
 
 # What opens, lists or changes files of this machine alone; also all of `pathlib.Path`.
 MODULES = ("glob", "shutil", "tempfile", "os.path")
@@ -33,23 +33,23 @@ OS_FUNCTIONS = (
     "walk",
 )
 KNOWN = {  # files, or folders that end in a slash
-    "efficientnet/estimates/machine_code.py": "what libtpu writes as long as a script compiles",
-    "efficientnet/inference/exporting.py": "an exported folder, which another process runs",
-    "efficientnet/inference/formats.py": "parts of that folder, by writers that want a disk",
-    "efficientnet/inference/writing.py": "answers, which go where the command was given",
-    "efficientnet/loading.py": "asks whether weights are a local folder before it imports Orbax",
+    "benchmarks/estimates/machine_code.py": "what libtpu writes as long as a script compiles",
+    "efficientnet/inference/export/exporter.py": "an exported folder, which another process runs",
+    "efficientnet/inference/export/formats.py": "parts of that folder, by writers that want a disk",
+    "efficientnet/inference/export/writing.py": "answers, which go where the command was given",
+    "efficientnet/inference/loading.py": "asks for a local folder, before Orbax is imported",
     "efficientnet/paths.py": "the size of a local file, where is_in_bucket() said so",
     "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
     "input_pipeline/cache.py": "decoded photos, a local file that is mapped into memory",
-    "input_pipeline/photos.py": "photos that a command line names, globs among them",
+    "input_pipeline/sources/unlabeled.py": "photos that a command line names, globs among them",
     "input_pipeline/sources/split.py": "local files, read and asked for size and time quickly",
     "input_pipeline/sources/walk.py": "links below local folders, where is_in_bucket() said so",
-    "scripts/benchmarks/": "what lasts as long as a measurement; the kernel's account",
-    "scripts/chaos.py": "starts processes and kills them; their workdirs live as long",
+    "benchmarks/rates/": "what lasts as long as a measurement; the kernel's account",
+    "benchmarks/chaos.py": "starts processes and kills them; their workdirs live as long",
     "scripts/command_line.py": "the type of arguments that a bucket is refused for",
     "scripts/explain.py": "pictures, which go where the command was given",
     "scripts/export.py": "an exported folder, which another process runs",
-    "scripts/parity.py": "files that other frameworks write, for the time of a comparison",
+    "benchmarks/parity.py": "files that other frameworks write, for the time of a comparison",
     "scripts/sweep.py": "logs of processes, which a bucket can't take line by line",
 }
 

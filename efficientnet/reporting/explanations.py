@@ -6,8 +6,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from efficientnet.inference.explaining import Explanation
-from efficientnet.reporting.letters import drawable
+from efficientnet.inference.explain import Explanation
+from efficientnet.reporting.fonts import drawable
 
 PAIRS = 2  # photos in a line
 STRONGEST = 0.6  # share of the heat's color where the heat is 1

@@ -4,8 +4,8 @@ import datetime
 
 import input_pipeline
 from efficientnet.paths import write_whole
-from efficientnet.reporting import markup, photos, plots, scores
-from efficientnet.reporting.letters import drawable
+from efficientnet.reporting import markup, plots, scores, thumbnails
+from efficientnet.reporting.fonts import drawable
 from efficientnet.reporting.markup import Element, tag
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
@@ -151,7 +151,7 @@ def _worst_photos(run: Run, predictions: Predictions, test: input_pipeline.Split
     if not len(worst):
         return markup.section(title, tag("p", "Every test photo was recognized."))
     cards = []
-    for index, pixels in zip(worst, photos.read(test, worst, run.config), strict=True):
+    for index, pixels in zip(worst, thumbnails.read(test, worst, run.config), strict=True):
         name, true = predictions.names[index], predictions.of_truth[index]
         sure = predictions.probabilities[index].max()
         caption = tag(

@@ -1,17 +1,24 @@
-"""Checkpoints through Orbax: the latest state of the run and the best weights of each stage."""
+"""Checkpoints through Orbax: the latest state of the run and the best weights of each stage.
+
+After which steps a run saves its state and whether it stops then, alike in all processes.
+"""
 
 import contextlib
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from ml_collections import ConfigDict
 
 from efficientnet.errors import UserError
-from efficientnet.training import checksums, orbax_files
-from efficientnet.training.orbax_files import DamagedError
+from efficientnet.runtime.distributed import Agreement, leads
+from efficientnet.runtime.preemption import Stop
+from efficientnet.training import checkpoint_files
+from efficientnet.training.checkpoint_files import DamagedError
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +39,13 @@ class Checkpoints:
         self._folder = folder
         # Those that each of the latest checkpoints knows of, and those that the next one will.
         self._keep_best = keep + 1
-        self._latest = orbax_files.latest_manager(folder, keep)
+        self._latest = checkpoint_files.latest_manager(folder, keep)
         self._best: dict[str, ocp.CheckpointManager] = {}
         self._state: Any = None
 
     def _best_of(self, stage: str) -> ocp.CheckpointManager:
         if stage not in self._best:
-            self._best[stage] = orbax_files.best_manager(self._folder, stage, self._keep_best)
+            self._best[stage] = checkpoint_files.best_manager(self._folder, stage, self._keep_best)
         return self._best[stage]
 
     def resume(self) -> dict[str, Any] | None:
@@ -80,12 +87,12 @@ class Checkpoints:
     def _load(self, step: int) -> dict[str, Any]:
         """Returns a checkpoint's progress and keeps its state; raises `DamagedError`."""
         self._state = None
-        progress, sums = orbax_files.read_progress(self._latest, step)
-        state = orbax_files.read_state(self._latest, step, sums)
+        progress, sums = checkpoint_files.read_progress(self._latest, step)
+        state = checkpoint_files.read_state(self._latest, step, sums)
         best = progress["best"]
         if best:
             try:
-                orbax_files.read_variables(self._best_of(best["stage"]), best["step"])
+                checkpoint_files.read_variables(self._best_of(best["stage"]), best["step"])
             except DamagedError as error:
                 raise DamagedError(
                     f"its best weights are, best/{best['stage']}: {error}"
@@ -105,7 +112,7 @@ class Checkpoints:
     def restore_latest(self, like: Any) -> Any:
         """Returns the state that `resume` found, with the structure and shardings of `like`."""
         state, self._state = self._state, None
-        return orbax_files.placed(state, like, "the checkpoint")
+        return checkpoint_files.placed(state, like, "the checkpoint")
 
     def save_latest(self, step: int, state: Any, progress: Mapping[str, Any]) -> None:
         """Saves the state of the run after `step` steps.
@@ -116,7 +123,7 @@ class Checkpoints:
         if not self._folder.exists():
             raise FileNotFoundError(f"{self._folder} is gone")
         self.wait()
-        orbax_files.save_state(self._latest, step, state, progress)
+        checkpoint_files.save_state(self._latest, step, state, progress)
 
     def save_best(self, stage: str, step: int, variables: Mapping[str, Any]) -> None:
         """Saves the best variables of a stage so far; the ones before stay until the next."""
@@ -125,7 +132,7 @@ class Checkpoints:
         # A run that was killed before the next checkpoint comes here again.
         if step in manager.all_steps():
             manager.delete(step)
-        orbax_files.save_variables(manager, step, variables)
+        checkpoint_files.save_variables(manager, step, variables)
 
     def restore_best(self, stage: str, like: Any) -> Any:
         """Returns a stage's best variables, with the structure and shardings of `like`.
@@ -158,10 +165,14 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
         progress = checkpoints.resume()
         if progress is None:
             raise DamagedError(f"{folder} has no checkpoint")
-        arrays = {f"latest/{k}": v for k, v in checksums.named_leaves(checkpoints._state).items()}
+        arrays = {
+            f"latest/{k}": v for k, v in checkpoint_files.named_leaves(checkpoints._state).items()
+        }
         for stage in dict.fromkeys(entry["stage"] for entry in progress["history"]):
-            best = orbax_files.read_variables(checkpoints._best_of(stage))
-            arrays |= {f"best/{stage}/{k}": v for k, v in checksums.named_leaves(best).items()}
+            best = checkpoint_files.read_variables(checkpoints._best_of(stage))
+            arrays |= {
+                f"best/{stage}/{k}": v for k, v in checkpoint_files.named_leaves(best).items()
+            }
     return arrays
 
 
@@ -173,10 +184,10 @@ def read_progress(folder: epath.Path) -> dict[str, Any]:
     Raises:
       UserError: there is none.
     """
-    with contextlib.closing(orbax_files.latest_manager(folder)) as manager:
+    with contextlib.closing(checkpoint_files.latest_manager(folder)) as manager:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
-                return orbax_files.read_progress(manager, step)[0]
+                return checkpoint_files.read_progress(manager, step)[0]
             except DamagedError as error:
                 log.warning("checkpoint %s is damaged: %s", folder / f"latest/{step}", error)
     raise UserError(f"{folder / 'latest'} has no whole checkpoint: train on, with the same command")
@@ -188,12 +199,44 @@ def read_best(folder: epath.Path, stage: str, like: Any) -> Any:
     Raises:
       UserError: they are damaged, or don't fit.
     """
-    with contextlib.closing(orbax_files.best_manager(folder, stage)) as manager:
+    with contextlib.closing(checkpoint_files.best_manager(folder, stage)) as manager:
         try:
-            variables = orbax_files.read_variables(manager)
+            variables = checkpoint_files.read_variables(manager)
         except DamagedError as error:
             raise UserError(
                 f"the best weights of stage {stage!r} in {manager.directory} are damaged "
                 f"({error}): take a new --workdir, or put back a copy of this one"
             ) from error
-    return orbax_files.placed(variables, like, f"the best weights of stage {stage!r}")
+    return checkpoint_files.placed(variables, like, f"the best weights of stage {stage!r}")
+
+
+class Agenda:
+    """Saves by steps and by minutes, and when the run is asked to stop."""
+
+    def __init__(self, config: ConfigDict, stop: Stop) -> None:
+        self._steps = config.checkpoint_every_steps
+        self._seconds = 60 * config.checkpoint_every_minutes
+        self._stop = stop
+        self._agreement = Agreement()
+        self._saves = 0
+        self._saved = time.monotonic()
+        self.stops = False  # after the step that was last looked at
+
+    def save_is_due(self, step: int) -> bool:
+        """Whether to save after this step, counted over all stages; due once a step."""
+        by_time = f"save {self._saves}"
+        if self._stop.requested:
+            self._stop.renew_patience()
+            self._agreement.propose("stop", step)
+        if self._seconds and leads() and time.monotonic() - self._saved >= self._seconds:
+            self._agreement.propose(by_time, step)
+        self._agreement.update()
+        self.stops = self._agreement.reached("stop", step)
+        self._stop.saving |= self.stops
+        by_steps = bool(self._steps) and step % self._steps == 0
+        return self.stops or by_steps or self._agreement.reached(by_time, step)
+
+    def saved(self) -> None:
+        """Begins to count the minutes anew."""
+        self._saves += 1
+        self._saved = time.monotonic()

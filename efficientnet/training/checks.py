@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from efficientnet.errors import UserError
+from efficientnet.network.variants import get_variant
 from efficientnet.paths import is_in_bucket
-from efficientnet.training import monitoring, optimizer, profiling, schedules, stages
-from efficientnet.variants import get_variant
+from efficientnet.training import monitoring, optim, stages, tensorboard
 
 DTYPES = ("float32", "bfloat16")
 STARTS = ("best", "last")
@@ -81,7 +81,7 @@ def _check_run(config: ConfigDict, devices: int) -> None:
     resolution = config.resolution or get_variant(config.variant).resolution
     input_pipeline.Augmentation(config.augment, resolution, config.channels)
     input_pipeline.without_chance(config.preprocess, resolution, config.channels)
-    profiling.parse(config.profile_steps)
+    tensorboard.parse(config.profile_steps)
 
 
 def _check_data(config: ConfigDict) -> None:
@@ -123,8 +123,8 @@ def _check_stage(stage: ConfigDict, config: ConfigDict, devices: int) -> None:
             f"stage {stage.name!r} has cached_copies {stage.cached_copies}: only a stage that "
             "trains 'predictions' alone, without mixup and cutmix, can train on cached features"
         )
-    schedule = schedules.make_schedule(stage, 1, 1.0)
-    optimizer.make_optimizer(stage, schedule, get_variant(config.variant))
+    schedule = optim.make_schedule(stage, 1, 1.0)
+    optim.make_optimizer(stage, schedule, get_variant(config.variant))
 
 
 def _check_numbers(stage: ConfigDict) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import input_pipeline
-from efficientnet.compiler_options import compiler_options
-from efficientnet.model import EfficientNet
-from efficientnet.normalize import normalize
-from efficientnet.training import feed, steps
-from efficientnet.training.experiment import Experiment
+from efficientnet.network.model import EfficientNet
+from efficientnet.network.normalize import normalize
+from efficientnet.runtime import devices
+from efficientnet.runtime.compiler_options import compiler_options
+from efficientnet.training import steps
+from efficientnet.training.setup import Experiment
 from input_pipeline.order import train_rows
 
 log = logging.getLogger(__name__)
@@ -79,12 +80,12 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
 
     compute = jax.jit(
         features_of,
-        out_shardings=feed.replicated(experiment.mesh),
+        out_shardings=devices.replicated(experiment.mesh),
         compiler_options=compiler_options(experiment.mesh),
     )
 
     def rows(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[tuple[np.ndarray, ...]]:
-        for batch in feed.to_devices(batches, experiment.mesh):
+        for batch in devices.to_devices(batches, experiment.mesh):
             yield tuple(np.asarray(x) for x in compute(variables, batch))
 
     width, total = experiment.variant.top_filters, len(experiment.data.train)

@@ -10,10 +10,11 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
-from efficientnet.compiler_options import compiler_options
-from efficientnet.model import EfficientNet
-from efficientnet.training import feed, metrics, optimizer, schedules, stages, steps
-from efficientnet.training.experiment import Experiment
+from efficientnet.network.model import EfficientNet
+from efficientnet.runtime import devices
+from efficientnet.runtime.compiler_options import compiler_options
+from efficientnet.training import metrics, optim, stages, steps
+from efficientnet.training.setup import Experiment
 
 EvalProgram = Callable[..., tuple[Collection, jax.Array]]
 
@@ -35,9 +36,9 @@ class Course(NamedTuple):
 def course(experiment: Experiment, stage: ConfigDict) -> Course:
     """Returns what a stage of an experiment comes to."""
     per_epoch = len(experiment.data.train) / experiment.config.batch_size
-    epoch_ends = schedules.epoch_ends(stage.epochs, per_epoch)
-    schedule = schedules.make_schedule(stage, max(epoch_ends), per_epoch)
-    transformation = optimizer.make_optimizer(stage, schedule, experiment.variant)
+    epoch_ends = optim.epoch_ends(stage.epochs, per_epoch)
+    schedule = optim.make_schedule(stage, max(epoch_ends), per_epoch)
+    transformation = optim.make_optimizer(stage, schedule, experiment.variant)
     return Course(stages.plan(stage), epoch_ends, schedule, transformation)
 
 
@@ -77,7 +78,7 @@ def train_program(
     return jax.jit(
         step,
         donate_argnums=0,
-        out_shardings=feed.replicated(experiment.mesh),
+        out_shardings=devices.replicated(experiment.mesh),
         compiler_options=compiler_options(experiment.mesh),
     )
 
@@ -95,7 +96,7 @@ def jit_eval(
     """Returns the jitted evaluation step of a network, see `steps.make_eval_step`."""
     step = steps.make_eval_step(model, mean=mean, std=std, flip=flip)
     return jax.jit(
-        step, out_shardings=feed.replicated(mesh), compiler_options=compiler_options(mesh)
+        step, out_shardings=devices.replicated(mesh), compiler_options=compiler_options(mesh)
     )
 
 

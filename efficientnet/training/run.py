@@ -10,18 +10,13 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
+from efficientnet.inference import trained
 from efficientnet.paths import reaching_buckets
 from efficientnet.reporting import report, runs, tables
-from efficientnet.training import (
-    checks,
-    distributed,
-    experiment,
-    faults,
-    trained,
-    workdir,
-)
-from efficientnet.training.loop import Trainer
-from efficientnet.training.signals import Stop
+from efficientnet.runtime import distributed, failures
+from efficientnet.runtime.preemption import Stop
+from efficientnet.training import checks, setup, workdir
+from efficientnet.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +46,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
         log.info("this run is finished: nothing is left to train")
     else:
         alone = jax.process_count() == 1
-        with faults.explained(folder), workdir.locked(folder), Stop(alone) as stop:
+        with failures.explained(folder), workdir.locked(folder), Stop(alone) as stop:
             summary = _train(config, folder, stop)
     log.info("%s", tables.stage_table(summary["stages"]))
     log.info("results: %s, curves: tensorboard --logdir %s", folder / report.PAGE, folder)
@@ -59,7 +54,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
 
 
 def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]:
-    prepared = experiment.prepare(config)
+    prepared = setup.prepare(config)
     workdir.write_config(folder, config, trained.record(prepared))
     progress = Trainer(prepared, folder, stop).run()
     data = prepared.data

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from efficientnet import block_groups
 from efficientnet.errors import UserError
+from efficientnet.network import freeze_groups
 
 BATCH_NORM_POLICIES = ("frozen", "statistics", "trained")
 
@@ -37,12 +37,12 @@ def plan(stage: ConfigDict) -> Plan:
     """Returns what a stage of a config trains; a spec that names nothing is a `UserError`."""
     if stage.batch_norm not in BATCH_NORM_POLICIES:
         raise wrong(stage, "batch_norm", f"one of {', '.join(BATCH_NORM_POLICIES)}")
-    return Plan(block_groups.parse(stage.train), stage.batch_norm)
+    return Plan(freeze_groups.parse(stage.train), stage.batch_norm)
 
 
 def split_params(params: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
     """Splits the parameters into (trainable, frozen); `{**trainable, **frozen}` is the whole."""
-    trainable, frozen = block_groups.split(params, plan.groups)
+    trainable, frozen = freeze_groups.split(params, plan.groups)
     if plan.batch_norm != "trained":
         for layer in [layer for layer in trainable if layer.endswith("_bn")]:
             frozen[layer] = trainable.pop(layer)

@@ -10,10 +10,10 @@ import optax
 from clu.metrics import Collection
 from jax.typing import ArrayLike
 
-from efficientnet import block_groups
-from efficientnet.model import EfficientNet
-from efficientnet.normalize import normalize
-from efficientnet.training import averages, metrics, mixing, stages
+from efficientnet.network import freeze_groups
+from efficientnet.network.model import EfficientNet
+from efficientnet.network.normalize import normalize
+from efficientnet.training import ema, metrics, mixup, stages
 
 Batch = Mapping[str, jax.Array]
 
@@ -25,7 +25,7 @@ class TrainState(flax.struct.PyTreeNode):
     params: dict[str, Any]  # frozen and trainable together
     batch_stats: dict[str, Any]
     opt_state: optax.OptState  # of the trainable parameters only
-    averages: averages.Averages  # of what trains; {} in a stage without them
+    averages: ema.Averages  # of what trains; {} in a stage without them
     recent_metrics: Collection  # since the last point of the training curves
     epoch_metrics: Collection  # since the epoch began
 
@@ -37,7 +37,7 @@ class TrainState(flax.struct.PyTreeNode):
     @property
     def averaged_variables(self) -> dict[str, Any]:
         """The network's variables with moving averages in place of what trains."""
-        return averages.merged(self.averages, self.params, self.batch_stats)
+        return ema.merged(self.averages, self.params, self.batch_stats)
 
 
 def create_state(
@@ -54,7 +54,7 @@ def create_state(
         params=params,
         batch_stats=batch_stats,
         opt_state=optimizer.init(trainable),
-        averages=averages.start(params, batch_stats, plan) if averaged else {},
+        averages=ema.start(params, batch_stats, plan) if averaged else {},
         recent_metrics=metrics.Metrics.empty(),
         epoch_metrics=metrics.Metrics.empty(),
     )
@@ -155,10 +155,10 @@ def make_train_step(
         trainable, frozen = stages.split_params(state.params, plan)
         key = jax.random.fold_in(rng, state.step)
         targets = jax.nn.one_hot(batch["label"], model.num_classes)
-        mixed = mixing.mix(
+        mixed = mixup.mix(
             jax.random.fold_in(key, 0), batch["image"], targets, objective.mixup, objective.cutmix
         )
-        counts = mixing.unmixed(batch["mask"], objective.mixup, objective.cutmix)
+        counts = mixup.unmixed(batch["mask"], objective.mixup, objective.cutmix)
         compute = gradient if objective.micro_batches == 1 else accumulated
         (loss, (logits, losses, batch_stats)), grads = compute(
             trainable, frozen, state.batch_stats, (*mixed, counts), jax.random.fold_in(key, 1)
@@ -171,11 +171,11 @@ def make_train_step(
         )
         changed = {
             "params": optax.apply_updates(trainable, updates),
-            "batch_stats": block_groups.split(batch_stats, plan.batch_norm_groups)[0],
+            "batch_stats": freeze_groups.split(batch_stats, plan.batch_norm_groups)[0],
         }
         means = state.averages
         if objective.ema_decay:
-            means = averages.update(means, changed, state.step + 1, objective.ema_decay)
+            means = ema.update(means, changed, state.step + 1, objective.ema_decay)
 
         # Of a mixed photo, what there is more of counts as its class.
         counted = metrics.Metrics.single_from_model_output(
@@ -185,7 +185,7 @@ def make_train_step(
             mask=counts,
         )
         good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates))
-        changing = averages.changing(state.params, state.batch_stats, plan)
+        changing = ema.changing(state.params, state.batch_stats, plan)
         so_far = state.recent_metrics, state.epoch_metrics
         changed, opt_state, means, so_far = jax.tree.map(
             lambda new, old: jnp.where(good, new, old),
@@ -195,7 +195,7 @@ def make_train_step(
         recent_metrics, epoch_metrics = so_far
         next_state = TrainState(
             step=state.step + 1,
-            **averages.merged(changed, state.params, state.batch_stats),
+            **ema.merged(changed, state.params, state.batch_stats),
             opt_state=opt_state,
             averages=means,
             recent_metrics=recent_metrics,

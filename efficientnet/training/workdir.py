@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable, write_whole
 from efficientnet.reporting.runs import CONFIG, SUMMARY, read_json
-from efficientnet.training import distributed
+from efficientnet.runtime import distributed
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ A leaf's path is (collection, layer, name), such as `('params', 'stem_conv', 'ke
 
 import dataclasses
 
-from efficientnet.variants import Variant
+from efficientnet.network.variants import Variant
 
 LeafPath = tuple[str, str, str]
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from efficientnet.errors import UserError
-from efficientnet.variants import VARIANTS, get_variant
+from efficientnet.network.variants import VARIANTS, get_variant
 from efficientnet.weights.checkpoint import Checkpoint
 from efficientnet.weights.dialects import Dialect, recognize
 from efficientnet.weights.layout import Layer, layers

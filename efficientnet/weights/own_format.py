@@ -6,9 +6,9 @@ import math
 
 from etils import epath
 
-from efficientnet.weights import safetensors_file
 from efficientnet.weights.conventions import Preprocessing
 from efficientnet.weights.pretrained import Pretrained
+from efficientnet.weights.readers import safetensors_file
 
 
 def save(pretrained: Pretrained, path: epath.Path) -> None:

@@ -4,8 +4,8 @@
     train-00000-of-00009.bin              encoded photos end to end
     train-00000-of-00009.json             label, name and length of each; what it was prepared from
 
-Written by input_pipeline/records.py; a shard is there whole or not at all, so that a preparation
-that was stopped goes on where it was.
+Written by input_pipeline/record_writer.py; a shard is there whole or not at all, so that a
+preparation that was stopped goes on where it was.
 """
 
 import json

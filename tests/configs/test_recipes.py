@@ -14,12 +14,14 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from configs import common
-from efficientnet import variants, weights
+from efficientnet import weights
 from efficientnet.errors import UserError
-from efficientnet.model import EfficientNet, init_variables
-from efficientnet.training import checks, experiment, feed
-from efficientnet.training.loop import Trainer
-from efficientnet.training.signals import Stop
+from efficientnet.network import variants
+from efficientnet.network.model import EfficientNet, init_variables
+from efficientnet.runtime import devices
+from efficientnet.runtime.preemption import Stop
+from efficientnet.training import checks, setup
+from efficientnet.training.trainer import Trainer
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import Source
 from input_pipeline.sources.split import from_encoded
@@ -73,8 +75,10 @@ def tiny_world(monkeypatch: pytest.MonkeyPatch, quick_compiler: None) -> None:
     """Puts a tiny network, its weights and tiny photos in place of the real ones."""
     monkeypatch.setitem(variants.VARIANTS, "b0", TINY)
     source = photos(10)
-    monkeypatch.setattr(experiment.input_pipeline, "load_source", lambda *_: source)
-    monkeypatch.setattr(feed, "data_mesh", lambda: Mesh(np.asarray(jax.devices()[:1]), ("data",)))
+    monkeypatch.setattr(setup.input_pipeline, "load_source", lambda *_: source)
+    monkeypatch.setattr(
+        devices, "data_mesh", lambda: Mesh(np.asarray(jax.devices()[:1]), ("data",))
+    )
 
     def load_pretrained(name: str, variant: str) -> weights.Pretrained:
         shapes = jax.eval_shape(lambda: init_variables(EfficientNet(TINY), jax.random.key(0)))
@@ -90,7 +94,7 @@ def tiny_world(monkeypatch: pytest.MonkeyPatch, quick_compiler: None) -> None:
             source=name,
         )
 
-    monkeypatch.setattr(experiment.weights, "load_pretrained", load_pretrained)
+    monkeypatch.setattr(setup.weights, "load_pretrained", load_pretrained)
 
 
 # The ways called `head` are the first stages of others.
@@ -104,7 +108,7 @@ def test_two_steps(name: str, tiny_world: None, tmp_path: pathlib.Path) -> None:
     for stage in ends:
         stage.epochs = 2.0 / len(ends)
     config.stages = ends
-    progress = Trainer(experiment.prepare(config), epath.Path(tmp_path), Stop()).run()
+    progress = Trainer(setup.prepare(config), epath.Path(tmp_path), Stop()).run()
     assert [stage["name"] for stage in progress.finished] == [stage.name for stage in ends]
     assert progress.global_step == 2
     assert all(np.isfinite(entry["train"]["loss"]) for entry in progress.history)

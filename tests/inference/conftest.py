@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from configs import common
+from efficientnet.network.variants import VARIANTS, Variant
 from efficientnet.training.run import run
-from efficientnet.variants import VARIANTS, Variant
 
 TINY = Variant(width=0.25, depth=0.3, resolution=32, dropout=0.2)
 COLORS = {"blue": (60, 60, 200), "green": (60, 200, 60), "red": (200, 60, 60)}

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 import input_pipeline
 from efficientnet.errors import UserError
-from input_pipeline import records
+from input_pipeline import record_writer
 from scripts import command_line, prepare_data
 
 
@@ -43,7 +43,7 @@ def layout(request, photo_folder, tmp_path):
         content = {"annotations": np.array(rows, kind), "class_names": np.array(["a", "b"], "O")}
         scipy.io.savemat(folder / "cars_annos.mat", content)
     if request.param == "records":
-        records.write(input_pipeline.load_source("folders", str(folder)), folder)
+        record_writer.write(input_pipeline.load_source("folders", str(folder)), folder)
     if request.param == "parquet":
         pyarrow = pytest.importorskip("pyarrow", reason="needs pip install '.[parquet]'")
         from pyarrow import parquet
@@ -95,7 +95,7 @@ def test_two_data_sets_with_the_same_names_share_no_cache(layout, bucket, tmp_pa
         input_pipeline.cached_statistics(split, folder, resolution=8)[0] for split in (one, two)
     ]
     for found, expected in zip(cached, fresh, strict=True):
-        assert (found.photos == expected.photos).all()
+        assert all((found.read(row) == expected.read(row)).all() for row in range(len(found)))
     assert means[0] != means[1]
     again = input_pipeline.load_source("folders", str(bucket.root / "one")).splits["train"]
     assert again.fingerprint() == one.fingerprint()

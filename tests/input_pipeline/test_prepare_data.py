@@ -141,7 +141,7 @@ def test_a_shard_that_was_not_written_anew_to_the_end_is_not_read(prepared_manif
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("input_pipeline.records.write_whole", stopped)
+        patch.setattr("input_pipeline.record_writer.write_whole", stopped)
         assert prepare()[0] == 130
     with pytest.raises(ValueError, match="prepare the records again"):
         input_pipeline.load_source("records", str(output))

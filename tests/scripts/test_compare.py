@@ -2,14 +2,11 @@
 
 import json
 import pathlib
-import sys
 
+import made_up
 import pytest
 
 from scripts import command_line, compare
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "reporting"))
-import made_up
 
 
 @pytest.fixture

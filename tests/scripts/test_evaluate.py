@@ -16,13 +16,13 @@ from PIL import Image
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.model import EfficientNet
-from efficientnet.network import Network
+from efficientnet.inference.network import Network
+from efficientnet.inference.trained import load_run
+from efficientnet.network.model import EfficientNet
+from efficientnet.network.variants import VARIANTS, Variant
 from efficientnet.reporting import predictions, runs
-from efficientnet.training import experiment
+from efficientnet.training import setup
 from efficientnet.training.run import run
-from efficientnet.training.trained import load_run
-from efficientnet.variants import VARIANTS, Variant
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import SOURCES, Source
 from input_pipeline.sources.split import Split, from_encoded
@@ -103,15 +103,15 @@ def test_a_run_is_measured_as_in_training(
 def test_data_that_have_moved_are_found_and_changed_ones_named(
     workdir: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load, directories = experiment.load_data, []
+    load, directories = setup.load_data, []
 
-    def fewer(config: ConfigDict) -> experiment.Data:
+    def fewer(config: ConfigDict) -> setup.Data:
         directories.append(config.data.directory)
         config.data.directory = ""  # the source needs none
         data = load(config)
         return dataclasses.replace(data, test=data.test.take(np.arange(20)))
 
-    monkeypatch.setattr(experiment, "load_data", fewer)
+    monkeypatch.setattr(setup, "load_data", fewer)
     arguments = [f"--workdir={workdir}", "--stage=head", "--directory=/elsewhere", "--json"]
     assert command_line.run(evaluate.main, arguments) == 0
     said = capsys.readouterr()

@@ -17,7 +17,7 @@ from etils import epath
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from efficientnet.errors import UserError
-from efficientnet.training import checksums
+from efficientnet.training import checkpoint_files
 from efficientnet.training.checkpoints import Checkpoints, read_arrays
 
 
@@ -142,10 +142,10 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(
 
 
 def test_a_changed_array_is_named(saved: pathlib.Path) -> None:
-    sums = checksums.of_tree(state(3))
+    sums = checkpoint_files.of_tree(state(3))
     changed = state(3).replace(apple=jnp.int32(4))
-    assert checksums.difference(sums, checksums.of_tree(state(3))) == ""
-    assert checksums.difference(sums, checksums.of_tree(changed)) == (
+    assert checkpoint_files.difference(sums, checkpoint_files.of_tree(state(3))) == ""
+    assert checkpoint_files.difference(sums, checkpoint_files.of_tree(changed)) == (
         "the checksum of apple is wrong"
     )
 

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.training import checks, experiment, feature_cache, trained
+from efficientnet.inference import trained
+from efficientnet.training import checks, feature_cache, setup
 from efficientnet.training.run import run
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import SOURCES, Source
@@ -67,10 +68,10 @@ def test_a_photo_that_is_skipped_changes_no_data(partly_broken: Recipe) -> None:
     config.data.broken_limit = 2
     config.data.cache = "memory"
     config.data.cache_resolution = 36
-    prepared = experiment.prepare(config)
+    prepared = setup.prepare(config)
     assert len(prepared.data.train) == len(whole.splits["train"]) - 2
     assert prepared.identity["train"]["photos"] == len(whole.splits["train"])
-    assert trained.record(prepared)["data"] == experiment.load_data(config).identity()
+    assert trained.record(prepared)["data"] == setup.load_data(config).identity()
 
 
 def test_skipped_photos_have_no_features(
@@ -86,7 +87,7 @@ def test_skipped_photos_have_no_features(
             array.fill(np.nan)
         return array
 
-    prepared = experiment.prepare(config)
+    prepared = setup.prepare(config)
     with monkeypatch.context() as patch:
         patch.setattr(np, "empty", uncleared)
         cached = feature_cache.cached(prepared, prepared.variables, copies=1)
@@ -97,16 +98,16 @@ def test_skipped_photos_have_no_features(
 def test_training_photos_normalize_themselves(tiny: Recipe) -> None:
     config = tiny(common.stage("head", train="predictions", epochs=1))
     config.normalization = "training"
-    prepared = experiment.prepare(config)
+    prepared = setup.prepare(config)
     images = np.concatenate(
         [b["image"][b["mask"]] for b in prepared.eval_batches(prepared.data.train)]
     )
     np.testing.assert_allclose(prepared.mean, images.mean((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(prepared.std, images.std((0, 1, 2)), rtol=1e-4)
     config.std = (0.2, 0.2, 0.2)
-    np.testing.assert_allclose(experiment.prepare(config).std, 51.0, rtol=1e-6)
+    np.testing.assert_allclose(setup.prepare(config).std, 51.0, rtol=1e-6)
     config.normalization = "imagenet"
-    np.testing.assert_allclose(experiment.prepare(config).mean, MEAN_STD.mean, rtol=1e-6)
+    np.testing.assert_allclose(setup.prepare(config).mean, MEAN_STD.mean, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import common
-from efficientnet.training.loop import Trainer
 from efficientnet.training.run import run
+from efficientnet.training.trainer import Trainer
 
 
 class Killed(BaseException):

@@ -12,16 +12,17 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import common
-from efficientnet.model import EfficientNet
-from efficientnet.training import evaluation, experiment, feature_cache, feed, progress
+from efficientnet.network.model import EfficientNet
+from efficientnet.runtime import devices
+from efficientnet.training import evaluate, feature_cache, progress, setup
 from efficientnet.training.run import run
 
 
 def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -> None:
     config = tiny(common.stage("head", train="predictions", epochs=1, cached_copies=2))
     config.augment = "resize"
-    plain = experiment.prepare(config)
-    variables = jax.device_put(plain.variables, feed.replicated(plain.mesh))
+    plain = setup.prepare(config)
+    variables = jax.device_put(plain.variables, devices.replicated(plain.mesh))
     cached = feature_cache.cached(plain, variables, copies=2)
 
     assert cached.train_features.shape == (2, 40, 1280 // 4)
@@ -38,8 +39,8 @@ def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -
     (later,) = cached.train_batches(7, 1)
     np.testing.assert_array_equal(later["image"], batches[7]["image"])
 
-    by_photo, _ = evaluation.for_experiment(plain)(variables, plain.data.validation)
-    by_feature, _ = evaluation.for_experiment(cached)(variables, plain.data.validation)
+    by_photo, _ = evaluate.for_experiment(plain)(variables, plain.data.validation)
+    by_feature, _ = evaluate.for_experiment(cached)(variables, plain.data.validation)
     for name, value in by_photo.items():
         np.testing.assert_allclose(by_feature[name], value, rtol=1e-5)
 
@@ -48,11 +49,11 @@ def test_the_seconds_of_a_stage_hold_its_features_and_its_last_validation(
     tiny: Callable[..., ConfigDict], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    evaluate, cached = evaluation.Evaluator.__call__, feature_cache.cached
+    plain, cached = evaluate.Evaluator.__call__, feature_cache.cached
 
     def slow_evaluate(*arguments: Any) -> Any:
         clock[0] += 10
-        return evaluate(*arguments)
+        return plain(*arguments)
 
     def slow_cached(*arguments: Any) -> Any:
         clock[0] += 100
@@ -63,7 +64,7 @@ def test_the_seconds_of_a_stage_hold_its_features_and_its_last_validation(
         return clock[0]
 
     monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=monotonic))
-    monkeypatch.setattr(evaluation.Evaluator, "__call__", slow_evaluate)
+    monkeypatch.setattr(evaluate.Evaluator, "__call__", slow_evaluate)
     monkeypatch.setattr(feature_cache, "cached", slow_cached)
     config = tiny(common.stage("head", train="predictions", epochs=2, cached_copies=1))
     (stage,) = run(config, str(tmp_path))["stages"]
@@ -74,11 +75,11 @@ def test_a_photo_that_can_be_read_but_once_is_left_out(
     tiny: Callable[..., ConfigDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Any features will do: there is no network to compile.
-    monkeypatch.setattr(experiment, "init_variables", lambda *_: {})
+    monkeypatch.setattr(setup, "init_variables", lambda *_: {})
     monkeypatch.setattr(EfficientNet, "apply", lambda _, __, images: images[:, 0, :1, 0])
     config = tiny(common.stage("head", train="predictions", epochs=1, cached_copies=2))
     config.data.broken_limit = 1
-    plain = experiment.prepare(config)
+    plain = setup.prepare(config)
     photos = plain.data.train
     reads = []
 

@@ -12,8 +12,7 @@ from ml_collections import ConfigDict
 from configs import common
 from efficientnet.errors import UserError
 from efficientnet.training import monitoring
-from efficientnet.training.guards import LossGuard, check_first_epoch
-from efficientnet.training.monitoring import Monitor
+from efficientnet.training.monitoring import LossGuard, Monitor, check_first_epoch
 from efficientnet.training.progress import Progress
 
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.training import profiling
+from efficientnet.training import tensorboard
 from efficientnet.training.run import run
 
 Recipe = Callable[..., ConfigDict]
@@ -29,7 +29,7 @@ def profiled(steps: str, folder: pathlib.Path) -> int:
     config.profile_steps = steps
     step = jax.jit(lambda x: jnp.sin(x) @ x)
     x = step(jnp.ones((8, 8)))
-    with contextlib.closing(profiling.Profiler(config, epath.Path(folder))) as profiler:
+    with contextlib.closing(tensorboard.Profiler(config, epath.Path(folder))) as profiler:
         for number in range(1, 6):
             with jax.profiler.TraceAnnotation(f"step {number}"):
                 x = step(x)
@@ -64,4 +64,4 @@ def test_a_run_writes_it_beside_its_curves(tiny: Recipe, tmp_path: pathlib.Path)
 @pytest.mark.parametrize("text", ["10", "0:5", "5:5", "7:3", "a:b", "10:20:2"])
 def test_what_is_no_range_of_steps_is_named(text: str) -> None:
     with pytest.raises(UserError, match=f"profile_steps is '{text}'"):
-        profiling.parse(text)
+        tensorboard.parse(text)

@@ -7,7 +7,7 @@ import pytest
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.training.schedules import make_schedule
+from efficientnet.training.optim import make_schedule
 
 
 def rates(steps: int, per_epoch: float, **fields: object) -> np.ndarray:

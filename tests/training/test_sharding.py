@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from configs import common
-from efficientnet.training import feed
+from efficientnet.runtime import devices
 from efficientnet.training.run import run
 
 
@@ -34,7 +34,7 @@ def test_eight_devices_and_one_give_the_same_result(
     )
     run(config, str(tmp_path / "eight"))
     one = Mesh(np.asarray(jax.devices()[:1]), ("data",))
-    monkeypatch.setattr(feed, "data_mesh", lambda: one)
+    monkeypatch.setattr(devices, "data_mesh", lambda: one)
     run(config, str(tmp_path / "one"))
 
     results = [
@@ -46,8 +46,8 @@ def test_eight_devices_and_one_give_the_same_result(
 
 
 def test_batches_are_split_over_the_devices_and_keep_their_order() -> None:
-    mesh = feed.data_mesh()
+    mesh = devices.data_mesh()
     batches = [{"image": np.full((16, 2), step, np.uint8)} for step in range(5)]
-    placed = list(feed.to_devices(iter(batches), mesh))
+    placed = list(devices.to_devices(iter(batches), mesh))
     assert [int(batch["image"][0, 0]) for batch in placed] == [0, 1, 2, 3, 4]
     assert {shard.data.shape for shard in placed[0]["image"].addressable_shards} == {(2, 2)}

@@ -5,9 +5,9 @@ import pytest
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.model import EfficientNet, init_variables
+from efficientnet.network.model import EfficientNet, init_variables
+from efficientnet.network.variants import Variant
 from efficientnet.training import stages
-from efficientnet.variants import Variant
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import pytest
 from trees import assert_trees_close
 
 from configs import common
-from efficientnet import block_groups
-from efficientnet.batch_norm import BatchNorm
-from efficientnet.model import EfficientNet, init_variables
-from efficientnet.training import optimizer, stages, steps
-from efficientnet.variants import VARIANTS, Variant
+from efficientnet.network import freeze_groups
+from efficientnet.network.model import EfficientNet, init_variables
+from efficientnet.network.ops.batch_norm import BatchNorm
+from efficientnet.network.variants import VARIANTS, Variant
+from efficientnet.training import optim, stages, steps
 
 CLASSES = 3
 KEY = jax.random.key(0)
@@ -38,7 +38,7 @@ class Small(nn.Module):
         batch_norm_groups: tuple[str, ...] = (),
     ) -> jax.Array:
         x = images.reshape(images.shape[0], -1)
-        for group in block_groups.GROUPS[:-1]:
+        for group in freeze_groups.GROUPS[:-1]:
             name = f"{group}a" if group.startswith("block") else group
             x = nn.Dense(4, use_bias=True, name=f"{name}_conv")(x)
             average = group not in batch_norm_groups
@@ -66,7 +66,7 @@ def start(
     plan = stages.plan(stage)
     row = model.variant if isinstance(model, EfficientNet) else VARIANTS["b0"]
     schedule = schedule or optax.constant_schedule(stage.learning_rate)
-    tx = optimizer.make_optimizer(stage, schedule, row)
+    tx = optim.make_optimizer(stage, schedule, row)
     if isinstance(model, EfficientNet):
         variables = init_variables(model, KEY)
     else:
@@ -93,7 +93,7 @@ def allowed(names: set[str], groups: tuple[str, ...], batch_norm: str) -> set[st
     may = set()
     for name in names:
         collection, layer, _ = name.split("/")
-        if block_groups.group_of(layer) not in groups:
+        if freeze_groups.group_of(layer) not in groups:
             continue
         if collection == "batch_stats" and batch_norm == "frozen":
             continue
@@ -105,9 +105,9 @@ def allowed(names: set[str], groups: tuple[str, ...], batch_norm: str) -> set[st
 
 @hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
 @hypothesis.given(
-    groups=st.sets(st.sampled_from(block_groups.GROUPS), min_size=1),
+    groups=st.sets(st.sampled_from(freeze_groups.GROUPS), min_size=1),
     batch_norm=st.sampled_from(stages.BATCH_NORM_POLICIES),
-    name=st.sampled_from(list(optimizer.OPTIMIZERS)),
+    name=st.sampled_from(list(optim.OPTIMIZERS)),
     ema_decay=st.sampled_from([0.0, 0.9]),
     clip_norm=st.sampled_from([0.0, 1e-3]),
     micro_batches=st.sampled_from([1, 2]),

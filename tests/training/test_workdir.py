@@ -14,7 +14,7 @@ from configs import common
 from efficientnet.errors import UserError
 from efficientnet.reporting import runs
 from efficientnet.training import workdir
-from efficientnet.training.experiment import Data
+from efficientnet.training.setup import Data
 from input_pipeline.sources.split import Split, from_encoded, from_files
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.training import curves, workdir
+from efficientnet.training import tensorboard, workdir
 
 
 def test_a_workdir_in_a_bucket(bucket):
@@ -27,21 +27,21 @@ def test_a_workdir_in_a_bucket(bucket):
 
 def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
     for first in (0, 2):
-        opened = curves.Curves(bucket.root / "tensorboard", first)
+        opened = tensorboard.Curves(bucket.root / "tensorboard", first)
         for step in range(first + 1, first + 4):
             opened.write("train", step, {"loss": np.float32(step)})
         opened.close()
-    points = curves.read(bucket.root / "tensorboard")
+    points = tensorboard.read(bucket.root / "tensorboard")
     assert [step for step, _ in points["train/loss"]] == [1, 2, 3, 4, 5]
 
 
 def test_curves_in_a_bucket_of_which_nothing_stays(bucket):
     """TensorFlow makes no object of a file that nothing was written to."""
     for value in (1, 2):
-        opened = curves.Curves(bucket.root / "tensorboard", 0)
+        opened = tensorboard.Curves(bucket.root / "tensorboard", 0)
         opened.write("test", 1, {"top1": np.float32(value)})
         opened.close()
-    assert len(curves.read(bucket.root / "tensorboard")["test/top1"]) == 1
+    assert len(tensorboard.read(bucket.root / "tensorboard")["test/top1"]) == 1
 
 
 @pytest.mark.usefixtures("bucket")

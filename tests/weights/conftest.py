@@ -1,7 +1,7 @@
 import pytest
 from checkpoint_files import TINY
 
-from efficientnet import variants
+from efficientnet.network import variants
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from efficientnet.weights.crc32c import crc32c, masked
+from efficientnet.weights.readers.crc32c import crc32c, masked
 
 
 def reference(data: bytes) -> int:

@@ -12,7 +12,8 @@ from etils import epath
 
 from efficientnet import weights
 from efficientnet.errors import UserError
-from efficientnet.weights import archive, download, registry
+from efficientnet.weights import download, registry
+from efficientnet.weights.readers import archive
 from efficientnet.weights.registry import Download
 
 CONTENT = np.random.default_rng(0).bytes(1_000_003)

@@ -16,7 +16,7 @@ from checkpoint_files import (
 
 from efficientnet import weights
 from efficientnet.errors import UserError
-from efficientnet.model import EfficientNet, init_variables
+from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.weights import layout, naming
 
 pytestmark = pytest.mark.usefixtures("tiny")

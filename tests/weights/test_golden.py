@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import efficientnet
-from efficientnet.inference.predicting import prepared
+from efficientnet.inference.predict import prepared
 
 CHECKPOINT = "noisy_student_efficientnet-b0"
 IMAGENET_LITE0_TOP1 = 176

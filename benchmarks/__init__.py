@@ -1,0 +1,1 @@
+"""What measures and proves: rates against peers, parity, kills, estimates."""

@@ -1,0 +1,112 @@
+"""Measures rates and memory against peers, in interleaved rounds; prints a line of JSON for each.
+
+    python benchmarks/benchmark.py train --variant=b0 --batch=16 --resolution=224 --peers=timm,keras
+
+train   the step of a stage that trains everything
+infer   the step that evaluates
+stages  the steps of infer, head (the classifier), blocks67 (from block 6 on) and all, by `stage`
+input   the input pipeline on the photos of --data, its parts (read; decode, with reading; augment
+        what is decoded; batch; transfer), bare decoding, plain tf.data, torchvision if installed
+loop    the trainer and its evaluation on data that is ready, against the bare steps
+save    a checkpoint: seconds, those in which training waits, share of the default interval
+
+Of the others, each contender has a process of its own, which is warmed up and then told to run in
+turns. A line holds `mode`, `contender`, `images_per_second` (median over the rounds), `spread`
+(interquartile range), `relative` (the rate as a multiple of the others', median of ratios within
+each round), `peak_memory_mb` (of the whole process once it is warm), `temporary_memory_mb` (of a
+compiled step: activations above all), `threads` and `versions`. The peers are in the extra
+'oracles'.
+All contenders hold their memory to the end: where it is scarce, take few peers at a time.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.rates.contest import contest
+from benchmarks.rates.modes import MODES, PEER_NAMES
+from benchmarks.rates.workload import Setting
+from efficientnet.errors import UserError
+from efficientnet.network.variants import get_variant
+from scripts import command_line
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments, measures, prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("mode", choices=(*MODES, "save"))
+    parser.add_argument("--variant", default="b0", help="default b0")
+    parser.add_argument("--batch", type=int, default=16, help="images a step, default 16")
+    parser.add_argument("--resolution", type=int, help="pixels, default the variant's own")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument(
+        "--batch-norm",
+        default="trained",
+        choices=("frozen", "statistics", "trained"),
+        help="of what trains, default trained as in the peers; recipes' own default is frozen",
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="of train: add the ten costliest operations"
+    )
+    parser.add_argument(
+        "--peers", default="", help="timm,keras, or single ones such as timm.compiled"
+    )
+    parser.add_argument("--data", help="a directory of JPEG photos, of input")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender, default 7")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, default 2")
+    options = parser.parse_args(arguments)
+
+    variant = get_variant(options.variant)
+    peers = [name for name in options.peers.split(",") if name]
+    for name in peers:
+        if name not in PEER_NAMES:
+            raise UserError(f"--peers={options.peers}: expected some of {', '.join(PEER_NAMES)}")
+    setting = Setting(
+        options.variant,
+        options.batch,
+        options.resolution or variant.resolution,
+        options.dtype,
+        options.batch_norm,
+    )
+    for name in ("batch", "resolution", "rounds"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name}={value}: expected at least 1")
+    logging.basicConfig(format="%(message)s")
+    if options.mode == "save":
+        from benchmarks.rates.save import save
+
+        result = save(setting, options.rounds)
+        command_line.print_json({"mode": "save", **vars(setting), **result})
+        return
+    contenders = MODES[options.mode](peers)
+    if (options.mode == "input") != bool(options.data):
+        raise UserError("--data, a directory of photos, is what input measures with, and only that")
+    if options.data:
+        for contender in contenders:
+            contender.arguments["directory"] = options.data
+    if options.profile:
+        if options.mode != "train":
+            raise UserError(f"--profile is of train, not of {options.mode}")
+        contenders[0].arguments["profile"] = True
+    for result in contest(contenders, setting, options.rounds, options.seconds):
+        print_costliest(result.get("costliest", []))
+        command_line.print_json({"mode": options.mode, **vars(setting), **result})
+
+
+def print_costliest(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Shows people what `costliest.costliest` found."""
+    for row in rows:
+        print(
+            f"{row['milliseconds']:8.1f} ms {row['share']:6.1%}  {row['layer'] or '-':24}"
+            f"{row['pass']:9} {row['operation']}",
+            file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

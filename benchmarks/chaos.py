@@ -1,0 +1,300 @@
+"""Kills a training run again and again, and compares its end with an undisturbed one's, bit by bit.
+
+    python benchmarks/chaos.py --kills=20 --json
+
+Runs train.py with configs/chaos.py on a few real photos. Each start is killed at a random moment
+of a random kind: while it starts, compiles, trains, saves or evaluates, or some time after; with
+SIGKILL, or with SIGTERM and then it must end by itself with its own exit code, or by the signal
+where it does not listen yet or any more. The undisturbed run comes first. Exit status 1 where
+anything differs. With --bucket the runs write there, the last test of a bucket before long work.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+import input_pipeline
+from efficientnet.errors import UserError
+from efficientnet.paths import is_in_bucket
+from efficientnet.runtime import preemption
+from efficientnet.training import checkpoints, tensorboard
+from scripts import command_line
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
+TRAIN_PHOTOS, TEST_PHOTOS = 43, 21
+# Within these a run starts, and ends after SIGTERM; many times what they take.
+START_SECONDS, END_SECONDS = 600, 120
+# Timings of a run differ, all else must not.
+TIMES = ("seconds", "images_per_second", "timed_images", "timed_seconds")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parses the arguments, kills, compares and reports."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=20, help="how many")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--folder", help="where to work and leave everything; else temporary")
+    parser.add_argument("--bucket", help="where the runs write, gs://BUCKET/FOLDER; else --folder")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    options = parser.parse_args(arguments)
+    if options.kills < 1:
+        raise UserError(f"--kills={options.kills}: expected at least 1")
+    # Else the run that is being killed would outlive this script.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        folder = pathlib.Path(options.folder or temporary)
+        workdirs = epath.Path(options.bucket or folder)
+        result = chaos(folder, workdirs, options.kills, random.Random(options.seed))
+    if options.json:
+        command_line.print_json(result)
+    if result["bits_differ"] or result["differences"]:
+        raise UserError("a killed run did not end as the undisturbed one: see above")
+
+
+def chaos(
+    folder: pathlib.Path, workdirs: epath.Path, kills: int, rng: random.Random
+) -> dict[str, Any]:
+    """Runs everything with photos and logs in one folder, workdirs in another; returns figures.
+
+    Raises:
+      UserError: there are runs already.
+    """
+    if (workdirs / "whole").exists():
+        raise UserError(f"{workdirs} has the runs of before: take another folder, or remove it")
+    began = time.monotonic()
+    _write_photos(folder / "photos")
+    # Long enough for all the kills in one run, each of which it survives by a few steps.
+    run = Run(folder, workdirs, epochs=max(2, kills // 3))
+    say("the undisturbed run")
+    run.finish("whole")
+    say(f"... took {time.monotonic() - began:.0f} s")
+    counted: Counter[str] = Counter()
+    killed: list[str] = []
+    while sum(counted.values()) < kills:
+        killed.append(f"killed{len(killed)}")
+        while sum(counted.values()) < kills:
+            moment = rng.choice(list(MOMENTS))
+            number = rng.choice((signal.SIGKILL, signal.SIGTERM))
+            outcome = run.kill(killed[-1], moment, number, rng)
+            if outcome is None:  # it had finished before
+                break
+            counted[f"{number.name} {moment}"] += 1
+            say(f"{sum(counted.values())}: {number.name} at {moment}, {outcome}")
+        run.finish(killed[-1])
+    bits, differences = 0, []
+    for name in killed:
+        more, found = compare(workdirs / "whole", workdirs / name)
+        bits += more
+        differences += [f"{name}: {difference}" for difference in found]
+    for difference in differences:
+        say(difference)
+    return {
+        "kills": sum(counted.values()),
+        "bits_differ": bits,
+        "differences": differences,
+        "runs": len(killed),
+        "moments": dict(sorted(counted.items())),
+        "seconds": round(time.monotonic() - began),
+    }
+
+
+def _write_photos(folder: pathlib.Path) -> None:
+    """Writes a few solar cells into class folders."""
+    source = input_pipeline.load_source("elpv")
+    for name, count in (("train", TRAIN_PHOTOS), ("test", TEST_PHOTOS)):
+        split = source.splits[name]
+        for index in range(count):
+            path = folder / name / source.class_names[split.labels[index]] / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(split.read(index))
+
+
+class Run:
+    """The command that is killed."""
+
+    def __init__(self, folder: pathlib.Path, workdirs: epath.Path, epochs: int) -> None:
+        self._folder, self._workdirs = folder, workdirs
+        self._config = [
+            f"--config=configs/chaos.py:{epochs}",
+            f"--config.data.directory={folder / 'photos'}",
+        ]
+
+    def _start(self, workdir: str) -> subprocess.Popen[bytes]:
+        environment = os.environ | {
+            "JAX_COMPILATION_CACHE_DIR": str(self._folder / "xla"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        command = [sys.executable, "train.py", *self._config]
+        with self._log(workdir).open("ab") as log:
+            return subprocess.Popen(
+                [*command, f"--workdir={self._workdirs / workdir}"],
+                cwd=CHECKOUT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _log(self, workdir: str) -> pathlib.Path:
+        return self._folder / f"{workdir}.log"
+
+    def _last(self, workdir: str) -> str:
+        return self._log(workdir).read_text()[-500:]
+
+    def finish(self, workdir: str) -> None:
+        """Lets it run to its end."""
+        process = self._start(workdir)
+        try:
+            status = process.wait()
+        finally:
+            process.kill()
+        if status:
+            raise UserError(f"train.py failed with status {status}: {self._last(workdir)}")
+
+    def kill(
+        self, workdir: str, moment: str, number: signal.Signals, rng: random.Random
+    ) -> str | None:
+        """Starts it, kills it, and says how it ended; None where it had finished before."""
+        offset = self._log(workdir).stat().st_size if self._log(workdir).exists() else 0
+        before = _saves(self._workdirs / workdir)
+        reached = MOMENTS[moment]
+        process = self._start(workdir)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while process.poll() is None and time.monotonic() < deadline:
+                text = self._log(workdir).read_bytes()[offset:].decode(errors="replace")
+                if reached(text, self._workdirs / workdir, before):
+                    time.sleep(rng.uniform(0, DELAYS[moment]))
+                    break
+                time.sleep(0.01)
+            if process.poll() is not None:
+                if process.returncode:
+                    raise UserError(
+                        f"train.py ended by itself with status {process.returncode}: {text[-500:]}"
+                    )
+                return None
+            sent = time.monotonic()
+            process.send_signal(number)
+            status = process.wait(timeout=END_SECONDS)
+        finally:
+            process.kill()
+        unheard = moment in UNHEARD or is_in_bucket(self._workdirs)  # there moments are seen late
+        ends = {preemption.STOPPED, 0, *((-signal.SIGTERM,) if unheard else ())}
+        if number == signal.SIGTERM and status not in ends:
+            raise UserError(
+                f"after SIGTERM train.py ended with status {status}: {self._last(workdir)}"
+            )
+        return f"status {status} after {time.monotonic() - sent:.1f} s"
+
+
+def _saves(workdir: epath.Path) -> set[int]:
+    latest = workdir / "checkpoints/latest"
+    return set(ocp.utils.checkpoint_steps(latest)) if latest.exists() else set()
+
+
+def _saving(text: str, workdir: epath.Path, before: set[int]) -> bool:
+    return bool(ocp.utils.tmp_checkpoints(workdir / "checkpoints/latest"))
+
+
+def _saving_best(text: str, workdir: epath.Path, before: set[int]) -> bool:
+    best = workdir / "checkpoints/best"
+    return best.exists() and any(ocp.utils.tmp_checkpoints(stage) for stage in best.iterdir())
+
+
+def _saved(text: str, workdir: epath.Path, before: set[int]) -> bool:
+    return bool(_saves(workdir) - before)
+
+
+def _word(word: str) -> Callable[[str, epath.Path, set[int]], bool]:
+    return lambda text, workdir, before: word in text
+
+
+# What a run says or writes when it comes to a moment, and up to how many seconds later it is
+# killed. Right after an epoch's validation its best weights are written.
+MOMENTS: Mapping[str, Callable[[str, epath.Path, set[int]], bool]] = {
+    "start": lambda text, workdir, before: True,
+    "compile": _word("parameters train"),
+    "step": _saved,
+    "save": _saving,
+    "evaluation": _saving_best,
+    "stage change": _word("test top-1"),
+    "later": _saved,
+}
+DELAYS = {
+    "start": 15.0,
+    "compile": 4.0,
+    "step": 0.3,
+    "save": 0.02,
+    "evaluation": 0.1,
+    "stage change": 3.0,
+    "later": 8.0,
+}
+# When the program may not listen to signals yet, or no longer.
+UNHEARD = ("start", "stage change", "later")
+
+
+def compare(whole: epath.Path, killed: epath.Path) -> tuple[int, list[str]]:
+    """Compares what two runs left.
+
+    Returns:
+      How many bits of all arrays differ (an array that only one has counts whole), and a line for
+      each array, figure or curve that does.
+    """
+    arrays = [checkpoints.read_arrays(run / "checkpoints") for run in (whole, killed)]
+    bits, lines = 0, []
+    for name in sorted({*arrays[0], *arrays[1]}):
+        images = [
+            np.frombuffer(run[name].tobytes() if name in run else b"", np.uint8) for run in arrays
+        ]
+        if images[0].size == images[1].size:
+            differ = int(np.unpackbits(images[0] ^ images[1]).sum())
+        else:
+            differ = 8 * max(image.size for image in images)
+        if differ:
+            bits += differ
+            lines.append(f"{differ} bits of {name}")
+    summaries = [
+        _without_times(json.loads((run / "summary.json").read_text())) for run in (whole, killed)
+    ]
+    if summaries[0] != summaries[1]:
+        lines.append("summary.json")
+    drawn = [tensorboard.read(run / "tensorboard") for run in (whole, killed)]
+    for name in sorted({*drawn[0], *drawn[1]}):
+        points = [run.get(name, []) for run in drawn]
+        if name.endswith("images_per_second"):
+            points = [[(step, b"") for step, _ in run] for run in points]
+        if points[0] != points[1]:
+            lines.append(f"the curve {name}")
+    return bits, lines
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_times(v) for key, v in value.items() if key not in TIMES}
+    if isinstance(value, list):
+        return [_without_times(entry) for entry in value]
+    return value
+
+
+def say(text: str) -> None:
+    """Tells a person how far things are."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

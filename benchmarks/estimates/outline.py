@@ -1,0 +1,131 @@
+"""An experiment without photos, weights and devices: shapes are all that compiling needs."""
+
+import logging
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+import input_pipeline
+from efficientnet import weights
+from efficientnet.errors import UserError
+from efficientnet.network.model import EfficientNet, init_variables
+from efficientnet.network.variants import get_variant
+from efficientnet.runtime import devices
+from efficientnet.training import feature_cache, metrics, programs, setup
+from efficientnet.training.setup import Data, Experiment
+from efficientnet.weights.registry import FAMILIES
+
+log = logging.getLogger(__name__)
+
+
+def data_of(config: ConfigDict, classes: int | None, photos: int | None) -> Data:
+    """Returns the config's data or, where `classes` is given, data of so many that isn't there.
+
+    Args:
+      config: a recipe.
+      classes: how many there are; None counts those of the config's source.
+      photos: that train; None counts those of the source, or knows none.
+
+    Raises:
+      UserError: the source can't be read.
+    """
+    if classes is None:
+        try:
+            found = setup.load_data(config)
+        except UserError as error:
+            raise UserError(
+                f"{str(error).rstrip('.')}; to estimate without the data, give --classes=N and, "
+                "for the hours, --photos=N"
+            ) from error
+        if photos is None:
+            return found
+        return Data(found.class_names, _unread(photos), found.validation, found.test)
+    held_out = 0
+    if photos and not config.data.validation_split:
+        fraction = config.data.validation_fraction
+        held_out = round(photos * fraction / (1 - fraction))
+    names = tuple(f"class {number}" for number in range(classes))
+    return Data(names, _unread(photos or 0), _unread(held_out), _unread(0))
+
+
+def outline(config: ConfigDict, mesh: Mesh, data: Data) -> Experiment:
+    """Returns an experiment whose variables are shapes.
+
+    Published weights are known for their conventions and not downloaded; other files are read.
+    """
+    variant = get_variant(config.variant)
+    padding, bn_epsilon = variant.padding, variant.bn_epsilon
+    if config.weights and config.weights not in FAMILIES:
+        pretrained = weights.load_pretrained(config.weights, config.variant)
+        padding, bn_epsilon = pretrained.padding, pretrained.bn_epsilon
+    model = EfficientNet(variant, len(data.class_names), head_batch_norm=config.head_batch_norm)
+    variables = jax.eval_shape(
+        lambda: init_variables(model, jax.random.key(config.seed), config.channels)
+    )
+    return Experiment(
+        config=config,
+        mesh=mesh,
+        data=data,
+        variant=variant,
+        padding=padding,
+        bn_epsilon=bn_epsilon,
+        mean=np.full(config.channels, 127.5, np.float32),  # any: the program is the same
+        std=np.full(config.channels, 63.75, np.float32),
+        variables=variables,
+    )
+
+
+def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...]]:
+    """Returns the jitted training step of a stage, and shapes in place of its arguments."""
+    stage = experiment.config.stages[number]
+    if stage.cached_copies:
+        width = experiment.variant.top_filters
+        experiment = feature_cache.with_features(
+            experiment,
+            np.empty((stage.cached_copies, 0, width), np.float32),
+            np.empty(0, bool),
+            np.empty((0, width), np.float32),
+        )
+    course = programs.course(experiment, stage)
+    state = jax.eval_shape(
+        lambda variables: programs.initial_state(variables, stage, course), experiment.variables
+    )
+    batch = _batch(experiment, experiment.config.batch_size)
+    program = programs.train_program(experiment, stage, course, number)
+    return program, (_placed(state, devices.replicated(experiment.mesh)), batch, 1.0)
+
+
+def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
+    """Returns the jitted evaluation step, and shapes in place of its arguments."""
+    program = programs.eval_program(experiment)
+    kept = devices.replicated(experiment.mesh)
+    variables = _placed(experiment.variables, kept)
+    counted = _placed(jax.eval_shape(metrics.Metrics.empty), kept)
+    return program, (variables, counted, _batch(experiment, experiment.config.batch_size))
+
+
+def _batch(experiment: Experiment, size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """What the input pipeline gives a step."""
+    example = experiment.example
+    batch = {
+        "image": jax.ShapeDtypeStruct((size, *example.shape), example.dtype),
+        "label": jax.ShapeDtypeStruct((size,), np.int32),
+        "mask": jax.ShapeDtypeStruct((size,), np.bool_),
+    }
+    return _placed(batch, devices.by_example(experiment.mesh))
+
+
+def _placed(tree: Any, sharding: jax.sharding.Sharding) -> Any:
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+    )
+
+
+def _unread(photos: int) -> input_pipeline.Split:
+    def read(index: Any) -> Any:
+        raise AssertionError("these photos are only counted")
+
+    return input_pipeline.Split(np.zeros(photos, np.int32), ("",) * photos, read)

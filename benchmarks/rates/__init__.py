@@ -1,0 +1,1 @@
+"""What benchmarks/benchmark.py measures, and with what."""

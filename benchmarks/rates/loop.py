@@ -1,0 +1,119 @@
+"""The trainer and its evaluation on data that is ready: what they add to their steps."""
+
+import dataclasses
+import io
+import itertools
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import PIL.Image
+from etils import epath
+
+import input_pipeline
+from benchmarks.rates import ours
+from benchmarks.rates.workload import CLASSES, Setting, Workload
+from configs import common
+from efficientnet.network.model import EfficientNet, init_variables
+from efficientnet.network.variants import get_variant
+from efficientnet.runtime import compilation_cache, devices
+from efficientnet.runtime.preemption import Stop
+from efficientnet.training import evaluate as evaluation
+from efficientnet.training.setup import Data, Experiment
+from efficientnet.training.trainer import Trainer
+from efficientnet.weights.conventions import MEAN_STD
+from input_pipeline.sources.split import from_encoded
+
+# Fewer would show the pipeline filling rather than running.
+LEAST_STEPS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadyExperiment(Experiment):
+    """An experiment that takes the same batch of noise again and again."""
+
+    batch: dict[str, np.ndarray] = dataclasses.field(kw_only=True)
+
+    def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, np.ndarray]]:
+        """See `Experiment`."""
+        return itertools.repeat(self.batch, num_steps)
+
+    def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
+        """See `Experiment`."""
+        return itertools.repeat(self.batch, len(split) // self.config.batch_size)
+
+
+def train(setting: Setting) -> Workload:
+    """Whole runs of the trainer; their rate is the one that the trainer reports."""
+    logging.getLogger("efficientnet").setLevel(logging.WARNING)
+    compilation_cache.enable()
+    rate = 0.0
+
+    def run(seconds: float) -> tuple[int, float]:
+        nonlocal rate
+        count = max(LEAST_STEPS, round(seconds * rate / setting.batch))
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+            experiment = _experiment(setting, num_steps=count)
+            (summary,) = Trainer(experiment, epath.Path(folder), Stop()).run().finished
+        rate = summary["images_per_second"]
+        images = (count - 1) * setting.batch  # the first step is not timed
+        return images, images / rate
+
+    run(0)
+    return Workload(run, ours.PACKAGES, ours.threads())
+
+
+def evaluate(setting: Setting) -> Workload:
+    """Evaluations of a split, from the first batch to the metrics."""
+    compilation_cache.enable()
+    experiment = _experiment(setting, num_steps=1)
+    evaluator = evaluation.for_experiment(experiment)
+    variables = jax.device_put(experiment.variables, devices.replicated(experiment.mesh))
+    rate = 0.0
+
+    def run(seconds: float) -> tuple[int, float]:
+        nonlocal rate
+        split = _split(setting, max(LEAST_STEPS, round(seconds * rate / setting.batch)))
+        begin = time.perf_counter()
+        evaluator(variables, split)
+        passed = time.perf_counter() - begin
+        rate = len(split) / passed
+        return len(split), passed
+
+    for _ in range(2):
+        run(0)
+    return Workload(run, ours.PACKAGES, ours.threads())
+
+
+def _experiment(setting: Setting, num_steps: int) -> ReadyExperiment:
+    config = common.get_config()
+    config.variant, config.weights = setting.variant, ""
+    config.resolution, config.dtype = setting.resolution, setting.dtype
+    config.batch_size = setting.batch
+    config.stages = (ours.recipe("all", setting.batch_norm),)
+    variant = get_variant(setting.variant)
+    names = tuple(str(number) for number in range(CLASSES))
+    one = _split(setting, 1)
+    return ReadyExperiment(
+        config=config,
+        mesh=devices.data_mesh(),
+        data=Data(names, _split(setting, num_steps), one, one),
+        variant=variant,
+        padding=variant.padding,
+        bn_epsilon=variant.bn_epsilon,
+        mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
+        std=np.asarray(MEAN_STD.std, np.float32) * 255,
+        variables=init_variables(EfficientNet(variant, CLASSES), jax.random.key(0)),
+        batch=ours.random_batch(setting),
+    )
+
+
+def _split(setting: Setting, num_batches: int) -> input_pipeline.Split:
+    """So many examples; of their photos, of one black pixel, only the report reads any."""
+    photo = io.BytesIO()
+    PIL.Image.new("RGB", (1, 1)).save(photo, format="PNG")
+    labels = np.resize(ours.random_batch(setting)["label"], num_batches * setting.batch).tolist()
+    return from_encoded([photo.getvalue()] * len(labels), [""] * len(labels), labels)

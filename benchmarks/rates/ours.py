@@ -1,0 +1,146 @@
+"""This project's own steps, as the trainer compiles them."""
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.rates.costliest import costliest
+from benchmarks.rates.workload import CLASSES, Setting, Workload, repeated
+from configs import common
+from efficientnet.network.model import EfficientNet, init_variables
+from efficientnet.network.variants import get_variant
+from efficientnet.runtime import compilation_cache, devices
+from efficientnet.runtime.compiler_options import compiler_options
+from efficientnet.runtime.huge_pages import release_free_memory
+from efficientnet.training import metrics, optim, stages, steps
+from efficientnet.weights.conventions import MEAN_STD
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+# What the measured stages train; the rest of their recipe is the same.
+TRAINS = {"head": "predictions", "blocks67": "block6-", "all": "all"}
+
+
+class Compiled(NamedTuple):
+    """A compiled step."""
+
+    step: Callable[[], jax.Array]  # runs it on the next state; returns something to wait for
+    executable: Any  # jax.stages.Compiled
+
+
+def train(setting: Setting, trains: str, profile: bool = False) -> Workload:
+    """A training step of a stage; `profile` reports its costliest operations."""
+    if not profile:  # code from the cache may bear the names that its layers had
+        compilation_cache.enable()
+    return _workload(setting, train_step(setting, trains), profile)
+
+
+def infer(setting: Setting) -> Workload:
+    """An evaluation step."""
+    compilation_cache.enable()
+    return _workload(setting, eval_step(setting))
+
+
+def train_step(setting: Setting, trains: str) -> Compiled:
+    """Compiles the step of a stage, the key of `TRAINS`."""
+    variant = get_variant(setting.variant)
+    stage = recipe(trains, setting.batch_norm)
+    plan = stages.plan(stage)
+    schedule = optim.make_schedule(stage, steps=1000, steps_per_epoch=1000)
+    transformation = optim.make_optimizer(stage, schedule, variant)
+    network = _network(setting)
+    step = steps.make_train_step(
+        network,
+        plan,
+        transformation,
+        mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
+        std=np.asarray(MEAN_STD.std, np.float32) * 255,
+        rng=jax.random.key(0),
+        objective=steps.Objective(label_smoothing=stage.label_smoothing),
+    )
+    variables = init_variables(network, jax.random.key(0))
+    mesh = devices.data_mesh()
+    sharding = devices.replicated(mesh)
+    state = jax.device_put(steps.create_state(variables, transformation, plan), sharding)
+    (batch,) = devices.to_devices([random_batch(setting)], mesh)
+    options = compiler_options(mesh)
+    program = jax.jit(step, donate_argnums=0, out_shardings=sharding, compiler_options=options)
+    compiled = program.lower(state, batch, 1.0).compile()
+
+    def run() -> jax.Array:
+        nonlocal state
+        state, loss = compiled(state, batch, 1.0)
+        return loss
+
+    return Compiled(run, compiled)
+
+
+def eval_step(setting: Setting) -> Compiled:
+    """Compiles the step that evaluates."""
+    network = _network(setting)
+    step = steps.make_eval_step(
+        network,
+        mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
+        std=np.asarray(MEAN_STD.std, np.float32) * 255,
+    )
+    mesh = devices.data_mesh()
+    sharding = devices.replicated(mesh)
+    variables = jax.device_put(init_variables(network, jax.random.key(0)), sharding)
+    counted = jax.device_put(metrics.Metrics.empty(), sharding)
+    (batch,) = devices.to_devices([random_batch(setting)], mesh)
+    program = jax.jit(step, out_shardings=sharding, compiler_options=compiler_options(mesh))
+    compiled = program.lower(variables, counted, batch).compile()
+
+    def run() -> jax.Array:
+        nonlocal counted
+        counted, _ = compiled(variables, counted, batch)
+        return jax.tree.leaves(counted)[0]
+
+    return Compiled(run, compiled)
+
+
+def recipe(trains: str, batch_norm: str) -> Any:
+    """The stage that is measured: SGD with momentum and label smoothing, as the peers' step."""
+    return common.stage(
+        trains, TRAINS[trains], epochs=1, optimizer="sgd", learning_rate=1e-4, batch_norm=batch_norm
+    )
+
+
+def random_batch(setting: Setting) -> dict[str, np.ndarray]:
+    """A batch of noise, as the input pipeline gives it."""
+    rng = np.random.default_rng(0)
+    size = setting.batch
+    shape = (size, setting.resolution, setting.resolution, 3)
+    return {
+        "image": rng.integers(0, 256, shape, np.uint8),
+        "label": rng.integers(0, CLASSES, size, np.int32),
+        "mask": np.ones(size, bool),
+        "index": np.arange(size),
+    }
+
+
+def threads() -> int:
+    """How many threads XLA computes with."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _network(setting: Setting) -> EfficientNet:
+    return EfficientNet(get_variant(setting.variant), CLASSES, dtype=jnp.dtype(setting.dtype))
+
+
+def _workload(setting: Setting, compiled: Compiled, profile: bool = False) -> Workload:
+    def step() -> None:
+        jax.block_until_ready(compiled.step())
+
+    executable = compiled.executable
+    facts: dict[str, Any] = {
+        "temporary_memory_mb": round(executable.memory_analysis().temp_size_in_bytes / 1e6, 1)
+    }
+    release_free_memory()  # as the trainer does
+    run = repeated(step, setting.batch)
+    if profile:
+        facts["costliest"] = costliest(step, executable.as_text())
+    return Workload(run, PACKAGES, threads(), facts)

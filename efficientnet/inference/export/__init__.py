@@ -1,0 +1,1 @@
+"""A network as an artifact that runs without this project."""

@@ -1,0 +1,153 @@
+"""A network as a folder that needs nothing of this program."""
+
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from efficientnet.errors import UserError
+from efficientnet.inference.export.artifact_readme import readme
+from efficientnet.inference.export.formats import FORMATS, check_installed
+from efficientnet.inference.network import Network
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-4  # largest absolute difference of a logit or probability
+BATCHES = (3, 1)  # sizes that each format is tried with
+
+# Runs a format's own lines on every batch, far from this program.
+CHECK = """\
+import sys
+import numpy as np
+
+answers = {{}}
+for name, images in np.load(sys.argv[1]).items():
+{loading}
+    for output in ("logits", "probabilities"):
+        answers[name + "/" + output] = np.asarray(answer[output])
+known = {{module.split(".")[0] for module in sys.modules}}
+assert not known & {{"efficientnet", "input_pipeline", "configs", "scripts"}}, known
+np.savez(sys.argv[2], **answers)
+"""
+
+
+def export(
+    network: Network, output: pathlib.Path, formats: Sequence[str], source: str
+) -> dict[str, Any]:
+    """Writes a network to a new folder, in each format, and tries each in a fresh process.
+
+    The exported network computes in float32 whatever it was trained in. The folder appears when
+    all agree with the Flax network on the CPU to 1e-4, else not at all.
+
+    Args:
+      network: what to export.
+      output: the folder; must not exist.
+      formats: keys of `FORMATS`.
+      source: where the network is from, for people.
+
+    Returns:
+      What `metadata.json` holds.
+
+    Raises:
+      UserError: the folder is there already, a package is missing, or a format does not say what
+        the network says.
+      OSError: the folder can't be written.
+    """
+    check_installed(formats)
+    if output.exists():
+        raise UserError(f"{output} exists already: take another --output, or remove it")
+    network = dataclasses.replace(network, module=network.module.clone(dtype=jnp.float32))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
+        part = pathlib.Path(scratch) / output.name  # `scratch` itself is closed to other users
+        part.mkdir()
+        differences = {}
+        examples = _examples(network)
+        for name in formats:
+            form = FORMATS[name]
+            form.write(network, part / form.name)
+            differences[name] = _difference(name, part, examples)
+            log.info("%s: %s agrees to %.1e", name, form.name, differences[name])
+        metadata = {
+            "source": source,
+            "classes": len(network.class_names),
+            "inputs": {
+                "images": ["batch", network.resolution, network.resolution, network.channels],
+                "type": "uint8",
+                "preparation": network.preparation,
+            },
+            "outputs": ["logits", "probabilities"],
+            "largest_difference": differences,
+        }
+        (part / "labels.txt").write_text("".join(f"{name}\n" for name in network.class_names))
+        (part / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
+        (part / "README.md").write_text(readme(network, formats, source))
+        part.rename(output)
+    return metadata
+
+
+def _examples(network: Network) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Noise and gradients in batches of several sizes, and what the network says of them."""
+    rng = np.random.default_rng(0)
+    side, channels = network.resolution, network.channels
+    examples = {}
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        network = dataclasses.replace(
+            network, variables=jax.tree.map(np.asarray, network.variables)
+        )
+        for size in BATCHES:
+            images = rng.integers(0, 256, (size, side, side, channels), np.uint8)
+            images[0] = np.linspace(0, 255, side)[:, None, None]
+            logits = network(images)
+            answers = {"logits": logits, "probabilities": jax.nn.softmax(logits)}
+            examples[f"batch{size}"] = (images, jax.tree.map(np.asarray, answers))
+    return examples
+
+
+def _difference(
+    name: str,
+    folder: pathlib.Path,
+    examples: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]],
+) -> float:
+    """Runs an exported network in a process of its own; returns its largest difference."""
+    program = CHECK.format(loading=textwrap.indent(FORMATS[name].loading, "    "))
+    with tempfile.TemporaryDirectory() as scratch:
+        questions, answers = (pathlib.Path(scratch) / file for file in ("in.npz", "out.npz"))
+        np.savez(questions, allow_pickle=False, **{key: x for key, (x, _) in examples.items()})
+        # -I: neither PYTHONPATH nor the current folder show the way to this program.
+        command = [sys.executable, "-I", "-W", "ignore", "-c", program]
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
+        done = subprocess.run(
+            [*command, str(questions), str(answers)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+            raise UserError(f"the exported {name} can't be run ({last}): nothing is written")
+        with np.load(answers) as found:
+            difference = max(
+                float(np.max(np.abs(found[f"{key}/{output}"] - value)))
+                for key, (_, expected) in examples.items()
+                for output, value in expected.items()
+            )
+    # Written so that NaN fails too.
+    if not difference <= TOLERANCE:
+        raise UserError(
+            f"the exported {name} differs from the network by {difference:.1e}, more than "
+            f"{TOLERANCE:.0e}: nothing is written"
+        )
+    return difference

@@ -1,0 +1,1 @@
+"""The network: its variants, layers and freeze groups."""

@@ -1,0 +1,1 @@
+"""What is computed in a way of its own on each platform."""

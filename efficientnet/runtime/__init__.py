@@ -1,0 +1,1 @@
+"""Devices, processes, signals and compilation: what a run stands on."""

@@ -1,0 +1,144 @@
+"""Counting a whole split, every example once.
+
+What is kept and shown of a stage when it ends: its predictions of the test photos.
+"""
+
+import collections
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from clu.metrics import Collection
+from etils import epath
+from jax.sharding import Mesh
+
+import input_pipeline
+from efficientnet.reporting import plots, predictions, scores, thumbnails
+from efficientnet.runtime import devices
+from efficientnet.runtime.distributed import leads
+from efficientnet.runtime.preemption import Stop
+from efficientnet.training import metrics, programs
+from efficientnet.training.setup import Experiment
+from efficientnet.training.tensorboard import Curves
+
+# Batches that are computed while the host fetches an earlier one's logits.
+IN_FLIGHT = 2
+
+
+class Interrupted(Exception):  # noqa: N818 (no error)
+    """The run was asked to stop in the middle of an evaluation."""
+
+
+class Evaluator:
+    """Evaluates a network's variables on splits; compiles once."""
+
+    def __init__(
+        self,
+        program: Callable[..., tuple[Collection, jax.Array]],
+        mesh: Mesh,
+        batches: Callable[[input_pipeline.Split], Iterable[Mapping[str, jax.Array]]],
+        stop: Stop | None = None,
+    ) -> None:
+        """Prepares to evaluate.
+
+        Args:
+          program: the evaluation step, see `programs.jit_eval`.
+          mesh: the devices.
+          batches: gives a split's batches, split over the devices: every example once and in order,
+            the last batch padded.
+          stop: asks for an end before all is evaluated.
+        """
+        self._step, self._mesh, self._batches = program, mesh, batches
+        # Processes that each stopped here when it heard of it would wait for each other.
+        self._stop = stop if jax.process_count() == 1 else None
+
+    def __call__(
+        self,
+        variables: Mapping[str, Any],
+        split: input_pipeline.Split,
+        done: Callable[[int], object] = lambda photos: None,
+    ) -> tuple[dict[str, float], np.ndarray]:
+        """Evaluates variables, already on the devices, on a split.
+
+        Args:
+          variables: of the network.
+          split: what to evaluate on.
+          done: is told of every batch how many photos it had.
+
+        Returns:
+          loss (nats) and top1, top3, top5 (fractions); and the logits, float32 [n, classes], in the
+          order of the split.
+
+        Raises:
+          Interrupted: the run was asked to stop, and is the only process.
+        """
+        counted = jax.device_put(metrics.Metrics.empty(), devices.replicated(self._mesh))
+        computed: collections.deque[jax.Array] = collections.deque()
+        fetched: list[np.ndarray] = []
+        left = len(split)
+
+        def fetch() -> None:
+            nonlocal left
+            # What is left cuts the last batch's padding off.
+            fetched.append(np.asarray(computed.popleft(), np.float32)[:left])
+            left -= len(fetched[-1])
+            done(len(fetched[-1]))
+
+        for batch in self._batches(split):
+            if self._stop and self._stop.requested:
+                raise Interrupted
+            counted, logits = self._step(variables, counted, batch)
+            computed.append(logits)
+            if len(computed) > IN_FLIGHT:
+                fetch()
+        while computed:
+            fetch()
+        values = {name: float(value) for name, value in counted.compute().items()}
+        return values, np.concatenate(fetched)
+
+
+def for_experiment(experiment: Experiment, stop: Stop | None = None) -> Evaluator:
+    """Returns an evaluator of an experiment's network, as every stage uses it."""
+    program = programs.eval_program(experiment)
+    return Evaluator(program, experiment.mesh, experiment.eval_batches_on_devices, stop)
+
+
+SHOWN_PHOTOS = 24
+
+
+def examine(
+    experiment: Experiment,
+    evaluator: Evaluator,
+    variables: Mapping[str, Any],
+    path: epath.Path,
+    curves: Curves,
+    step: int,
+) -> dict[str, float]:
+    """Tests variables, already on the devices, and returns the metrics of `scores.summary`.
+
+    Args:
+      experiment: whose test photos are taken.
+      evaluator: of its network.
+      variables: to test.
+      path: of the predictions that are kept.
+      curves: get the metrics, the confusion matrix and the worst photos.
+      step: where on the time axis.
+    """
+    data = experiment.data
+    counted, logits = evaluator(variables, data.test)
+    found = predictions.from_logits(logits, data.test.labels, data.test.names, data.class_names)
+    values = scores.summary(found) | counted
+    curves.write("test", step, values)
+    if leads():
+        predictions.save(path, found)
+        counts = scores.confusion(found)
+        pictures = {
+            "confusion_matrix": plots.pixels(plots.confusion_matrix(counts, data.class_names))
+        }
+        worst = scores.worst_photos(found, SHOWN_PHOTOS)
+        if len(worst):
+            pixels = thumbnails.read(data.test, worst, experiment.config)
+            pictures["worst_photos"] = plots.pixels(plots.photo_grid(found, worst, pixels))
+        curves.write_images("test", step, pictures)
+    return values

@@ -1,0 +1,286 @@
+"""What a config stands for before anything trains: data, network, devices; all checked here."""
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+import input_pipeline
+from efficientnet import weights
+from efficientnet.errors import UserError
+from efficientnet.network.model import EfficientNet, init_variables
+from efficientnet.network.variants import Variant, get_variant
+from efficientnet.runtime import devices
+from efficientnet.training import checks
+from efficientnet.weights import Preprocessing
+from efficientnet.weights.conventions import MEAN_STD
+from efficientnet.weights.download import cache_directory
+
+log = logging.getLogger(__name__)
+
+Kind = TypeVar("Kind", bound="Experiment")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The examples of an experiment."""
+
+    class_names: tuple[str, ...]
+    train: input_pipeline.Split
+    validation: input_pipeline.Split
+    test: input_pipeline.Split
+
+    def identity(self) -> dict[str, dict[str, Any]]:
+        """Returns as JSON how many photos each split has, and a digest of their names and labels.
+
+        A copy of the data is the same data: its folder and its files' times are not part of it.
+        """
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            name: {
+                "photos": len(split),
+                "digest": dataclasses.replace(split, stamps=()).fingerprint(),
+            }
+            for name, split in splits.items()
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything that stays the same over the stages."""
+
+    config: ConfigDict
+    mesh: Mesh
+    data: Data
+    variant: Variant
+    padding: str
+    bn_epsilon: float
+    mean: np.ndarray  # [channels], of the input on the scale 0..255
+    std: np.ndarray
+    variables: dict[str, Any]  # before the first stage
+    # Of the data before any photo is found unreadable, see `Data.identity`.
+    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # Names of the training photos that this process could not read, and skips.
+    skipped: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def resolution(self) -> int:
+        """Pixels per side of what the network sees."""
+        return self.config.resolution or self.variant.resolution
+
+    @property
+    def example(self) -> jax.ShapeDtypeStruct:
+        """One example of a batch, as the network's preprocessing takes it."""
+        shape = (self.resolution, self.resolution, self.config.channels)
+        return jax.ShapeDtypeStruct(shape, np.uint8)
+
+    def as_kind(self, kind: type[Kind], **more: Any) -> Kind:
+        """Returns the same experiment as one of a subclass, with more or changed fields."""
+        same = {field.name: getattr(self, field.name) for field in dataclasses.fields(Experiment)}
+        return kind(**{**same, **more})
+
+    def model(self, stage: ConfigDict) -> EfficientNet:
+        """Returns the network with a stage's regularization."""
+        return EfficientNet(
+            self.variant,
+            num_classes=len(self.data.class_names),
+            dropout=stage.dropout,
+            drop_connect=stage.drop_connect,
+            padding=self.padding,
+            bn_epsilon=self.bn_epsilon,
+            head_batch_norm=self.config.head_batch_norm,
+            remat=self.config.remat,
+            batch_norm_parts=self.mesh.size if self.config.batch_norm_per_device else 1,
+            dtype=jnp.dtype(self.config.dtype),
+        )
+
+    def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, np.ndarray]]:
+        """Yields this process's part of `num_steps` batches; steps count over all stages."""
+        config = self.config
+        return input_pipeline.train_batches(
+            self.data.train,
+            batch_size=config.batch_size,
+            resolution=self.resolution,
+            channels=config.channels,
+            augment=config.augment,
+            seed=config.seed,
+            start_step=start_step,
+            num_steps=num_steps,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            broken_limit=config.data.broken_limit,
+            skipped=self.skipped,
+        )
+
+    def batches_on_devices(self, start_step: int, num_steps: int) -> Iterator[dict[str, Any]]:
+        """Yields the same batches as global arrays, split over the devices."""
+        return devices.to_devices(self.train_batches(start_step, num_steps), self.mesh)
+
+    def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
+        """Yields every example of a split once, the last batch padded and masked."""
+        config = self.config
+        return input_pipeline.eval_batches(
+            split,
+            batch_size=config.batch_size,
+            resolution=self.resolution,
+            channels=config.channels,
+            preprocess=config.preprocess,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    def eval_batches_on_devices(self, split: input_pipeline.Split) -> Iterator[dict[str, Any]]:
+        """Yields the same batches as global arrays, split over the devices."""
+        return devices.to_devices(self.eval_batches(split), self.mesh)
+
+
+def load_data(config: ConfigDict) -> Data:
+    """Returns the splits that an experiment trains, validates and tests on."""
+    settings = config.data
+    source = input_pipeline.load_source(settings.source, settings.directory or None)
+    for split in ("train", "test"):
+        if split not in source.splits:
+            raise UserError(
+                f"the data {source.name!r} has no split {split!r}, which training needs"
+            )
+    train = source.splits["train"]
+    if not settings.validation_split:
+        train, validation = input_pipeline.hold_out(
+            train, settings.validation_fraction, config.seed
+        )
+    elif settings.validation_split in source.splits:
+        validation = source.splits[settings.validation_split]
+    else:
+        raise UserError(
+            f"config.data.validation_split is {settings.validation_split!r}: the data "
+            f"{source.name!r} has {', '.join(source.splits)}"
+        )
+    test = source.splits["test"]
+    for use, photos in (("train", train), ("validate", validation), ("test", test)):
+        if not len(photos):
+            raise UserError(f"the data {source.name!r} leave no photo to {use} on: more are needed")
+    if settings.validation_split == "test":
+        log.warning(
+            "the best weights are picked on the test split, as config.data says: its "
+            "metrics are no measure of new photos"
+        )
+    return Data(source.class_names, train, validation, test)
+
+
+def prepare(config: ConfigDict) -> Experiment:
+    """Reads the data's index and the weights; decodes what is to be in memory or on the disk."""
+    checks.check(config)
+    data = load_data(config)
+    log.info(
+        "data: %s, %d classes; %d photos to train on, %d to validate, %d to test",
+        config.data.source,
+        len(data.class_names),
+        len(data.train),
+        len(data.validation),
+        len(data.test),
+    )
+    variant = get_variant(config.variant)
+    start = _start(config, variant, len(data.class_names))
+    resolution = config.resolution or variant.resolution
+    mean, std = _normalization(config, start.preprocessing, data.train, resolution)
+    skipped: list[str] = []
+    identity = data.identity()
+    if config.data.cache in ("memory", "disk"):
+        data = dataclasses.replace(data, train=decode_once(config, data.train, skipped))
+    return Experiment(
+        config=config,
+        mesh=devices.data_mesh(),
+        data=data,
+        variant=variant,
+        padding=start.padding,
+        bn_epsilon=start.bn_epsilon,
+        mean=mean,
+        std=std,
+        variables=start.variables,
+        identity=identity,
+        skipped=skipped,
+    )
+
+
+class _Start(NamedTuple):
+    """The network before the first stage, and the conventions that its weights came with."""
+
+    variables: dict[str, Any]
+    preprocessing: Preprocessing
+    padding: str
+    bn_epsilon: float
+
+
+def _start(config: ConfigDict, variant: Variant, num_classes: int) -> _Start:
+    if not config.weights:
+        log.info("weights: none, the network starts from random ones")
+        model = EfficientNet(variant, num_classes, head_batch_norm=config.head_batch_norm)
+        variables = init_variables(model, jax.random.key(config.seed), config.channels)
+        return _Start(variables, MEAN_STD, variant.padding, variant.bn_epsilon)
+    found = weights.load_pretrained(config.weights, config.variant)
+    found = weights.adapt(found, num_classes, config.channels)
+    variables = {"params": found.params, "batch_stats": found.batch_stats}
+    if config.head_batch_norm:
+        variables = _with_head_batch_norm(variables)
+    return _Start(variables, found.preprocessing, found.padding, found.bn_epsilon)
+
+
+def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
+    """Adds the variables of a new `predictions_bn`."""
+    size = variables["params"]["predictions"]["kernel"].shape[0]
+    new = {
+        "params": {"scale": np.ones(size, np.float32), "bias": np.zeros(size, np.float32)},
+        "batch_stats": {"mean": np.zeros(size, np.float32), "var": np.ones(size, np.float32)},
+    }
+    return {name: {**variables[name], "predictions_bn": new[name]} for name in new}
+
+
+def decode_once(
+    config: ConfigDict, train: input_pipeline.Split, skipped: list[str]
+) -> input_pipeline.Split:
+    """Returns the training photos as `config.data.cache` wants them; names what can't be read."""
+    settings = config.data
+    folder = settings.cache_directory or str(cache_directory() / "photos")
+    return input_pipeline.decoded(
+        train,
+        settings.cache_resolution,
+        config.channels,
+        folder if settings.cache == "disk" else "memory",
+        settings.broken_limit,
+        skipped,
+    )
+
+
+def _normalization(
+    config: ConfigDict, weights: Preprocessing, train: input_pipeline.Split, resolution: int
+) -> tuple[np.ndarray, ...]:
+    """Mean and standard deviation of each channel on the scale 0..255, float32."""
+    known: tuple[Sequence[float], ...] = (weights.mean, weights.std)
+    if config.normalization == "imagenet":
+        known = (MEAN_STD.mean, MEAN_STD.std)
+    elif config.normalization == "training" and not (config.mean and config.std):
+        computed = input_pipeline.cached_statistics(
+            train,
+            epath.Path(cache_directory() / "statistics"),
+            resolution=resolution,
+            channels=config.channels,
+            broken_limit=config.data.broken_limit,
+        )
+        known = tuple(tuple(255 * value for value in values) for values in computed)
+    return tuple(
+        np.asarray(given, np.float32) * 255 if given else _per_channel(other, config.channels)
+        for given, other in zip((config.mean, config.std), known, strict=True)
+    )
+
+
+def _per_channel(values: Sequence[float], channels: int) -> np.ndarray:
+    """Statistics of three colors serve gray images by their mean."""
+    array = np.asarray(values, np.float32)
+    return array if len(array) == channels else array.mean(keepdims=True)

@@ -1,0 +1,194 @@
+"""The TensorBoard files of a run, which go on after a restart without gaps or doubled points.
+
+Traces of a few training steps, for TensorBoard's profile plugin and for Perfetto.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from clu import metric_writers
+from etils import epath
+from ml_collections import ConfigDict
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from efficientnet.errors import UserError
+from efficientnet.network import freeze_groups
+from efficientnet.runtime.distributed import leads
+
+# `weights` has the histograms of what trains.
+FOLDERS = ("train", "validation", "validation_ema", "weights", "test")
+# What is drawn only once an epoch that has ended is validated.
+VALIDATED = ("validation", "validation_ema", "weights")
+
+
+class Curves:
+    """Writes a folder a split, so that TensorBoard draws their curves into one chart.
+
+    The folder above them has the run's hyperparameters, with which TensorBoard lists the metrics.
+
+    Writing is asynchronous: scalars may be arrays that are still being computed.
+    """
+
+    def __init__(self, folder: epath.Path, step: int, validated: bool = True) -> None:
+        """Continues the curves from a checkpoint at `step`, 0 for a new run.
+
+        Of several processes, the first writes. A checkpoint at the end of an epoch that is not
+        `validated` will be, though it may have been after it was saved.
+        """
+        self._folder = folder
+        self._writers: dict[str, metric_writers.MetricWriter] = {}
+        if not leads():
+            return
+        for name in FOLDERS:
+            # A stage is tested after its last checkpoint, and so will be again.
+            again = name == "test" or (name in VALIDATED and not validated)
+            _forget(folder / name, step if again else step + 1)
+        self._writers = {
+            name: metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder / name)))
+            for name in FOLDERS
+        }
+
+    def write(self, split: str, step: int, scalars: Mapping[str, Any]) -> None:
+        """Adds a point to each named curve of a split."""
+        if self._writers:
+            self._writers[split].write_scalars(step, scalars)
+
+    def write_images(self, split: str, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Shows uint8 pictures [H, W, C], or several [N, H, W, C], by name."""
+        if self._writers:
+            self._writers[split].write_images(step, images)
+
+    def write_histograms(self, step: int, trained: Mapping[str, Any]) -> None:
+        """Shows how the parameters of each block group are spread.
+
+        Args:
+          step: where on the time axis.
+          trained: parameters by layer.
+        """
+        if self._writers:
+            groups: dict[str, list[np.ndarray]] = {}
+            for layer, leaves in trained.items():
+                values = [np.ravel(leaf) for leaf in jax.tree.leaves(leaves)]
+                groups.setdefault(freeze_groups.group_of(layer), []).extend(values)
+            arrays = {
+                f"parameters/{group}": np.concatenate(values) for group, values in groups.items()
+            }
+            self._writers["weights"].write_histograms(step, arrays)
+
+    def write_hyperparameters(self, config: Mapping[str, Any]) -> None:
+        """Lists fields of a config beside the run's metrics, in the place of earlier lists."""
+        if self._writers:
+            for path in self._folder.glob("*.tfevents.*"):
+                path.unlink()
+            writer = metric_writers.SummaryWriter(str(self._folder))
+            writer.write_hparams(config)
+            writer.close()
+
+    def flush(self) -> None:
+        """Waits until everything is written; due before each checkpoint."""
+        for writer in self._writers.values():
+            writer.flush()
+
+    def close(self) -> None:
+        """Waits until everything is written, and ends."""
+        for writer in self._writers.values():
+            writer.close()
+
+
+def read(folder: epath.Path) -> dict[str, list[tuple[int, bytes]]]:
+    """Returns the points of all curves and pictures, (step, encoded value), by folder and name."""
+    points: dict[str, list[tuple[int, bytes]]] = {}
+    for name in FOLDERS:
+        for path in sorted((folder / name).glob("*.tfevents.*")):
+            for record in RawEventFileLoader(str(path)).Load():
+                event = Event.FromString(record)
+                for value in event.summary.value:
+                    content = value.tensor.SerializeToString(deterministic=True)
+                    points.setdefault(f"{name}/{value.tag}", []).append((event.step, content))
+    return {name: sorted(found) for name, found in points.items()}
+
+
+def _forget(folder: epath.Path, step: int) -> None:
+    """Drops the points at `step` and after, which a killed run wrote after its checkpoint."""
+    if not folder.exists():
+        return
+    for path in folder.iterdir():
+        if ".tfevents." not in path.name:
+            continue
+        records = list(RawEventFileLoader(str(path)).Load())
+        kept = [record for record in records if Event.FromString(record).step < step]
+        if len(kept) == len(records):
+            continue
+        if not kept:  # TensorFlow would not make an empty file in a bucket
+            path.unlink()
+            continue
+        part = path.with_name(f".{path.name}.part")
+        with part.open("wb") as file:
+            writer = RecordWriter(file)
+            for record in kept:
+                writer.write(record)
+        part.replace(path)
+
+
+log = logging.getLogger(__name__)
+
+
+def parse(text: str) -> tuple[int, int] | None:
+    """Reads `config.profile_steps`, such as '10:20'; '' is None.
+
+    Raises:
+      UserError: it is neither, or it does not begin after a step, which would trace a compilation.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if match is None or not 0 < int(match[1]) < int(match[2]):
+        raise UserError(
+            f"config.profile_steps is {text!r}: expected FROM:TO, such as '10:20', with "
+            "0 < FROM < TO"
+        )
+    return int(match[1]), int(match[2])
+
+
+class Profiler:
+    """Traces the steps after step FROM up to step TO, counted over all stages."""
+
+    def __init__(self, config: ConfigDict, folder: epath.Path) -> None:
+        self._steps = parse(config.profile_steps)
+        self._folder = folder
+        self._running = False
+
+    def step_done(self, step: int, outputs: jax.Array) -> None:
+        """Begins or ends the trace where it is due; waits for the step's outputs only then."""
+        if self._steps is None:
+            return
+        first, last = self._steps
+        if step == first:
+            jax.block_until_ready(outputs)
+            start(self._folder)
+            self._running = True
+        elif step == last and self._running:
+            jax.block_until_ready(outputs)
+            self.close()
+            log.info(
+                "profile of steps %d to %d: tensorboard --logdir %s", first, last, self._folder
+            )
+
+    def close(self) -> None:
+        """Ends a trace that is still running."""
+        if self._running:
+            self._running = False
+            jax.profiler.stop_trace()
+
+
+def start(folder: epath.Path) -> None:
+    """Begins a trace below a folder, without the Python interpreter's own steps."""
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0
+    jax.profiler.start_trace(str(folder), profiler_options=options)

@@ -1,0 +1,96 @@
+"""Recognizes the format of a checkpoint by what it is, not by what it is called."""
+
+import functools
+import mmap
+import zipfile
+from collections.abc import Callable
+
+from etils import epath
+
+from efficientnet.errors import UserError
+from efficientnet.weights.checkpoint import Checkpoint, map_file
+from efficientnet.weights.readers import (
+    archive,
+    hdf5,
+    keras_hdf5,
+    safetensors_file,
+    stored_zip,
+    tf_checkpoint,
+    torch_pickle,
+)
+
+START_BYTES = 64
+GZIP_MAGIC = b"\x1f\x8b"
+PICKLE_PROTOCOL = b"\x80"  # the first instruction of every pickle since protocol 2
+SINGLE_FILES = (".safetensors", ".pth", ".pt", ".bin", ".keras", ".h5")
+
+
+def open_checkpoint(path: epath.Path) -> Checkpoint:
+    """Opens a checkpoint of any known format.
+
+    Args:
+      path: a file; a TensorFlow checkpoint's prefix; a folder that holds one checkpoint; or a
+        .tar.gz of such a folder.
+
+    Raises:
+      UserError: nothing there, or of no known format.
+    """
+    prefix_path = tf_checkpoint.prefix_of(path)
+    if prefix_path is not None:
+        files: tf_checkpoint.Files = {
+            file.name: functools.partial(map_file, file) for file in path.parent.iterdir()
+        }
+        return tf_checkpoint.read(prefix_path, prefix_path.name, files)
+    if path.is_dir():
+        files = _files_below(path)
+        prefix = tf_checkpoint.find_prefix(files, str(path))
+        if prefix is not None:
+            return tf_checkpoint.read(path, prefix, files)
+        path = _only_file(path)
+    if not path.exists():
+        raise UserError(f"no checkpoint at {path}: expected a file, a folder or a TF prefix")
+
+    with path.open("rb") as file:
+        start = file.read(START_BYTES)
+    if start.startswith(GZIP_MAGIC):
+        return _open_archive(path)
+    if start.startswith(stored_zip.MAGIC):
+        with path.open("rb") as file, zipfile.ZipFile(file) as content:
+            is_keras = keras_hdf5.WEIGHTS_MEMBER in content.namelist()
+        return keras_hdf5.read(path) if is_keras else torch_pickle.read(path)
+    if hdf5.is_hdf5(start):
+        return keras_hdf5.read(path)
+    if safetensors_file.is_safetensors(start):
+        return safetensors_file.read(path)
+    if start.startswith(PICKLE_PROTOCOL):
+        return torch_pickle.read(path)
+    raise UserError(
+        f"{path} is of no format known here: expected a TensorFlow checkpoint, .tar.gz, .pth, "
+        ".safetensors, .h5 or .keras"
+    )
+
+
+def _files_below(folder: epath.Path) -> dict[str, Callable[[], mmap.mmap]]:
+    files: dict[str, Callable[[], mmap.mmap]] = {}
+    for place, _, names in folder.walk():
+        for name in names:
+            file = place / name
+            files[file.relative_to(folder).as_posix()] = functools.partial(map_file, file)
+    return files
+
+
+def _only_file(folder: epath.Path) -> epath.Path:
+    files = sorted(file for file in folder.iterdir() if file.name.endswith(SINGLE_FILES))
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise UserError(f"{folder} should hold one checkpoint and holds {found}: name one")
+    return files[0]
+
+
+def _open_archive(path: epath.Path) -> Checkpoint:
+    contents = archive.unpack(path)
+    files = {name: functools.partial(contents.__getitem__, name) for name in contents}
+    prefix = tf_checkpoint.find_prefix(files, str(path))
+    if prefix is None:
+        raise UserError(f"{path} is an archive without a TensorFlow checkpoint: unpack it")
+    return tf_checkpoint.read(path, prefix, files)

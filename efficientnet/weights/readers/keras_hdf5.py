@@ -1,0 +1,56 @@
+"""Reads what Keras saves: `.h5` of Keras 2 and 3, `.weights.h5`, and `.keras`."""
+
+from etils import epath
+
+from efficientnet.errors import UserError
+from efficientnet.weights.checkpoint import Checkpoint, Tensor, map_file
+from efficientnet.weights.readers import hdf5, stored_zip
+
+WEIGHTS_MEMBER = "model.weights.h5"
+# Keras 3 numbers a layer's variables; this is what the numbers mean.
+NUMBERED = {
+    "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "normalization": ("mean", "variance", "count"),
+}
+NUMBERED_KERNEL = ("kernel", "bias")
+# No layers of the network: the optimizer's, the model's own.
+OTHER_ROOTS = ("optimizer_weights", "optimizer", "vars", "top_level_model_weights")
+
+
+def read(path: epath.Path) -> Checkpoint:
+    """Opens a file; tensors are called `layer/variable`, views of the file.
+
+    A layer's name is Keras' own where the file has it. Where Keras 3 left only the layer's class
+    and number, that is its name.
+    """
+    data = map_file(path)
+    if data[:4] == stored_zip.MAGIC:
+        members = stored_zip.members(path, data)
+        if WEIGHTS_MEMBER not in members:
+            raise UserError(f"{path} is a zip archive without {WEIGHTS_MEMBER}: expected a .keras")
+        content = members[WEIGHTS_MEMBER]()
+        return Checkpoint(path, "Keras 3 archive", _tensors(content), checksummed=True)
+    tensors = _tensors(memoryview(data))
+    return Checkpoint(path, "HDF5", tensors)
+
+
+def _tensors(data: memoryview) -> dict[str, Tensor]:
+    file = hdf5.read(data)
+    tensors: dict[str, Tensor] = {}
+    for place, tensor in file.tensors.items():
+        parts = place.split("/")
+        if parts[0] in OTHER_ROOTS or (parts[0] == "model_weights" and parts[1] in OTHER_ROOTS):
+            continue
+        if parts[-2:-1] == ["vars"]:
+            group, layer, number = "/".join(parts[:-1]), parts[-3], int(parts[-1])
+            kind = layer.rstrip("0123456789").rstrip("_") if "2d" not in layer else layer
+            variable = NUMBERED.get(kind, NUMBERED_KERNEL)[number]
+            layer = file.names.get(group, layer)
+        else:
+            layer, variable = parts[-2], parts[-1].partition(":")[0]
+            variable = {"depthwise_kernel": "kernel"}.get(variable, variable)
+        name = f"{layer}/{variable}"
+        if name in tensors:
+            raise ValueError(f"two variables are called {name}")
+        tensors[name] = tensor
+    return tensors

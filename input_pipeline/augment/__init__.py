@@ -1,0 +1,1 @@
+"""Augmentations: the language, and geometry, color and policies that it names."""

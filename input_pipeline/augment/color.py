@@ -1,0 +1,288 @@
+"""Photometric operations: on uint8 [height, width, channels], one or three channels.
+
+Formulas are those of Pillow's ImageEnhance and of torchvision. Strengths are factors: brightness
+0.2 multiplies by something uniform in 0.8 to 1.2. Each change rounds once, at its end.
+"""
+
+import abc
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import scipy.special
+
+from efficientnet.errors import UserError
+from input_pipeline.augment.arguments import between, pair
+from input_pipeline.augment.resizing import resize
+from input_pipeline.decode import LUMA
+from input_pipeline.order import Seed, generator
+
+# Rows whose colors are changed at a time as float32, which then stay in the cache.
+STRIP = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Photometric(abc.ABC):
+    """An operation on colors.
+
+    Attributes:
+      draws: how many uniform numbers in [0, 1) it uses.
+    """
+
+    draws: ClassVar[int] = 0
+
+    @abc.abstractmethod
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
+        """Draws and applies one change.
+
+        Args:
+          image: uint8 [height, width, channels]; stays as it is.
+          draws: as many as `self.draws`.
+          seed: this operation's own, for draws of every pixel.
+
+        Returns:
+          uint8 of the same shape.
+        """
+
+
+def mean_luma(image: np.ndarray) -> float:
+    """The mean brightness of an image of one or three channels, 0..255."""
+    weights = LUMA if image.shape[-1] == 3 else (1.0,)
+    return sum(w * mean for w, mean in zip(weights, cv2.mean(image), strict=False))
+
+
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """The luma of an image of three channels, in each of them."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def recolor(image: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
+    """Multiplies by factors of brightness, contrast about the mean luma, and saturation.
+
+    Args:
+      image: uint8 [height, width, channels].
+      brightness: 1 changes nothing, as below.
+      contrast: applied to the brightened image.
+      saturation: applied to the result of both.
+
+    Returns:
+      uint8 of the same shape, rounded and clipped once.
+    """
+    channels = image.shape[-1]
+    scale = brightness * contrast
+    shift = (1 - contrast) * brightness * mean_luma(image)
+    weights = LUMA if channels == 3 else (1.0,)
+    gray = [scale * (1 - saturation) * weight for weight in weights]
+    mix = [[*gray, shift] for _ in range(channels)]
+    for channel in range(channels):
+        mix[channel][channel] += scale * saturation
+    return cv2.transform(image, np.array(mix)).reshape(image.shape)
+
+
+def turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
+    """Turns the color circle by a fraction of it; keeps what HSV calls S and V.
+
+    Args:
+      image: uint8 [height, width, 3].
+      turn: of the circle, -1 to 1.
+
+    Returns:
+      uint8 of the same shape.
+    """
+    result = np.empty(image.shape, np.uint8)
+    for top in range(0, len(image), STRIP):
+        strip = image[top : top + STRIP].astype(np.float32)
+        colors: np.ndarray = cv2.cvtColor(strip, cv2.COLOR_RGB2HSV)
+        colors[..., 0] += 360 * (turn % 1)
+        colors = cv2.cvtColor(colors, cv2.COLOR_HSV2RGB)
+        cv2.convertScaleAbs(colors, dst=result[top : top + STRIP])
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class ColorJitter(Photometric):
+    """Brightness, contrast about the mean luma, saturation about gray, and hue, in this order.
+
+    The first three are one affine map of the colors, so values are clipped once, after them.
+
+    Attributes:
+      brightness: strength.
+      contrast: strength.
+      saturation: strength.
+      hue: largest turn of the color circle each way, as a fraction of it, up to 0.5.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    draws: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            between(name, getattr(self, name), 0, 10)
+        between("hue", self.hue, 0, 0.5)
+        if not (self.brightness or self.contrast or self.saturation or self.hue):
+            raise UserError("every strength is 0, which changes nothing: give one, such as 0.2")
+
+    def factors(self, draws: Sequence[Any]) -> list[Any]:
+        """Draws the factors of brightness, contrast and saturation, as numbers or as arrays."""
+        strengths = (self.brightness, self.contrast, self.saturation)
+        ends = ((max(0.0, 1 - strength), 1 + strength) for strength in strengths)
+        return [low + (high - low) * draw for (low, high), draw in zip(ends, draws, strict=False)]
+
+    def turn(self, draws: Sequence[Any]) -> Any:
+        """Draws the turn of the color circle, a fraction of it."""
+        return (2 * draws[3] - 1) * self.hue
+
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
+        """See `Photometric`."""
+        if self.brightness or self.contrast or self.saturation:
+            image = recolor(image, *self.factors(draws))
+        if self.hue and image.shape[-1] == 3:
+            image = turn_hue(image, self.turn(draws))
+        return image
+
+
+@dataclasses.dataclass(frozen=True)
+class Brightness(ColorJitter):
+    """Brightness alone."""
+
+    brightness: float = 0.2
+    contrast: float = dataclasses.field(default=0.0, init=False)
+    saturation: float = dataclasses.field(default=0.0, init=False)
+    hue: float = dataclasses.field(default=0.0, init=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast(ColorJitter):
+    """Contrast alone."""
+
+    brightness: float = dataclasses.field(default=0.0, init=False)
+    contrast: float = 0.1
+    saturation: float = dataclasses.field(default=0.0, init=False)
+    hue: float = dataclasses.field(default=0.0, init=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Saturation(ColorJitter):
+    """Saturation alone."""
+
+    brightness: float = dataclasses.field(default=0.0, init=False)
+    contrast: float = dataclasses.field(default=0.0, init=False)
+    saturation: float = 0.2
+    hue: float = dataclasses.field(default=0.0, init=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hue(ColorJitter):
+    """Hue alone."""
+
+    brightness: float = dataclasses.field(default=0.0, init=False)
+    contrast: float = dataclasses.field(default=0.0, init=False)
+    saturation: float = dataclasses.field(default=0.0, init=False)
+    hue: float = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Grayscale(Photometric):
+    """Replaces colors by their luma with a probability; the number of channels stays."""
+
+    probability: float = 0.1
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        between("probability", self.probability, 0, 1)
+
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
+        """See `Photometric`."""
+        if image.shape[-1] == 1 or draws[0] >= self.probability:
+            return image
+        return to_gray(image)
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianNoise(Photometric):
+    """Adds independent normal noise to every value; `std` is in gray levels, 0..255."""
+
+    std: float = 10.0
+
+    def __post_init__(self) -> None:
+        between("std", self.std, 0, 255)
+
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
+        """See `Photometric`."""
+        # A number of 16 bits for each value, of which each stands for as much of the distribution.
+        chosen = generator(*seed).integers(0, 2**16, image.shape, np.uint16)
+        noise = cv2.LUT(chosen, _normal_quantiles(self.std)).reshape(image.shape)
+        return cv2.add(image, noise, dtype=cv2.CV_8U).reshape(image.shape)
+
+
+@functools.lru_cache(maxsize=4)
+def _normal_quantiles(std: float) -> np.ndarray:
+    """The middles of 2^16 equal parts of a normal distribution, rounded: int16 [2^16]."""
+    parts = (np.arange(2**16) + 0.5) / 2**16
+    return np.round(std * scipy.special.ndtri(parts)).astype(np.int16)
+
+
+@dataclasses.dataclass(frozen=True)
+class DownUpSample(Photometric):
+    """Shrinks by a factor uniform in `factor` and enlarges again: a photo of less detail."""
+
+    factor: tuple[float, float] = (1.0, 4.0)
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        pair("factor", self.factor, 1, 100)
+
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
+        """See `Photometric`."""
+        low, high = self.factor
+        factor = low + (high - low) * draws[0]
+        height, width = image.shape[:2]
+        small = resize(image, max(round(height / factor), 1), max(round(width / factor), 1))
+        return resize(small, height, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomErasing(Photometric):
+    """Covers a rectangle with gray, with a probability (Zhong et al. 2017, as in torchvision).
+
+    Attributes:
+      probability: of covering anything.
+      scale: range of the covered part of the area, uniform.
+      ratio: range of height / width, log-uniform.
+      fill: gray level of the cover, 0..255.
+    """
+
+    probability: float = 0.5
+    scale: tuple[float, float] = (0.02, 0.33)
+    ratio: tuple[float, float] = (0.3, 3.3)
+    fill: float = 128.0
+    draws: ClassVar[int] = 5
+
+    def __post_init__(self) -> None:
+        between("probability", self.probability, 0, 1)
+        pair("scale", self.scale, 0, 1)
+        pair("ratio", self.ratio, 1e-2, 1e2)
+        between("fill", self.fill, 0, 255)
+
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
+        """See `Photometric`."""
+        if draws[0] >= self.probability:
+            return image
+        height, width = image.shape[:2]
+        area = (self.scale[0] + (self.scale[1] - self.scale[0]) * draws[1]) * height * width
+        low, high = map(math.log, self.ratio)
+        ratio = math.exp(low + (high - low) * draws[2])
+        tall = min(round(math.sqrt(area * ratio)), height)
+        wide = min(round(math.sqrt(area / ratio)), width)
+        top = math.floor(draws[3] * (height - tall + 1))
+        left = math.floor(draws[4] * (width - wide + 1))
+        image = image.copy()
+        image[top : top + tall, left : left + wide] = round(self.fill)
+        return image

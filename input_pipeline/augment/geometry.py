@@ -1,0 +1,254 @@
+"""Geometric operations: each says where an output point comes from, as a matrix.
+
+A matrix maps (x, y, 1) of an operation's output to (x, y) of its input, in pixels; pixel i spans
+[i, i+1]. Matrices of successive operations multiply to the one warp from the decoded photo to the
+target. They are made of Python's own numbers: NumPy takes longer over six of them than OpenCV over
+the pixels.
+"""
+
+import abc
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+from input_pipeline.augment.arguments import between, one_of, pair
+from input_pipeline.augment.resizing import METHODS
+from input_pipeline.augment.window import Matrix
+
+# Height and width, pixels.
+Size = tuple[float, float]
+
+IDENTITY: Matrix = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+
+
+def product(outer: Matrix, inner: Matrix) -> Matrix:
+    """The matrix that does what `inner` does, and then what `outer` does."""
+    (a, b, c), (d, e, f) = inner
+    (g, h, x), (i, j, y) = outer
+    return (
+        (g * a + h * d, g * b + h * e, g * c + h * f + x),
+        (i * a + j * d, i * b + j * e, i * c + j * f + y),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometric(abc.ABC):
+    """An operation on positions.
+
+    Attributes:
+      draws: how many uniform numbers in [0, 1) it uses.
+      resizes: whether its output is the target square.
+      skews: whether it may turn or shear, so that lines of pixels do not stay lines of pixels, or
+        show what lies outside the photo.
+    """
+
+    draws: ClassVar[int] = 0
+    resizes: ClassVar[bool] = False
+    skews: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
+        """Draws one transformation.
+
+        Args:
+          size: of the input.
+          target: side of the square that the whole specification ends in.
+          draws: as many as `self.draws`.
+
+        Returns:
+          Output point -> input point; and the output's size.
+        """
+
+
+def window(top: float, left: float, height: float, width: float, target: int) -> Matrix:
+    """Maps the target square onto a window of the input."""
+    return (width / target, 0.0, left), (0.0, height / target, top)
+
+
+def _uniform(draw: float, low: float, high: float) -> float:
+    return low + (high - low) * draw
+
+
+def _symmetric(draw: float, limit: float) -> float:
+    return _uniform(draw, -limit, limit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Resize(Geometric):
+    """The whole input squeezed into the target square.
+
+    Attributes:
+      method: 'bilinear' or 'bicubic'.
+      antialias: whether the kernel widens when the photo shrinks.
+    """
+
+    method: str = "bilinear"
+    antialias: bool = True
+    resizes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        one_of("method", self.method, tuple(METHODS))
+        one_of("antialias", self.antialias, (True, False))
+
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
+        """See `Geometric`."""
+        return window(0.0, 0.0, *size, target), (target, target)
+
+
+@dataclasses.dataclass(frozen=True)
+class CenterCrop(Geometric):
+    """The central square whose side is `fraction` of the shorter side, then resized.
+
+    Attributes:
+      fraction: of the shorter side, up to 1.
+      method: 'bilinear' or 'bicubic'.
+      antialias: whether the kernel widens when the photo shrinks.
+    """
+
+    fraction: float = 0.875
+    method: str = "bilinear"
+    antialias: bool = True
+    resizes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        one_of("method", self.method, tuple(METHODS))
+        one_of("antialias", self.antialias, (True, False))
+        between("fraction", self.fraction, 0.01, 1)
+
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
+        """See `Geometric`."""
+        side = max(round(self.fraction * min(size)), 1)
+        top, left = ((length - side) // 2 for length in size)
+        return window(top, left, side, side, target), (target, target)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomResizedCrop(Geometric):
+    """A window of random area and aspect ratio, resized (Szegedy et al. 2015, as in torchvision).
+
+    Of ten windows with area uniform in `scale` and log-uniform in `ratio` (width / height) the
+    first that fits is taken, else the largest central one of admissible ratio.
+    """
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    ATTEMPTS: ClassVar[int] = 10
+    draws: ClassVar[int] = 2 * ATTEMPTS + 2
+    resizes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        pair("scale", self.scale, 1e-4, 1)
+        pair("ratio", self.ratio, 1e-2, 1e2)
+
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
+        """See `Geometric`."""
+        height, width = size
+        low, high = self.ratio
+        # The central window sits in the middle, the others anywhere.
+        crop_width = max(min(width, round(height * high)), 1)
+        crop_height = max(min(height, round(width / low)), 1)
+        down = across = 0.5
+        for attempt in range(self.ATTEMPTS):
+            area = _uniform(draws[attempt], *self.scale) * height * width
+            drawn = _uniform(draws[self.ATTEMPTS + attempt], math.log(low), math.log(high))
+            ratio = math.exp(drawn)
+            wide, tall = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 1 <= wide <= width and 1 <= tall <= height:
+                crop_width, crop_height = wide, tall
+                down, across = draws[2 * self.ATTEMPTS :]
+                break
+        top = math.floor(down * (height - crop_height + 1))
+        left = math.floor(across * (width - crop_width + 1))
+        return window(top, left, crop_height, crop_width, target), (target, target)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlipLeftRight(Geometric):
+    """Mirrors left and right with a probability."""
+
+    probability: float = 0.5
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        between("probability", self.probability, 0, 1)
+
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
+        """See `Geometric`."""
+        flip = draws[0] < self.probability
+        return ((-1 if flip else 1, 0, flip * size[1]), (0, 1, 0)), size
+
+
+@dataclasses.dataclass(frozen=True)
+class FlipUpDown(Geometric):
+    """Mirrors top and bottom with a probability."""
+
+    probability: float = 0.5
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        between("probability", self.probability, 0, 1)
+
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
+        """See `Geometric`."""
+        flip = draws[0] < self.probability
+        return ((1, 0, 0), (0, -1 if flip else 1, flip * size[0])), size
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine(Geometric):
+    """Turn, shear, zoom and shift about the center, each uniform; outside the photo is black.
+
+    As torchvision's RandomAffine: out = shift + zoom * turn(shear(in)), about the center.
+
+    Attributes:
+      rotate: largest turn, degrees each way.
+      translate: largest shift each way, as a fraction of the height and width.
+      scale: range of the zoom.
+      shear: largest horizontal shear, degrees each way.
+    """
+
+    rotate: float = 0.0
+    translate: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    shear: float = 0.0
+    draws: ClassVar[int] = 5
+    skews: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        between("rotate", self.rotate, 0, 360)
+        between("translate", self.translate, 0, 1)
+        pair("scale", self.scale, 1e-2, 1e2)
+        between("shear", self.shear, 0, 80)
+
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
+        """See `Geometric`."""
+        angle = _symmetric(draws[0], math.radians(self.rotate))
+        shift_y = _symmetric(draws[1], self.translate) * size[0]
+        shift_x = _symmetric(draws[2], self.translate) * size[1]
+        zoom = _uniform(draws[3], *self.scale)
+        shear = math.tan(_symmetric(draws[4], math.radians(self.shear)))
+        # The inverse of zoom * turn * shear is unshear * unturn / zoom.
+        cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+        a, b = cos - shear * sin, sin + shear * cos
+        c, d = -sin, cos
+        center_y, center_x = size[0] / 2, size[1] / 2
+        from_x, from_y = center_x + shift_x, center_y + shift_y
+        first = a, b, center_x - a * from_x - b * from_y
+        second = c, d, center_y - c * from_x - d * from_y
+        return (first, second), size
+
+
+@dataclasses.dataclass(frozen=True)
+class Rotate(Affine):
+    """Turns by up to `rotate` degrees each way."""
+
+    rotate: float = 25.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Translate(Affine):
+    """Shifts by up to a fraction `translate` of the height and width each way."""
+
+    rotate: float = dataclasses.field(default=0.0, init=False)
+    translate: float = 0.1

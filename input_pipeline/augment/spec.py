@@ -1,0 +1,82 @@
+"""Augmentations as text in reading order: 'random_resized_crop(scale=(0.5, 1))|flip_left_right'."""
+
+import ast
+import dataclasses
+
+from efficientnet.errors import UserError
+from input_pipeline.augment import color, geometry, policies
+
+Operation = geometry.Geometric | color.Photometric
+
+OPS: dict[str, type[Operation]] = {
+    "affine": geometry.Affine,
+    "auto_augment": policies.AutoAugment,
+    "brightness": color.Brightness,
+    "center_crop": geometry.CenterCrop,
+    "color_jitter": color.ColorJitter,
+    "contrast": color.Contrast,
+    "down_up_sample": color.DownUpSample,
+    "flip_left_right": geometry.FlipLeftRight,
+    "flip_up_down": geometry.FlipUpDown,
+    "gaussian_noise": color.GaussianNoise,
+    "grayscale": color.Grayscale,
+    "hue": color.Hue,
+    "rand_augment": policies.RandAugment,
+    "random_erasing": color.RandomErasing,
+    "random_resized_crop": geometry.RandomResizedCrop,
+    "resize": geometry.Resize,
+    "rotate": geometry.Rotate,
+    "saturation": color.Saturation,
+    "translate": geometry.Translate,
+}
+
+
+def parse(text: str) -> tuple[Operation, ...]:
+    """Reads a specification: names of `OPS`, with Python arguments, joined by '|'.
+
+    Raises:
+      UserError: the text is not of this form, or an operation or argument is unknown or wrong.
+    """
+    if not text.strip():
+        return ()
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError:
+        raise UserError(
+            f"augmentation {text!r} can't be read: expected operations joined by '|', such as "
+            "'random_resized_crop(scale=(0.5, 1.0))|flip_left_right'"
+        ) from None
+    terms = []
+    while isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.BitOr):
+        terms.append(tree.right)
+        tree = tree.left
+    return tuple(_operation(term) for term in (tree, *reversed(terms)))
+
+
+def _operation(term: ast.expr) -> Operation:
+    call = term if isinstance(term, ast.Call) else ast.Call(term, [], [])
+    if not isinstance(call.func, ast.Name) or call.func.id not in OPS:
+        raise UserError(
+            f"unknown augmentation {ast.unparse(call.func)!r}: expected one of {', '.join(OPS)}"
+        )
+    name = call.func.id
+    accepted = [field.name for field in dataclasses.fields(OPS[name]) if field.init]
+    try:
+        positional = [ast.literal_eval(value) for value in call.args]
+        keywords = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except ValueError:
+        raise UserError(
+            f"augmentation {ast.unparse(term)!r} has an argument that is not a plain value: "
+            "give numbers, text or tuples of them"
+        ) from None
+    unknown = [word for word in keywords if word not in accepted]
+    repeated = set(keywords) & set(accepted[: len(positional)])
+    if len(positional) > len(accepted) or unknown or repeated:
+        raise UserError(
+            f"augmentation {ast.unparse(term)!r} does not fit {name}({', '.join(accepted)}): "
+            "correct its arguments"
+        )
+    try:
+        return OPS[name](*positional, **keywords)
+    except UserError as error:
+        raise UserError(f"augmentation {name}: {error}") from None

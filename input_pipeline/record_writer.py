@@ -1,0 +1,130 @@
+"""Writes records, the few large files that the source 'records' reads: see `sources.records`."""
+
+import io
+import json
+from collections.abc import Callable
+
+import numpy as np
+from etils import epath
+from PIL import Image
+
+from efficientnet.errors import UserError
+from efficientnet.paths import make_folder, write_whole
+from input_pipeline import decode
+from input_pipeline.audit.survey import survey
+from input_pipeline.augment.resizing import resize
+from input_pipeline.sources import records
+from input_pipeline.sources.split import Source, Split
+
+JPEG_QUALITY = 95
+
+
+def write(
+    source: Source,
+    directory: epath.Path,
+    *,
+    shorter_side: int | None = None,
+    broken_limit: int = 0,
+    progress: Callable[[str, int, int], None] = lambda split, done, total: None,
+) -> list[str]:
+    """Prepares a source; what an earlier call finished is kept, unless its photos have changed.
+
+    Args:
+      source: what to prepare.
+      directory: where to write.
+      shorter_side: photos with a longer one are shrunk to it and become JPEGs; None keeps all
+        photos as they are.
+      broken_limit: how many photos that can't be read are left out.
+      progress: told (split, photos done, photos in all).
+
+    Returns:
+      Names of the photos that were left out.
+
+    Raises:
+      UserError: too many photos can't be read, or the directory holds records of other names,
+        labels or settings.
+    """
+    make_folder(directory)
+    settings: dict[str, object] = {
+        "source": source.name,
+        "class_names": list(source.class_names),
+        "shorter_side": shorter_side,
+    }
+    left_out: list[str] = []
+    sizes = {split: len(examples) for split, examples in source.splits.items()}
+    for split, examples in source.splits.items():
+        for number, path in enumerate(records.shard_paths(directory, split, len(examples))):
+            first = number * records.PER_SHARD
+            indices = range(first, min(first + records.PER_SHARD, len(examples)))
+            expected = {
+                **settings,
+                "names": [examples.names[i] for i in indices],
+                "labels": [int(examples.labels[i]) for i in indices],
+            }
+            left_out += _write_shard(
+                examples,
+                indices,
+                path,
+                expected,
+                shorter_side,
+                broken_limit - len(left_out),
+            )
+            progress(split, indices.stop, len(examples))
+    index = {"name": source.name, "class_names": list(source.class_names), "splits": sizes}
+    write_whole(directory / records.INDEX, json.dumps(index, indent=1).encode())
+    return left_out
+
+
+def _write_shard(
+    split: Split,
+    indices: range,
+    path: epath.Path,
+    expected: dict[str, object],
+    shorter_side: int | None,
+    broken_limit: int,
+) -> list[str]:
+    """Writes one shard unless it is there; returns the names left out."""
+    photos = split.take(np.asarray(indices)).fingerprint()
+    table = path.with_suffix(".json")
+    if table.is_file() and path.is_file():
+        found = json.loads(table.read_text("utf-8"))
+        if found["expected"] != expected:
+            raise UserError(
+                f"{path.parent} holds records of other photos, labels or settings: choose another "
+                "directory"
+            )
+        if found["photos"] == photos and len(found["left_out"]) <= broken_limit:
+            return list(found["left_out"])
+
+    rows: list[tuple[int, str, int]] = []
+    contents: list[bytes] = []
+    left_out: list[str] = []
+    for index, content, reason in survey(split, indices, lambda e: _shrink(e, shorter_side)):
+        name = split.names[index]
+        if not reason:
+            rows.append((int(split.labels[index]), name, len(content)))
+            contents.append(content)
+        elif len(left_out) < broken_limit:
+            left_out.append(name)
+        else:
+            raise UserError(
+                f"{name} is not a readable photo: replace or remove it, or allow for it ({reason})"
+            )
+    written = {"expected": expected, "photos": photos, "left_out": left_out, "rows": rows}
+    table.unlink(missing_ok=True)  # a stop in between leaves no table of other photos
+    write_whole(path, b"".join(contents))
+    write_whole(table, json.dumps(written).encode())
+    return left_out
+
+
+def _shrink(encoded: bytes, shorter_side: int | None) -> bytes:
+    """The photo itself, or a smaller JPEG; decodes it in any case, to see that it can be."""
+    image = decode.decode(encoded, 3)
+    height, width, _ = image.shape
+    if shorter_side is None or min(height, width) <= shorter_side:
+        return encoded
+    scale = shorter_side / min(height, width)
+    small = resize(image, max(round(height * scale), 1), max(round(width * scale), 1))
+    stream = io.BytesIO()
+    Image.fromarray(small).save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return stream.getvalue()

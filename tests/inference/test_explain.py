@@ -1,0 +1,116 @@
+"""Grad-CAM against what can be computed by hand, and the command's pictures."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from efficientnet.inference.explain import Explanation, Explanations, grad_cam
+from efficientnet.inference.trained import load_run
+from efficientnet.network.model import init_variables
+from efficientnet.reporting.explanations import draw, overlay
+from scripts import command_line, explain
+
+
+@pytest.mark.parametrize("labels", [None, [2, 0]])
+def test_grad_cam_is_cam_for_a_linear_classifier_over_mean_features(trained, labels) -> None:
+    network = load_run(str(trained.workdir))
+    # A head whose every number matters: of a short run many would be near zero.
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(np.array, init_variables(network.module, jax.random.key(1)))
+    network.variables.update(variables)
+    for leaves in (variables["params"], variables["batch_stats"]):
+        for values in leaves["predictions_bn"].values():
+            values[:] = rng.uniform(0.5, 2, values.shape)
+    images = rng.integers(0, 256, (2, 70, 90, 3), np.uint8)
+    chosen = None if labels is None else jnp.asarray(labels)
+    logits, heat = grad_cam(network, images, chosen)
+
+    expected, collections = network.module.apply(
+        network.variables, network.preprocess(images), mutable=["intermediates"]
+    )
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    (maps,) = collections["intermediates"]["top"]
+    bn, stats = variables["params"]["predictions_bn"], variables["batch_stats"]["predictions_bn"]
+    kernel = variables["params"]["predictions"]["kernel"]
+    kernel = kernel * (bn["scale"] / np.sqrt(stats["var"] + 1e-3))[:, None]
+    rows = np.argmax(logits, axis=1) if labels is None else labels
+    for number, label in enumerate(rows):
+        cam = np.zeros(maps.shape[1:3])
+        for y in range(maps.shape[1]):
+            for x in range(maps.shape[2]):
+                cam[y, x] = float(maps[number, y, x] @ kernel[:, label])
+        cam = np.maximum(cam, 0) / cam.size
+        assert cam.max() > 0
+        np.testing.assert_allclose(heat[number], cam, rtol=1e-4, atol=1e-6 * cam.max())
+
+
+def test_each_photo_is_explained_for_the_class_asked_for(trained) -> None:
+    network = load_run(str(trained.workdir))
+    paths = sorted(map(str, (trained.photos / "test").rglob("*.png")))
+    found = list(Explanations(network, paths, label=1))
+    assert [one.name for one in found] == paths
+    for one in found:
+        assert one.image.shape == (40, 40, 3)
+        assert one.heat.shape == (40, 40)
+        assert one.label == 1
+        assert one.heat.min() >= 0
+        assert one.heat.max() in (pytest.approx(1), 0)
+    best = list(Explanations(network, paths))
+    assert all(one.probability >= other.probability for one, other in zip(best, found, strict=True))
+
+
+def test_the_heat_lies_where_it_is_hot() -> None:
+    image = np.full((4, 4, 1), 128, np.uint8)
+    heat = np.zeros((4, 4), np.float32)
+    heat[0, 0] = 1
+    laid = overlay(image, heat)
+    assert laid.shape == (4, 4, 3)
+    np.testing.assert_allclose(laid[1:], 128 / 255)
+    assert np.ptp(laid[0, 0]) > 0.2  # a color
+    figure = draw([Explanation("photo", image, 0, 0.5, heat)] * 3, ["cat"])
+    titles = [panel.get_title() for panel in figure.axes]
+    assert titles[:2] == ["photo", "cat, 50.0%"]
+
+
+def test_what_can_not_be_written_is_said_before_the_work(tmp_path, capsys) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (8, 8)).save(photo)
+    (tmp_path / "folder.png").mkdir()
+    for output, message in (
+        ("folder.png", "it is a folder"),
+        ("no/x.png", "there is no folder"),
+        ("x.JPG", "expected a name in .png, or a folder"),
+        ("photo.png/why", "photo.png is a file"),
+    ):
+        # No run is there to be loaded.
+        words = [str(photo), f"--workdir={tmp_path}", f"--output={tmp_path / output}"]
+        assert command_line.run(explain.main, words) == 1
+        assert message in capsys.readouterr().err
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_command_writes_pictures(trained, tmp_path, capsys) -> None:
+    folder = trained.photos / "test"
+    photos = [str(folder / name / "0.png") for name in ("red", "green")]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photo")
+    run = f"--workdir={trained.workdir}"
+    arguments = [*photos, str(broken), run, f"--output={tmp_path / 'why'}", "--class=red", "--json"]
+    assert command_line.run(explain.main, arguments) == 1
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out.splitlines()[-1])
+    assert [row["image"] for row in rows] == photos
+    assert [row["class"] for row in rows] == ["red"] * 2
+    assert "1 of 3 files are no photos" in captured.err
+    assert sorted(path.name for path in (tmp_path / "why").iterdir()) == ["0.png", "0_2.png"]
+
+    assert command_line.run(explain.main, [*photos, run, f"--output={tmp_path}/all.png"]) == 0
+    with Image.open(tmp_path / "all.png") as picture:
+        assert picture.size[0] > picture.size[1] > 200
+    arguments = [*photos, run, f"--output={tmp_path}/all.png", "--class=redd"]
+    assert command_line.run(explain.main, arguments) == 1
+    assert "no class is called 'redd': perhaps red" in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""Two processes of two devices are one of four; where one dies, the other does not wait."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from etils import epath
+
+from efficientnet.errors import UserError
+from efficientnet.runtime import distributed
+from efficientnet.training import checkpoints, tensorboard
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+PROCESS = CHECKOUT / "tests" / "helpers" / "process.py"
+PATIENCE = 900
+
+
+started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Ends what a failed test has left running."""
+    yield
+    while started:
+        process = started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return int(listener.getsockname()[1])
+
+
+def start(workdir: os.PathLike[str], *arguments: object) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, PROCESS, workdir, *map(str, arguments)],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    started.append(process)
+    return process
+
+
+def start_two(workdir: os.PathLike[str]) -> list[subprocess.Popen[str]]:
+    address = f"localhost:{free_port()}"
+    return [start(workdir, 2, address, 2, number) for number in range(2)]
+
+
+def wait_for(words: str, process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    assert any(words in line for line in process.stderr), f"ended without saying {words!r}"
+
+
+@pytest.mark.slow
+def test_two_processes_are_one(tmp_path: pathlib.Path, bucket: Any) -> None:
+    one, two, in_bucket = epath.Path(tmp_path / "one"), epath.Path(tmp_path / "two"), bucket.root
+    for processes in ([start(one, 4)], start_two(two), start_two(in_bucket)):
+        for process in processes:
+            _, said = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, said
+    expected = checkpoints.read_arrays(one / "checkpoints")
+    points = tensorboard.read(one / "tensorboard")
+    for workdir in (two, in_bucket):
+        found = checkpoints.read_arrays(workdir / "checkpoints")
+        assert found.keys() == expected.keys()
+        for name, array in expected.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
+        drawn = tensorboard.read(workdir / "tensorboard")
+        for name in points:
+            assert [step for step, _ in drawn[name]] == [step for step, _ in points[name]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_dying_process_ends_the_other(tmp_path: pathlib.Path, number: int) -> None:
+    processes = start_two(tmp_path)
+    wait_for("stage late", processes[number])
+    processes[number].send_signal(signal.SIGKILL)
+    _, said = processes[1 - number].communicate(timeout=PATIENCE)
+    processes[number].communicate(timeout=PATIENCE)
+    assert processes[1 - number].returncode not in (0, None)
+    assert "process" in said or "task" in said
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_stops_both_after_the_same_step(tmp_path: pathlib.Path) -> None:
+    processes = start_two(tmp_path)
+    wait_for("stage late", processes[1])
+    wait_for("validation", processes[1])
+    processes[1].send_signal(signal.SIGTERM)
+    said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+    assert [process.returncode for process in processes] == [75, 75], said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, 2, 0), "need --coordinator=HOST:PORT"),
+        (("localhost:1", 2, None), "needs --num_processes and --process_id"),
+        (("auto", None, None), "didn't find each other"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(
+    arguments: tuple[str | None, int | None, int | None], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        distributed.start(*arguments)
