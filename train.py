@@ -7,19 +7,24 @@ done. Any field of the config can be overridden: --config.batch_size=64,
 --config.stages[1].learning_rate=1e-4. Watch with `tensorboard --logdir WORKDIR`.
 """
 
+from efficientnet.runtime import preemption
+from efficientnet.runtime.huge_pages import restart_with_huge_pages
+
+if __name__ == "__main__":  # before all that takes time, so that a signal is always answered
+    preemption.hold_signals()
+    restart_with_huge_pages()
+    preemption.Stop().__enter__()
+
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 import logging
-import sys
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from efficientnet.errors import UserError
-from efficientnet.runtime.huge_pages import restart_with_huge_pages
-from efficientnet.runtime.preemption import STOPPED, Stopped, end_at_once
 from scripts import recipes
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
@@ -66,12 +71,9 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    restart_with_huge_pages()
     try:
         app.run(main, flags_parser=parse_flags)
     except UserError as error:
-        end_at_once(1, f"error: {error}")
-    except Stopped as stopped:
-        end_at_once(STOPPED, str(stopped))
-    except KeyboardInterrupt:
-        sys.exit("interrupted: the same command resumes from the last checkpoint")
+        preemption.end_at_once(1, f"error: {error}")
+    except preemption.Stopped as stopped:
+        preemption.end_at_once(preemption.STOPPED, str(stopped))

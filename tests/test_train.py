@@ -1,10 +1,13 @@
-"""The command line: what is wrong with it is one sentence on stderr, and the exit status is 1."""
+"""The command line: one sentence for what is wrong, and signals answered from the first line on."""
 
+import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
+
+from efficientnet.runtime.preemption import STOPPED
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 DEMO = "--config=configs/solar_lite0.py"
@@ -41,4 +44,51 @@ def test_a_wrong_command_line_is_one_sentence(
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+# Python runs it before train.py: the process sends itself a signal at a moment of its start.
+SITECUSTOMIZE = """
+import os, signal, sys
+
+def send():
+    os.kill(os.getpid(), signal.{signal})
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{moment}":
+            send()
+
+sys.meta_path.insert(0, Finder())
+if "{moment}" == "exec":
+    execve = os.execve
+    os.execve = lambda *arguments: (send(), execve(*arguments))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("SIGTERM", "exec"),
+        ("SIGTERM", "absl"),
+        ("SIGINT", "ml_collections"),
+        ("SIGTERM", "jax"),
+        ("SIGTERM", "tensorflow"),
+    ],
+)
+def test_a_signal_is_answered_while_modules_are_imported(
+    name: str, moment: str, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE.format(signal=name, moment=moment))
+    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}
+    done = subprocess.run(
+        [sys.executable, "train.py", DEMO, f"--workdir={tmp_path / 'run'}"],
+        cwd=CHECKOUT,
+        env=environment | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == STOPPED
+    assert done.stderr == f"\n{name}: stopped; the same command resumes\n"
     assert not (tmp_path / "run").exists()

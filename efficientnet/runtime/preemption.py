@@ -16,6 +16,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PATIENCE_SECONDS = 15.0
 
 
+def hold_signals() -> None:
+    """Lets signals wait, over an exec too, until a `Stop` listens."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
 class Stopped(Exception):  # noqa: N818 (no error)
     """The run has saved its state and ends, because it was told to."""
 
@@ -24,6 +29,7 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
     """Listens for the signals that ask a run to stop; a second one ends the process at once.
 
     Listening has a thread of its own, because the main one answers no signal while it compiles.
+    A `Stop` within another takes its place until it ends.
 
     Args:
       alone: no other process waits for this one.
@@ -51,6 +57,7 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
         # A handler must be there for Python to write the signal's number to the socket.
         self._handlers = {number: signal.signal(number, _ignore) for number in SIGNALS}
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -60,7 +60,7 @@ def test_a_process_that_answers_nothing_ends_at_once(safe: bool, count: int, sta
     """Where nothing would be lost, at the first signal; else at the second."""
     code = (
         "import os, signal\n"
-        "from efficientnet.training.signals import Stop\n"
+        "from efficientnet.runtime.preemption import Stop\n"
         "with Stop() as stop:\n"
         f"    stop.safe = {safe}\n"
         "    for _ in range({count}):\n"
