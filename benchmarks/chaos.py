@@ -4,9 +4,9 @@
 
 Runs train.py with configs/chaos.py on a few real photos. Each start is killed at a random moment
 of a random kind: while it starts, compiles, trains, saves or evaluates, or some time after; with
-SIGKILL, or with SIGTERM and then it must end by itself with its own exit code, or by the signal
-where it does not listen yet or any more. The undisturbed run comes first. Exit status 1 where
-anything differs. With --bucket the runs write there, the last test of a bucket before long work.
+SIGKILL, or with SIGTERM and then it must end by itself with its own exit code. The undisturbed run
+comes first. Exit status 1 where anything differs. With --bucket the runs write there, the last test
+of a bucket before long work.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,6 @@ from etils import epath
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.paths import is_in_bucket
 from efficientnet.runtime import preemption
 from efficientnet.training import checkpoints, tensorboard
 from scripts import command_line
@@ -171,21 +170,23 @@ class Run:
     ) -> str | None:
         """Starts it, kills it, and says how it ended; None where it had finished before."""
         offset = self._log(workdir).stat().st_size if self._log(workdir).exists() else 0
-        before = _saves(self._workdirs / workdir)
-        reached = MOMENTS[moment]
+        before = _written(self._workdirs / workdir)
+        sign, delay = MOMENTS[moment]
         process = self._start(workdir)
         try:
             deadline = time.monotonic() + START_SECONDS
             while process.poll() is None and time.monotonic() < deadline:
-                text = self._log(workdir).read_bytes()[offset:].decode(errors="replace")
-                if reached(text, self._workdirs / workdir, before):
-                    time.sleep(rng.uniform(0, DELAYS[moment]))
+                said = self._log(workdir).read_bytes()[offset:].decode(errors="replace")
+                new = _written(self._workdirs / workdir) - before
+                if sign in said or sign in {kind for kind, _ in new}:
+                    time.sleep(rng.uniform(0, delay))
                     break
                 time.sleep(0.01)
             if process.poll() is not None:
                 if process.returncode:
                     raise UserError(
-                        f"train.py ended by itself with status {process.returncode}: {text[-500:]}"
+                        f"train.py ended by itself with status {process.returncode}: "
+                        f"{self._last(workdir)}"
                     )
                 return None
             sent = time.monotonic()
@@ -193,8 +194,9 @@ class Run:
             status = process.wait(timeout=END_SECONDS)
         finally:
             process.kill()
-        unheard = moment in UNHEARD or is_in_bucket(self._workdirs)  # there moments are seen late
-        ends = {preemption.STOPPED, 0, *((-signal.SIGTERM,) if unheard else ())}
+        # By the signal, as long as Python itself starts or when it ends.
+        outside = moment == "start" or (self._workdirs / workdir / "summary.json").exists()
+        ends = {preemption.STOPPED, 0, *((-signal.SIGTERM,) if outside else ())}
         if number == signal.SIGTERM and status not in ends:
             raise UserError(
                 f"after SIGTERM train.py ended with status {status}: {self._last(workdir)}"
@@ -202,50 +204,35 @@ class Run:
         return f"status {status} after {time.monotonic() - sent:.1f} s"
 
 
-def _saves(workdir: epath.Path) -> set[int]:
-    latest = workdir / "checkpoints/latest"
-    return set(ocp.utils.checkpoint_steps(latest)) if latest.exists() else set()
-
-
-def _saving(text: str, workdir: epath.Path, before: set[int]) -> bool:
-    return bool(ocp.utils.tmp_checkpoints(workdir / "checkpoints/latest"))
-
-
-def _saving_best(text: str, workdir: epath.Path, before: set[int]) -> bool:
-    best = workdir / "checkpoints/best"
-    return best.exists() and any(ocp.utils.tmp_checkpoints(stage) for stage in best.iterdir())
-
-
-def _saved(text: str, workdir: epath.Path, before: set[int]) -> bool:
-    return bool(_saves(workdir) - before)
-
-
-def _word(word: str) -> Callable[[str, epath.Path, set[int]], bool]:
-    return lambda text, workdir, before: word in text
-
-
-# What a run says or writes when it comes to a moment, and up to how many seconds later it is
-# killed. Right after an epoch's validation its best weights are written.
-MOMENTS: Mapping[str, Callable[[str, epath.Path, set[int]], bool]] = {
-    "start": lambda text, workdir, before: True,
-    "compile": _word("parameters train"),
-    "step": _saved,
-    "save": _saving,
-    "evaluation": _saving_best,
-    "stage change": _word("test top-1"),
-    "later": _saved,
+# What tells that a run has come to a moment, and up to how many seconds later it is killed: words
+# that it says, or a kind of checkpoint that was not there when it started. Right after an epoch's
+# validation its best weights are written.
+MOMENTS: Mapping[str, tuple[str, float]] = {
+    "start": ("", 15.0),
+    "compile": ("parameters train", 4.0),
+    "step": ("SAVED", 0.3),
+    "save": ("SAVING", 0.02),
+    "evaluation": ("SAVING BEST", 0.1),
+    "stage change": ("test top-1", 3.0),
+    "later": ("SAVED", 8.0),
 }
-DELAYS = {
-    "start": 15.0,
-    "compile": 4.0,
-    "step": 0.3,
-    "save": 0.02,
-    "evaluation": 0.1,
-    "stage change": 3.0,
-    "later": 8.0,
-}
-# When the program may not listen to signals yet, or no longer.
-UNHEARD = ("start", "stage change", "later")
+
+
+def _written(workdir: epath.Path) -> set[tuple[str, str]]:
+    """Returns the kind and the name of each checkpoint: what a killed run was saving stays, too."""
+    folder = workdir / "checkpoints"
+    latest, best = folder / "latest", folder / "best"
+    found = set()
+    if latest.exists():
+        found |= {("SAVED", str(step)) for step in ocp.utils.checkpoint_steps(latest)}
+        found |= {("SAVING", name) for name in _unfinished(latest)}
+    for stage in best.iterdir() if best.exists() else ():
+        found |= {("SAVING BEST", name) for name in _unfinished(stage)}
+    return found
+
+
+def _unfinished(folder: epath.Path) -> set[str]:
+    return {str(temporary.get_final()) for temporary in ocp.utils.tmp_checkpoints(folder)}
 
 
 def compare(whole: epath.Path, killed: epath.Path) -> tuple[int, list[str]]:
