@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 import input_pipeline
+from efficientnet import metrics
 from efficientnet.errors import UserError
 from efficientnet.inference.network import Network
 from efficientnet.inference.trained import TrainedNetwork
@@ -69,14 +70,15 @@ def main(arguments: Sequence[str]) -> None:
     counted, logits = evaluate(network, split, args.batch, args.flip)
     seconds = time.perf_counter() - begin
     found = predictions.from_logits(logits, split.labels, split.names, class_names)
-    values = scores.summary(found, args.top)
+    rows = metrics.with_top(args.top)
+    values = scores.summary(found, rows)
     # From logits, as in training: probabilities round, and end at 1e-38.
     values |= {name: counted[name] for name in values.keys() & counted.keys()}
     rate = len(split) / seconds
     if args.output:
         predictions.save(user_path(args.output), found)
     print(f"{len(split):,} photos of {args.split}, {len(class_names):,} classes")
-    print(tables.aligned(("metric", "value"), list(rows(values))))
+    print(tables.aligned(("metric", "value"), [(n, rows[n].exact(v)) for n, v in values.items()]))
     print(f"{tables.duration(seconds)}, {rate:.1f} photos/s with compilation")
     if args.json:
         result = {"split": args.split, "photos": len(split), "flip": args.flip, **values}
@@ -165,13 +167,6 @@ def evaluate(
     variables = jax.device_put(network.variables, devices.replicated(mesh))
     with progress_line("evaluating", len(split)) as line:
         return Evaluator(program, mesh, batches)(variables, split, line.update)
-
-
-def rows(values: dict[str, float]) -> Iterator[tuple[str, str]]:
-    """Writes metrics for a table."""
-    for name, value in values.items():
-        shown = f"{value:.4f} nats" if name == "loss" else f"{value:.2%}"
-        yield name, shown
 
 
 if __name__ == "__main__":

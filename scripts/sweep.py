@@ -28,6 +28,7 @@ from etils import epath
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+from efficientnet import metrics
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
 from efficientnet.reporting.runs import SUMMARY, read_json
@@ -35,7 +36,7 @@ from efficientnet.training.workdir import check_config, finished_summary
 from scripts import command_line, recipes
 
 TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
-METRICS = [f"{s}.{m}" for s in ("validation", "test") for m in ("top1", "top3", "top5", "loss")]
+SPLITS = ("validation", "test")
 UNNAMABLE = re.compile(r"[^\w.=+-]")
 LONGEST_NAME = 200  # bytes, of the 255 that a file's name may have
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--set", default=[], nargs="+", metavar="FIELD=VALUE", help="in every run")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on a device")
     parser.add_argument(
-        "--metric", default="validation.top1", choices=METRICS, help="of the last stage"
+        "--metric", default="validation.top1", choices=choices(), help="of the last stage"
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
@@ -113,6 +114,11 @@ def main(arguments: Sequence[str]) -> None:
         rows = [{**point, args.metric: results[name_of(point)]} for point in points]
         best = _best(args.metric)(rows, key=lambda row: row[args.metric])
         command_line.print_json({"runs": rows, "best": best})
+
+
+def choices() -> list[str]:
+    """Returns the metrics that points can be compared by, each with its split."""
+    return [f"{split}.{name}" for split in SPLITS for name in metrics.per_example()]
 
 
 def parse_setting(text: str) -> tuple[str, str]:
@@ -189,7 +195,7 @@ def environment(slot: int, jobs: int) -> dict[str, str]:
 def run_point(
     config: str, settings: Mapping[str, str], folder: pathlib.Path, env: Mapping[str, str]
 ) -> dict[str, float]:
-    """Trains one point in its folder, unless it is done; returns the last stage's METRICS.
+    """Trains one point in its folder, unless it is done; returns the last stage's metrics.
 
     Raises:
       subprocess.CalledProcessError: the run failed; its log says why.
@@ -201,8 +207,8 @@ def run_point(
         with folder.with_name(folder.name + ".log").open("ab") as log:
             subprocess.run(command, env=env, stdout=log, stderr=log, check=True)
         summary = read_json(epath.Path(folder / SUMMARY))
-    metrics = summary["stages"][-1]["metrics"]
-    return {name: metrics[name.split(".")[0]][name.split(".")[1]] for name in METRICS}
+    found = summary["stages"][-1]["metrics"]
+    return {f"{split}.{name}": value for split in SPLITS for name, value in found[split].items()}
 
 
 def write_results(
@@ -272,7 +278,7 @@ def _words(settings: Mapping[str, str]) -> list[str]:
 
 
 def _best(metric: str) -> Any:
-    return min if metric.endswith("loss") else max
+    return max if metrics.METRICS[metric.split(".")[1]].higher_is_better else min
 
 
 def _short(field: str) -> str:

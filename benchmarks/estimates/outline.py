@@ -14,7 +14,7 @@ from efficientnet.errors import UserError
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import devices
-from efficientnet.training import feature_cache, metrics, programs, setup
+from efficientnet.training import feature_cache, losses, programs, setup
 from efficientnet.training.setup import Data, Experiment
 from efficientnet.weights.registry import FAMILIES
 
@@ -103,7 +103,7 @@ def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
     program = programs.eval_program(experiment)
     kept = devices.replicated(experiment.mesh)
     variables = _placed(experiment.variables, kept)
-    counted = _placed(jax.eval_shape(metrics.Metrics.empty), kept)
+    counted = _placed(jax.eval_shape(losses.BatchMetrics.empty), kept)
     return program, (variables, counted, _batch(experiment, experiment.config.batch_size))
 
 

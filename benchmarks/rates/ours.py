@@ -16,7 +16,7 @@ from efficientnet.network.variants import get_variant
 from efficientnet.runtime import compilation_cache, devices
 from efficientnet.runtime.compiler_options import compiler_options
 from efficientnet.runtime.huge_pages import release_free_memory
-from efficientnet.training import metrics, optim, stages, steps
+from efficientnet.training import losses, optim, stages, steps
 from efficientnet.weights.conventions import MEAN_STD
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -89,7 +89,7 @@ def eval_step(setting: Setting) -> Compiled:
     mesh = devices.data_mesh()
     sharding = devices.replicated(mesh)
     variables = jax.device_put(init_variables(network, jax.random.key(0)), sharding)
-    counted = jax.device_put(metrics.Metrics.empty(), sharding)
+    counted = jax.device_put(losses.BatchMetrics.empty(), sharding)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
     program = jax.jit(step, out_shardings=sharding, compiler_options=compiler_options(mesh))
     compiled = program.lower(variables, counted, batch).compile()

@@ -14,10 +14,9 @@ from efficientnet.reporting import markup, plots, tables
 from efficientnet.reporting.markup import Element, tag
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
-from efficientnet.reporting.tables import duration, interval, percent
+from efficientnet.reporting.tables import duration, percent
 
 PAGE = "index.html"
-HEADER = ("Run", "Top-1", "95 %", "Top-3", "Top-5", "Loss", "F1", "Trainable", "Trained in")
 
 
 class Comparison:
@@ -52,26 +51,25 @@ class Comparison:
         """Indices of the photos that no run got right, the hardest first."""
         return self.order[self.wrong[self.order].all(axis=1)]
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The headings of the columns of `rows`."""
+        return ("Run", *tables.result_headings(), "Trainable", "Trained in")
+
     def rows(self) -> Iterator[tuple[str, ...]]:
-        """What each run has come to, in the columns of `HEADER`."""
+        """What each run has come to."""
         for name, run in zip(self.names, self.runs, strict=True):
             stage = run.stages[-1]
-            test = stage["metrics"]["test"]
             yield (
                 name,
-                percent(test["top1"]),
-                interval(test),
-                percent(test["top3"]),
-                percent(test["top5"]),
-                f"{test['loss']:.3f}",
-                percent(test["f1_macro"]),
+                *tables.results(stage["metrics"]["test"]),
                 f"{stage['parameters']['trainable']:,}",
                 duration(sum(stage["seconds"] for stage in run.stages)),
             )
 
     def table(self) -> str:
         """The same as aligned text."""
-        return tables.aligned(HEADER, list(self.rows()))
+        return tables.aligned(self.header, list(self.rows()))
 
 
 def short_names(folders: Sequence[str]) -> list[str]:
@@ -125,7 +123,7 @@ def write_page(folder: epath.Path, comparison: Comparison) -> None:
                 class_="soft",
             ),
         ),
-        markup.section("Results", markup.table(HEADER, comparison.rows(), texts=(0,))),
+        markup.section("Results", markup.table(comparison.header, comparison.rows(), texts=(0,))),
         _curves(comparison),
         _differences(comparison),
         _mistakes(comparison),
@@ -140,8 +138,8 @@ def _curves(comparison: Comparison) -> Element:
         name: run.history for name, run in zip(comparison.names, comparison.runs, strict=True)
     }
     drawn = [
-        markup.drawing(plots.overlaid_curves(histories, metric), f"{title} of all runs")
-        for metric, title in plots.CURVES.items()
+        markup.drawing(plots.overlaid_curves(histories, metric), f"{metric.title} of all runs")
+        for metric in plots.plotted()
     ]
     note = tag("p", "On the validation photos; a dot marks a stage's first epoch.", class_="soft")
     return markup.section("Curves", note, markup.columns(*drawn))

@@ -1,5 +1,6 @@
 """Pictures of a run, each a matplotlib figure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from efficientnet.metrics import METRICS, Metric
 from efficientnet.reporting.fonts import drawable
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.scores import Calibration
 
-# What curves show: the name of each metric, and its title.
-CURVES = {"top1": "Top-1 accuracy", "loss": "Loss (nats)"}
 # Up to this many classes every cell of a confusion matrix has room for its number.
 MAX_ANNOTATED_CLASSES = 12
 # Up to this many classes their names have room along the axes.
@@ -26,8 +26,13 @@ CAPTION_LETTERS = 24
 DOTS_PER_INCH = 120
 
 
+def plotted() -> list[Metric]:
+    """Returns the metrics whose curves pages show."""
+    return [metric for metric in METRICS.values() if metric.plotted]
+
+
 def curves(
-    history: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]], metric: str
+    history: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]], metric: Metric
 ) -> Figure:
     """Draws a metric over the epochs of all stages, one color a stage, with the test results.
 
@@ -35,7 +40,7 @@ def curves(
       history: one entry an epoch: 'stage', the 'train' metrics, and the validation metrics under
         the name that is 'chosen' (plain weights or their average).
       stages: finished stages: 'name', 'best_epoch' and 'metrics'.
-      metric: a key of `CURVES`.
+      metric: one that is counted in training and validation.
     """
     figure, panel = _panel()
     names = drawable([stage["name"] for stage in stages])
@@ -43,7 +48,10 @@ def curves(
         points = [(x, e) for x, e in enumerate(history, 1) if e["stage"] == stage["name"]]
         epochs = [x for x, _ in points]
         for split, style in (("train", ":"), ("validation", "-")):
-            values = [e["train" if split == "train" else e["chosen"]][metric] for _, e in points]
+            values = [
+                e["train" if split == "train" else e["chosen"]].get(metric.name, math.nan)
+                for _, e in points
+            ]
             marker = "o" if split == "validation" else "."
             label = f"{name}, {split}"
             panel.plot(epochs, values, style, marker=marker, color=f"C{color}", label=label)
@@ -51,7 +59,7 @@ def curves(
         best = next(x for x, e in points if e["epoch"] == stage["best_epoch"])
         panel.plot(
             [best],
-            [stage["metrics"]["test"][metric]],
+            [stage["metrics"]["test"].get(metric.name, math.nan)],
             "D",
             color=f"C{color}",
             markerfacecolor="white",
@@ -63,16 +71,16 @@ def curves(
     return figure
 
 
-def overlaid_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str) -> Figure:
+def overlaid_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: Metric) -> Figure:
     """Draws the validation metric of several runs, one color a run, with dots where stages begin.
 
     Args:
       runs: the history of each run by its name, see `curves`.
-      metric: a key of `CURVES`.
+      metric: one that is counted in training and validation.
     """
     figure, panel = _panel()
     for color, (name, history) in enumerate(zip(drawable(tuple(runs)), runs.values(), strict=True)):
-        values = [entry[entry["chosen"]][metric] for entry in history]
+        values = [entry[entry["chosen"]].get(metric.name, math.nan) for entry in history]
         first = [
             place
             for place, entry in enumerate(history)
@@ -89,10 +97,10 @@ def _panel() -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _finish_curves(figure: Figure, panel: Axes, metric: str) -> None:
-    panel.set(xlabel="epoch", title=CURVES[metric])
+def _finish_curves(figure: Figure, panel: Axes, metric: Metric) -> None:
+    panel.set(xlabel="epoch", title=metric.title)
     panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    if metric != "loss":
+    if metric.unit == "percent":
         panel.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
     # Below, where no line is.
     figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=2)

@@ -34,7 +34,7 @@ class Predictions:
     def predicted(self) -> np.ndarray:
         """The class that is more probable than any other, int [n]; -1 where there is none.
 
-        Several may be the most probable, or NaN: such a photo is wrong, as in training.metrics.
+        Several may be the most probable, or NaN: such a photo is wrong, as in `metrics.in_top`.
         """
         best = self.probabilities.argmax(axis=1)
         highest = np.take_along_axis(self.probabilities, best[:, None], axis=1)

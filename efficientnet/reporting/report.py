@@ -1,15 +1,17 @@
 """The page `report/index.html` of a finished run."""
 
 import datetime
+from collections.abc import Mapping
 
 import input_pipeline
+from efficientnet.metrics import METRICS, Metric
 from efficientnet.paths import write_whole
 from efficientnet.reporting import markup, plots, scores, thumbnails
 from efficientnet.reporting.fonts import drawable
 from efficientnet.reporting.markup import Element, tag
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
-from efficientnet.reporting.tables import duration, interval, percent
+from efficientnet.reporting.tables import duration, interval, percent, result_headings, results
 
 PAGE = "report/index.html"
 SHOWN_PHOTOS = 24
@@ -55,13 +57,12 @@ def _header(run: Run) -> Element:
         f"{datetime.date.today():%Y-%m-%d}, on {summary['devices']}."
     )
     figures = [
-        ("Top-1", percent(test["top1"]), f"95 %: {interval(test)} %"),
-        ("F1", percent(test["f1_macro"]), "mean over classes"),
-        ("Calibration error", percent(test["calibration_error"]), "smaller is better"),
-        ("Trained in", duration(seconds), f"{stage['images_per_second']:,.0f} photos/s at the end"),
+        (metric.title, metric.short(test[metric.name]), _note(metric, test))
+        for metric in METRICS.values()
+        if metric.highlighted and metric.name in test and summary["classes"] >= metric.least_classes
     ]
-    if summary["classes"] > 5:
-        figures.insert(1, ("Top-5", percent(test["top5"]), f"top-3 {percent(test['top3'])}"))
+    rate = f"{stage['images_per_second']:,.0f} images/s at the end"
+    figures.append(("Trained in", duration(seconds), rate))
     return tag(
         "header",
         tag("h1", run.name),
@@ -69,6 +70,10 @@ def _header(run: Run) -> Element:
         markup.tiles(figures),
         tag("p", _selection(run), class_="soft"),
     )
+
+
+def _note(metric: Metric, test: Mapping[str, float]) -> str:
+    return f"95 %: {interval(metric, test)} %" if metric.bounds else metric.note
 
 
 def _selection(run: Run) -> str:
@@ -89,16 +94,12 @@ def _selection(run: Run) -> str:
 def _stages(run: Run) -> Element:
     rows = []
     for config, stage in zip(run.config.stages, run.stages, strict=True):
-        test = stage["metrics"]["test"]
         rows.append(
             (
                 stage["name"],
                 config.train,
                 f"{stage['best_epoch']} of {stage['epochs']:g}",
-                percent(test["top1"]),
-                interval(test),
-                *(percent(test[name]) for name in ("top3", "top5")),
-                f"{test['loss']:.3f}",
+                *results(stage["metrics"]["test"]),
                 f"{stage['parameters']['trainable']:,}",
                 f"{stage['seconds']:,.0f}",
                 f"{stage['images_per_second']:,.1f}",
@@ -108,22 +109,20 @@ def _stages(run: Run) -> Element:
         "Stage",
         "What trains",
         "Best epoch",
-        "Top-1",
-        "95 %",
-        "Top-3",
-        "Top-5",
-        "Loss",
+        *result_headings(),
         "Trainable parameters",
         "Seconds",
-        "Photos/s",
+        "Images/s",
     )
     return markup.section("Stages", markup.table(header, rows, texts=(0, 1)))
 
 
 def _curves(run: Run) -> Element:
     drawn = [
-        markup.drawing(plots.curves(run.history, run.stages, metric), f"{title} over the epochs")
-        for metric, title in plots.CURVES.items()
+        markup.drawing(
+            plots.curves(run.history, run.stages, metric), f"{metric.title} over the epochs"
+        )
+        for metric in plots.plotted()
     ]
     return markup.section("Curves", markup.columns(*drawn))
 

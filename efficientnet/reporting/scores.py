@@ -1,35 +1,28 @@
 """How good predictions are: every metric a function of all predictions of a split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
 from sklearn import metrics
 
+from efficientnet.metrics import METRICS, Metric, Outputs, in_top
 from efficientnet.reporting.predictions import Predictions
 
 CALIBRATION_BINS = 15  # as Guo et al. 2017
 
 
-def in_top(predictions: Predictions, k: int) -> np.ndarray:
-    """Whether the true class is among the k most probable, bool [n].
+def outputs(predictions: Predictions) -> Outputs:
+    """Returns what metrics that are means over examples are counted from.
 
-    A class that is as probable as the true one counts against it, and so does NaN, as in
-    training.metrics.
-    """
-    true = predictions.of_truth[:, None]
-    return (~(predictions.probabilities < true)).sum(axis=1) <= k
-
-
-def loss(predictions: Predictions) -> float:
-    """The mean cross-entropy, nats.
-
-    At most 87.3 a photo, where float32 keeps no smaller probability; the mean that an `Evaluator`
-    counts from the logits has no such bound.
+    The loss is at most 87.3 nats, where float32 keeps no smaller probability; that of an
+    `Evaluator`, from the logits, has no such bound.
     """
     smallest = np.finfo(np.float32).tiny
-    return float(-np.log(np.maximum(predictions.of_truth, smallest), dtype=np.float64).mean())
+    loss = -np.log(np.maximum(predictions.of_truth, smallest), dtype=np.float64)
+    return Outputs(predictions.probabilities, predictions.of_truth, loss)
 
 
 def share_interval(share: float, count: int) -> tuple[float, float]:
@@ -97,28 +90,47 @@ def calibration(predictions: Predictions, bins: int = CALIBRATION_BINS) -> Calib
     return Calibration(error, edges, photos, sure, accurate)
 
 
-def summary(predictions: Predictions, top: Sequence[int] = (1, 3, 5)) -> dict[str, float]:
-    """All metrics of a split: fractions, but for `loss`, nats.
+def summary(predictions: Predictions, rows: Mapping[str, Metric] | None = None) -> dict[str, float]:
+    """Returns the metrics of a split by name, by default all of `efficientnet.metrics.METRICS`."""
+    found = outputs(predictions)
+    return {
+        name: float(metric.per_example(found).mean())
+        if metric.per_example
+        else OF_SPLIT[name](predictions)
+        for name, metric in (METRICS if rows is None else rows).items()
+    }
 
-    `top1_low` and `top1_high` are the ends of the 95 % interval of top-1. Precision, recall and F1
-    are the means over the classes that have photos (`macro`), and weighted by these (`weighted`).
-    """
-    count = len(predictions.label)
-    values = {f"top{k}": float(in_top(predictions, k).mean()) for k in top}
-    right = float(in_top(predictions, 1).mean())
-    low, high = share_interval(right, count)
-    values |= {"loss": loss(predictions), "top1_low": low, "top1_high": high}
-    for average in ("macro", "weighted"):
-        found = metrics.precision_recall_fscore_support(
+
+def _top1_interval(predictions: Predictions) -> tuple[float, float]:
+    right = in_top(1, outputs(predictions))
+    return share_interval(float(right.mean()), len(right))
+
+
+def _class_mean(score: Callable[..., float], average: str, predictions: Predictions) -> float:
+    """Returns a score of scikit-learn, averaged over the classes that have photos."""
+    return float(
+        score(
             predictions.label,
             predictions.predicted,
             labels=np.unique(predictions.label),
             average=average,
             zero_division=0.0,
         )
-        for name, value in zip(("precision", "recall", "f1"), found, strict=False):
-            values[f"{name}_{average}"] = float(value)
-    return values | {"calibration_error": calibration(predictions).error}
+    )
+
+
+# The metrics of a whole split, by their names in `METRICS`.
+OF_SPLIT: dict[str, Callable[[Predictions], float]] = {
+    "top1_low": lambda predictions: _top1_interval(predictions)[0],
+    "top1_high": lambda predictions: _top1_interval(predictions)[1],
+    "precision_macro": partial(_class_mean, metrics.precision_score, "macro"),
+    "recall_macro": partial(_class_mean, metrics.recall_score, "macro"),
+    "f1_macro": partial(_class_mean, metrics.f1_score, "macro"),
+    "precision_weighted": partial(_class_mean, metrics.precision_score, "weighted"),
+    "recall_weighted": partial(_class_mean, metrics.recall_score, "weighted"),
+    "f1_weighted": partial(_class_mean, metrics.f1_score, "weighted"),
+    "calibration_error": lambda predictions: calibration(predictions).error,
+}
 
 
 class Pair(NamedTuple):

@@ -1,26 +1,56 @@
 """Results as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from efficientnet.metrics import METRICS, Metric
 
 
 def stage_table(stages: Sequence[Mapping[str, Any]]) -> str:
     """Returns the stages of a `summary.json` as an aligned table, one line a stage."""
-    header = ("stage", "trainable", "test top-1", "top-3", "top-5", "loss", "seconds", "photos/s")
-    rows = []
-    for stage in stages:
-        test = stage["metrics"]["test"]
-        rows.append(
-            (
-                stage["name"],
-                f"{stage['parameters']['trainable']:,}",
-                *(f"{test[name]:.2%}" for name in ("top1", "top3", "top5")),
-                f"{test['loss']:.3f}",
-                f"{stage['seconds']:.0f}",
-                f"{stage['images_per_second']:.1f}",
-            )
+    header = ("stage", "trainable", *result_headings(), "seconds", "images/s")
+    rows = [
+        (
+            stage["name"],
+            f"{stage['parameters']['trainable']:,}",
+            *results(stage["metrics"]["test"], Metric.exact),
+            f"{stage['seconds']:.0f}",
+            f"{stage['images_per_second']:.1f}",
         )
+        for stage in stages
+    ]
     return aligned(header, rows)
+
+
+def result_headings() -> list[str]:
+    """Returns the headings of the columns that `results` fills."""
+    return [heading for metric in _columns() for heading in _headings(metric)]
+
+
+def _columns() -> list[Metric]:
+    return [metric for metric in METRICS.values() if metric.heading]
+
+
+def _headings(metric: Metric) -> list[str]:
+    return [metric.heading, "95 %"] if metric.bounds else [metric.heading]
+
+
+def results(
+    test: Mapping[str, float], write: Callable[[Metric, float], str] = Metric.short
+) -> list[str]:
+    """Returns the cells of a row of results; empty where an earlier version counted nothing."""
+    cells = []
+    for metric in _columns():
+        cells.append(write(metric, test[metric.name]) if metric.name in test else "")
+        if metric.bounds:
+            cells.append(interval(metric, test))
+    return cells
+
+
+def interval(metric: Metric, test: Mapping[str, float]) -> str:
+    """Writes the 95 % interval of a metric that has one, in percent: '85.4 to 90.4'."""
+    assert metric.bounds is not None
+    return " to ".join(f"{100 * test[bound]:.1f}" for bound in metric.bounds)
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -43,11 +73,6 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def interval(test: Mapping[str, float]) -> str:
-    """Writes the 95 % interval of top-1, of `scores.summary`, in percent: '85.4 to 90.4'."""
-    return f"{100 * test['top1_low']:.1f} to {100 * test['top1_high']:.1f}"
 
 
 def percent(share: float) -> str:

@@ -18,7 +18,8 @@ from efficientnet.reporting import plots, predictions, scores, thumbnails
 from efficientnet.runtime import devices
 from efficientnet.runtime.distributed import leads
 from efficientnet.runtime.preemption import Stop
-from efficientnet.training import metrics, programs
+from efficientnet.training import programs
+from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.setup import Experiment
 from efficientnet.training.tensorboard import Curves
 
@@ -67,13 +68,13 @@ class Evaluator:
           done: is told of every batch how many photos it had.
 
         Returns:
-          loss (nats) and top1, top3, top5 (fractions); and the logits, float32 [n, classes], in the
-          order of the split.
+          the metrics that are means over examples, by name; and the logits, float32 [n, classes],
+          in the order of the split.
 
         Raises:
           Interrupted: the run was asked to stop, and is the only process.
         """
-        counted = jax.device_put(metrics.Metrics.empty(), devices.replicated(self._mesh))
+        counted = jax.device_put(BatchMetrics.empty(), devices.replicated(self._mesh))
         computed: collections.deque[jax.Array] = collections.deque()
         fetched: list[np.ndarray] = []
         left = len(split)

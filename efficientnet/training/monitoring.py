@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 import jax
 from ml_collections import ConfigDict
 
+from efficientnet import metrics
 from efficientnet.errors import UserError
 from efficientnet.training.stages import wrong
 
 if TYPE_CHECKING:
     from efficientnet.training.progress import Progress
-
-# Metrics to watch, and whether more of it is better.
-MONITORS = {"top1": True, "top3": True, "top5": True, "loss": False}
 
 
 @dataclasses.dataclass
@@ -63,13 +61,13 @@ def _worth(metric: str, value: float | None) -> float:
     """A metric's value where more is better; the worst one where it is None or not finite."""
     if value is None or not math.isfinite(value):
         return -math.inf
-    return value if MONITORS[metric] else -value
+    return value if metrics.METRICS[metric].higher_is_better else -value
 
 
 def check(stage: ConfigDict) -> None:
     """Raises a `UserError` for a value of a stage's monitoring that can't be."""
-    if stage.monitor not in MONITORS:
-        raise wrong(stage, "monitor", f"one of {', '.join(MONITORS)}")
+    if stage.monitor not in metrics.per_example():
+        raise wrong(stage, "monitor", f"one of {', '.join(metrics.per_example())}")
     if not 0 < stage.plateau_factor <= 1:
         raise wrong(stage, "plateau_factor", "more than 0, and 1 to leave the rate alone")
     if stage.plateau_patience < 1 or stage.stop_patience < 0:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from efficientnet.network.model import EfficientNet
 from efficientnet.runtime import devices
 from efficientnet.runtime.compiler_options import compiler_options
-from efficientnet.training import metrics, optim, stages, steps
+from efficientnet.training import losses, optim, stages, steps
 from efficientnet.training.setup import Experiment
 
 EvalProgram = Callable[..., tuple[Collection, jax.Array]]
@@ -104,7 +104,7 @@ def _objective(experiment: Experiment, stage: ConfigDict) -> steps.Objective:
     data = experiment.data
     weights = None
     if stage.balance_classes:
-        weights = metrics.balancing_weights(data.train.labels, len(data.class_names))
+        weights = losses.balancing_weights(data.train.labels, len(data.class_names))
     return steps.Objective(
         label_smoothing=stage.label_smoothing,
         class_weights=weights,

@@ -13,7 +13,8 @@ from jax.typing import ArrayLike
 from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet
 from efficientnet.network.normalize import normalize
-from efficientnet.training import ema, metrics, mixup, stages
+from efficientnet.training import ema, mixup, stages
+from efficientnet.training.losses import BatchMetrics, cross_entropy
 
 Batch = Mapping[str, jax.Array]
 
@@ -55,16 +56,16 @@ def create_state(
         batch_stats=batch_stats,
         opt_state=optimizer.init(trainable),
         averages=ema.start(params, batch_stats, plan) if averaged else {},
-        recent_metrics=metrics.Metrics.empty(),
-        epoch_metrics=metrics.Metrics.empty(),
+        recent_metrics=BatchMetrics.empty(),
+        epoch_metrics=BatchMetrics.empty(),
     )
 
 
 class Objective(NamedTuple):
     """What a step minimizes, and how."""
 
-    label_smoothing: float = 0.0  # see metrics.cross_entropy
-    class_weights: ArrayLike | None = None  # [classes], see metrics.cross_entropy
+    label_smoothing: float = 0.0  # see losses.cross_entropy
+    class_weights: ArrayLike | None = None  # [classes], see losses.cross_entropy
     mixup: float = 0.0  # see mixing.mix
     cutmix: float = 0.0
     micro_batches: int = 1  # parts that a batch is computed in, one after the other
@@ -122,9 +123,7 @@ def make_train_step(
                 rngs={"dropout": key},
                 mutable=["batch_stats"],
             )
-            losses = metrics.cross_entropy(
-                logits, targets, objective.label_smoothing, class_weights
-            )
+            losses = cross_entropy(logits, targets, objective.label_smoothing, class_weights)
             return jnp.mean(losses * weights), (logits, losses, updates["batch_stats"])
 
         return jax.value_and_grad(loss_function, has_aux=True)(trainable)
@@ -178,7 +177,7 @@ def make_train_step(
             means = ema.update(means, changed, state.step + 1, objective.ema_decay)
 
         # Of a mixed photo, what there is more of counts as its class.
-        counted = metrics.Metrics.single_from_model_output(
+        counted = BatchMetrics.single_from_model_output(
             loss=losses,
             logits=logits,
             label=jnp.argmax(mixed[1], axis=-1),
@@ -227,7 +226,7 @@ def make_eval_step(
             both = (jax.nn.log_softmax(logits), jax.nn.log_softmax(mirrored))
             logits = jnp.logaddexp(*both) - jnp.log(2.0)
         targets = jax.nn.one_hot(batch["label"], logits.shape[-1])
-        losses = metrics.cross_entropy(logits, targets)
+        losses = cross_entropy(logits, targets)
         more = type(counted).single_from_model_output(
             loss=losses, logits=logits, label=batch["label"], mask=batch["mask"]
         )

@@ -12,6 +12,7 @@ from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from efficientnet.metrics import METRICS
 from efficientnet.reporting.runs import PREDICTIONS
 from efficientnet.runtime import devices, distributed
 from efficientnet.runtime.huge_pages import release_free_memory
@@ -19,13 +20,13 @@ from efficientnet.runtime.preemption import Stop, Stopped
 from efficientnet.training import (
     evaluate,
     feature_cache,
-    metrics,
     monitoring,
     programs,
     stages,
     steps,
 )
 from efficientnet.training.checkpoints import Agenda, Checkpoints
+from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.monitoring import LossGuard, check_first_epoch
 from efficientnet.training.progress import Progress, Stopwatch, progress_line
 from efficientnet.training.setup import Experiment
@@ -182,7 +183,7 @@ class Trainer:
         return jax.device_put(tree, self.sharding, may_alias=False)
 
     def _no_metrics(self) -> Collection:
-        return self._place(metrics.Metrics.empty())
+        return self._place(BatchMetrics.empty())
 
     def _write(self, split: str, scalars: Mapping[str, Any]) -> None:
         self.curves.write(split, self.progress.global_step, scalars)
@@ -211,8 +212,7 @@ class Trainer:
             self._agenda.save_is_due(self.progress.global_step)
             return state
         line.set_postfix_str(
-            f"loss {entry['train']['loss']:.3f}, "
-            f"validation top-1 {entry[entry['chosen']]['top1']:.1%}"
+            f"loss {entry['train']['loss']:.3f}, validation {_said(stage, entry[entry['chosen']])}"
         )
         return state.replace(epoch_metrics=self._no_metrics())
 
@@ -263,7 +263,7 @@ class Trainer:
             self.curves,
             progress.global_step,
         )
-        log.info("stage %s: test top-1 %.2f %%", stage.name, 100 * test["top1"])
+        log.info("stage %s: test %s", stage.name, _said(stage, test))
         entry = progress.best
         assert entry is not None
         progress.finish_stage(
@@ -282,3 +282,9 @@ class Trainer:
                 "selected_on": self.config.data.validation_split or "photos held out of training",
             }
         )
+
+
+def _said(stage: ConfigDict, values: Mapping[str, float]) -> str:
+    """Says what the metric that a stage monitors has come to."""
+    metric = METRICS[stage.monitor]
+    return f"{metric.heading.lower()} {metric.exact(values[metric.name])}"

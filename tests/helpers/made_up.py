@@ -9,6 +9,7 @@ import PIL.Image
 from etils import epath
 
 from configs import common
+from efficientnet import metrics
 from efficientnet.reporting import predictions, runs, scores
 from efficientnet.reporting.predictions import Predictions
 from input_pipeline.sources.split import Split, from_encoded
@@ -45,6 +46,7 @@ def run(
 ) -> runs.Run:
     """A finished run of two stages, as train.py leaves it."""
     folder = epath.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     config = common.get_config()
     config.data.source = "made_up"
     config.seed = seed
@@ -84,7 +86,7 @@ def run(
 
 def entry(stage: str, epoch: int, test: dict[str, float]) -> dict[str, Any]:
     """An epoch's record; the average of the weights is a tenth better than the weights."""
-    values = {name: test[name] for name in ("top1", "top3", "top5", "loss")}
+    values = {name: test[name] for name in metrics.per_example()}
     better = {name: value + 0.1 for name, value in values.items()}
     return {
         "stage": stage,

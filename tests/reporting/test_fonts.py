@@ -8,6 +8,7 @@ import numpy as np
 import pages
 import pytest
 
+from efficientnet.metrics import METRICS
 from efficientnet.reporting import fonts, plots, predictions, report, scores
 
 NAMES = ("玫瑰", "Rose", "🌹", "Tulpe für $1")
@@ -39,8 +40,8 @@ def test_every_picture_with_such_names_is_drawn(caplog: pytest.LogCaptureFixture
         plots.confusion_matrix(scores.confusion(found), NAMES),
         plots.photo_grid(found, worst, np.zeros((len(worst), 8, 8, 1), np.uint8)),
         plots.mistakes(np.eye(4, dtype=bool), NAMES),
-        plots.curves(history, stages, "top1"),
-        plots.overlaid_curves({"花": history}, "top1"),
+        plots.curves(history, stages, METRICS["top1"]),
+        plots.overlaid_curves({"花": history}, METRICS["top1"]),
     ):
         plots.pixels(figure)
     assert len(caplog.messages) == 3  # of classes, of the stage and of the run

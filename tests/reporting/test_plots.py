@@ -5,12 +5,13 @@ import pathlib
 import made_up
 import numpy as np
 
+from efficientnet.metrics import METRICS
 from efficientnet.reporting import plots, scores
 
 
 def test_curves_show_the_weights_that_count_and_mark_the_stages(tmp_path: pathlib.Path) -> None:
     run = made_up.run(tmp_path)
-    (panel,) = plots.curves(run.history, run.stages, "top1").axes
+    (panel,) = plots.curves(run.history, run.stages, METRICS["top1"]).axes
     lines = {line.get_label(): line.get_xydata() for line in panel.get_lines()}
     late = run.stages[1]["metrics"]["test"]["top1"]
     np.testing.assert_allclose(lines["all, validation"], [(3, late + 0.1), (4, late + 0.1)])
@@ -33,7 +34,7 @@ def test_the_test_result_stands_at_its_epoch_where_epochs_share_a_step() -> None
         for epoch in (2, 4, 6)
     ]
     stages = [{"name": "a", "best_epoch": 4, "metrics": {"test": values}}]
-    (panel,) = plots.curves(history, stages, "top1").axes
+    (panel,) = plots.curves(history, stages, METRICS["top1"]).axes
     lines = {line.get_label(): line.get_xydata() for line in panel.get_lines()}
     np.testing.assert_allclose(lines["a, test of the best weights"], [(2, 0.5)])
 

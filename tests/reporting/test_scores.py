@@ -10,6 +10,7 @@ import scipy.stats
 from logits import NOT_FINITE
 from sklearn import metrics
 
+from efficientnet.metrics import in_top, with_top
 from efficientnet.reporting import predictions, scores
 from efficientnet.reporting.predictions import Predictions
 
@@ -23,7 +24,7 @@ def by_hand(probabilities: list[list[float]], label: list[int]) -> Predictions:
 
 def test_the_summary_is_scikit_learns(found: Predictions) -> None:
     classes = range(len(found.class_names))
-    values = scores.summary(found, top=(1, 2, 3, 5))
+    values = scores.summary(found, with_top((1, 2, 3, 5)))
     for k in (1, 3, 5):
         if k < len(classes):
             shown = found.probabilities if len(classes) > 2 else found.probabilities[:, 1]
@@ -68,7 +69,7 @@ def test_a_class_without_photos_is_in_no_mean() -> None:
 
 
 def test_the_interval_is_that_of_drawing_again() -> None:
-    right = scores.in_top(made_up.predict(10, 300), 1)
+    right = in_top(1, scores.outputs(made_up.predict(10, 300)))
     low, high = scores.share_interval(right.mean(), len(right))
     drawn = scipy.stats.bootstrap(
         (right.astype(float),), np.mean, n_resamples=20_000, method="percentile", rng=0
@@ -92,8 +93,8 @@ def test_a_confidence_at_an_edge_belongs_below_it() -> None:
 
 def test_classes_that_are_as_probable_count_against_the_true_one() -> None:
     same = by_hand([[0.25] * 4] * 2, [0, 3])
-    assert not scores.in_top(same, 3).any()
-    assert scores.in_top(same, 4).all()
+    assert not in_top(3, scores.outputs(same)).any()
+    assert in_top(4, scores.outputs(same)).all()
 
 
 @pytest.mark.parametrize("logits", NOT_FINITE)
@@ -113,7 +114,7 @@ def test_every_score_counts_the_same_photos_as_right() -> None:
     # Right; two as probable, one of which is true; nothing said.
     found = by_hand([[0.6, 0.2, 0.2], [0.4, 0.4, 0.2], [math.nan] * 3], [0, 0, 0])
     assert found.predicted.tolist() == [0, -1, -1]
-    assert np.trace(scores.confusion(found)) == scores.in_top(found, 1).sum() == 1
+    assert np.trace(scores.confusion(found)) == in_top(1, scores.outputs(found)).sum() == 1
     values = scores.summary(found)
     assert values["recall_macro"] == values["top1"] == pytest.approx(1 / 3)
     assert values["precision_macro"] == 1.0
@@ -121,7 +122,7 @@ def test_every_score_counts_the_same_photos_as_right() -> None:
 
 
 def test_a_class_of_probability_0_has_a_finite_loss() -> None:
-    assert scores.loss(by_hand([[1.0, 0.0]], [1])) == pytest.approx(87.3, abs=0.1)
+    assert scores.summary(by_hand([[1.0, 0.0]], [1]))["loss"] == pytest.approx(87.3, abs=0.1)
 
 
 def test_pairs_photos_and_classes_come_worst_first() -> None:

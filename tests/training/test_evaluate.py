@@ -23,19 +23,19 @@ def prepared(tiny: Recipe) -> setup.Experiment:
     return setup.prepare(tiny(common.stage("head", train="predictions", epochs=1)))
 
 
-@pytest.mark.parametrize(("batch_size", "devices"), [(8, 8), (16, 8), (5, 1), (21, 1), (4, 2)])
+@pytest.mark.parametrize(("batch_size", "count"), [(8, 8), (16, 8), (5, 1), (21, 1), (4, 2)])
 def test_batches_and_devices_change_nothing(
     prepared: setup.Experiment,
     monkeypatch: pytest.MonkeyPatch,
     batch_size: int,
-    devices: int,
+    count: int,
 ) -> None:
     data = prepared.data.test
     model = prepared.model(prepared.config.stages[0])
     photos = np.concatenate([batch["image"] for batch in prepared.eval_batches(data)])[:21]
     expected = model.apply(prepared.variables, normalize(photos, prepared.mean, prepared.std))
 
-    mesh = Mesh(np.asarray(jax.devices()[:devices]), ("data",))
+    mesh = Mesh(np.asarray(jax.devices()[:count]), ("data",))
     object.__setattr__(prepared, "mesh", mesh)
     with prepared.config.unlocked():
         prepared.config.batch_size = batch_size

@@ -1,32 +1,16 @@
-"""What is counted, as clu metrics; every sum is over examples, so batches may be padded."""
+"""What a step minimizes and what it counts, over examples, so that batches may be padded."""
 
-import functools
+from collections.abc import Mapping
 from typing import Any
 
+import clu.metrics
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from clu import metrics
 
-
-def _in_top(k: int, logits: jax.Array, label: jax.Array, **_: Any) -> jax.Array:
-    """1.0 where at most k classes, counting the true one, do not score below it, else 0.0.
-
-    Ties and NaN count against the example: a network that says the same for all does not score.
-    """
-    true = jnp.take_along_axis(logits, label[:, None], axis=-1)
-    return (jnp.sum(~(logits < true), axis=-1) <= k).astype(jnp.float32)
-
-
-# What a step gives: `loss` [N], `logits` [N, classes], `label` [N] and `mask` [N]. What comes out:
-# the mean loss, and top-k accuracies as fractions.
-Metrics = metrics.Collection.create(
-    loss=metrics.Average.from_output("loss"),
-    top1=metrics.Average.from_fun(functools.partial(_in_top, 1)),
-    top3=metrics.Average.from_fun(functools.partial(_in_top, 3)),
-    top5=metrics.Average.from_fun(functools.partial(_in_top, 5)),
-)
+from efficientnet import metrics
+from efficientnet.metrics import Metric, Outputs
 
 
 def cross_entropy(
@@ -56,3 +40,25 @@ def balancing_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
     counts = np.bincount(labels, minlength=num_classes)
     present = np.count_nonzero(counts)
     return (len(labels) / (present * np.maximum(counts, 1))).astype(np.float32)
+
+
+def batch_metrics(rows: Mapping[str, Metric]) -> type[clu.metrics.Collection]:
+    """Returns the collection of metrics that are means over examples.
+
+    It counts what a step gives: `loss` [N], `logits` [N, classes], `label` [N] and `mask` [N].
+    """
+    return clu.metrics.Collection.create(**{name: _average(row) for name, row in rows.items()})
+
+
+def _average(metric: Metric) -> type[clu.metrics.Metric]:
+    assert metric.per_example is not None
+    per_example = metric.per_example
+
+    def values(logits: jax.Array, label: jax.Array, loss: jax.Array, **_: Any) -> jax.Array:
+        true_score = jnp.take_along_axis(logits, label[:, None], axis=-1)[:, 0]
+        return jnp.asarray(per_example(Outputs(logits, true_score, loss)), jnp.float32)
+
+    return clu.metrics.Average.from_fun(values)
+
+
+BatchMetrics = batch_metrics(metrics.per_example())

@@ -1,0 +1,126 @@
+"""The table of metrics; what counts, saves, shows, plots or compares results reads it.
+
+To add a metric, add a row to `METRICS`. A mean over examples brings its function along, and is then
+counted in training and validation too; any other metric of a whole split has its function, of the
+same name, in `efficientnet.reporting.scores`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+
+class Outputs(NamedTuple):
+    """What a network says of n examples: arrays of NumPy or of JAX.
+
+    A function of them that uses operators and methods alone serves both.
+    """
+
+    scores: Any  # [n, classes], logits or probabilities
+    true_score: Any  # [n], that of the true class
+    loss: Any  # [n], cross-entropy in nats
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A row of the table.
+
+    Attributes:
+      name: in saved files, in TensorBoard, and as the choice of a stage's `monitor`.
+      title: on pages and pictures.
+      heading: at the top of a column; the tables of results leave out what has none.
+      unit: of its values; percent is of fractions from 0 to 1.
+      higher_is_better: whether more of it is better.
+      per_example: returns [n] of n examples, whose mean is the metric. None for a metric of a
+        whole split, which is only counted in tests.
+      bounds: names of the metrics that are the ends of its 95 % interval.
+      plotted: whether pages draw its curve.
+      highlighted: whether the report shows it at the top.
+      note: what the report says beside it there.
+      least_classes: with fewer it says nothing.
+    """
+
+    name: str
+    title: str
+    heading: str = ""
+    unit: Literal["percent", "nats"] = "percent"
+    higher_is_better: bool = True
+    per_example: Callable[[Outputs], Any] | None = None
+    bounds: tuple[str, str] | None = None
+    plotted: bool = False
+    highlighted: bool = False
+    note: str = ""
+    least_classes: int = 2
+
+    def short(self, value: float) -> str:
+        """Writes a value for pages: '89.3 %' or '0.412'."""
+        return f"{100 * value:.1f} %" if self.unit == "percent" else f"{value:.3f}"
+
+    def exact(self, value: float) -> str:
+        """Writes a value for terminals: '89.31%' or '0.4123 nats'."""
+        return f"{value:.2%}" if self.unit == "percent" else f"{value:.4f} nats"
+
+
+def in_top(k: int, outputs: Outputs) -> Any:
+    """Whether at most k classes, counting the true one, do not score below it; bool [n].
+
+    Ties and NaN count against the example: a network that says the same for all is never right.
+    """
+    return (~(outputs.scores < outputs.true_score[:, None])).sum(-1) <= k
+
+
+def top(k: int, **more: Any) -> Metric:
+    """Returns the row of top-k accuracy."""
+    return Metric(
+        f"top{k}",
+        f"Top-{k} accuracy",
+        heading=f"Top-{k}",
+        per_example=lambda outputs: in_top(k, outputs),
+        least_classes=k + 1,
+        **more,
+    )
+
+
+_ROWS = (
+    top(1, bounds=("top1_low", "top1_high"), plotted=True, highlighted=True),
+    top(3),
+    top(5, highlighted=True),
+    Metric(
+        "loss",
+        "Loss (nats)",
+        heading="Loss",
+        unit="nats",
+        higher_is_better=False,
+        per_example=lambda outputs: outputs.loss,
+        plotted=True,
+    ),
+    # Of the 95 % interval that chance in the choice of examples leaves to top-1.
+    Metric("top1_low", "Lower end of top-1"),
+    Metric("top1_high", "Upper end of top-1"),
+    # Means over the classes that have photos, and the same weighted by these.
+    Metric("precision_macro", "Precision"),
+    Metric("recall_macro", "Recall"),
+    Metric("f1_macro", "F1", heading="F1", highlighted=True, note="mean over classes"),
+    Metric("precision_weighted", "Precision, weighted"),
+    Metric("recall_weighted", "Recall, weighted"),
+    Metric("f1_weighted", "F1, weighted"),
+    Metric(
+        "calibration_error",
+        "Calibration error",
+        higher_is_better=False,
+        highlighted=True,
+        note="smaller is better",
+    ),
+)
+METRICS = {metric.name: metric for metric in _ROWS}
+
+
+def with_top(numbers: Sequence[int]) -> dict[str, Metric]:
+    """Returns the table with other top-k accuracies in place of its own."""
+    others = {n: row for n, row in METRICS.items() if not n.removeprefix("top").isdigit()}
+    return {row.name: row for row in map(top, numbers)} | others
+
+
+def per_example() -> dict[str, Metric]:
+    """Returns the metrics that are counted in training and validation, and can be monitored."""
+    return {name: metric for name, metric in METRICS.items() if metric.per_example}
