@@ -38,6 +38,24 @@ def absolute(text: str) -> epath.Path:
     return path if is_in_bucket(path) else path.resolve()
 
 
+def cache_directory() -> pathlib.Path:
+    """`EFFICIENTNET_CACHE`, or `efficientnet` in the user's cache directory.
+
+    Raises:
+      UserError: `EFFICIENTNET_CACHE` is a bucket.
+    """
+    chosen = os.environ.get("EFFICIENTNET_CACHE")
+    if chosen and is_in_bucket(chosen):
+        raise UserError(
+            f"EFFICIENTNET_CACHE={chosen} is in a bucket: expected a folder of this machine; "
+            "weights in a bucket are given by their path"
+        )
+    if chosen:
+        return pathlib.Path(chosen).expanduser()
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (pathlib.Path(caches) if caches else pathlib.Path.home() / ".cache") / "efficientnet"
+
+
 def make_folder(path: epath.Path) -> None:
     """Makes a folder and those above it, unless they are there.
 

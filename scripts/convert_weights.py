@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from etils import epath
 
 from efficientnet import weights
-from efficientnet.paths import bytes_of, check_file, user_path
-from efficientnet.weights import download, registry
+from efficientnet.paths import bytes_of, cache_directory, check_file, user_path
+from efficientnet.weights import registry
 from scripts import command_line
 
 
@@ -42,10 +42,10 @@ def show_registry(as_json: bool) -> None:
     """Prints every official archive, and whether it is in the cache."""
     rows = []
     for entry in registry.DOWNLOADS.values():
-        cached = (download.cache_directory() / entry.file_name).exists()
+        cached = (cache_directory() / entry.file_name).exists()
         rows.append({**dataclasses.asdict(entry), "cached": cached})
         print(f"{entry.word:14} {entry.variant:8} {'cached' if cached else '':7} {entry.url}")
-    print(f"The cache is {download.cache_directory()}.")
+    print(f"The cache is {cache_directory()}.")
     if as_json:
         command_line.print_json(rows)
 

@@ -21,10 +21,10 @@ from PIL import Image
 
 import input_pipeline
 from efficientnet.errors import UserError
+from efficientnet.inference import heatmaps
 from efficientnet.inference.explain import Explanation, Explanations
 from efficientnet.inference.network import Network
 from efficientnet.paths import check_file, check_folder
-from efficientnet.reporting import explanations as pictures
 from efficientnet.training.progress import progress_line
 from scripts import command_line, networks
 
@@ -79,10 +79,10 @@ def main(arguments: Sequence[str]) -> None:
             if together:
                 kept.append(explanation)
             else:
-                pictures.draw([explanation], network.class_names).savefig(picture, dpi=DPI)
+                heatmaps.draw([explanation], network.class_names).savefig(picture, dpi=DPI)
             line.update()
     if kept:
-        pictures.draw(kept, network.class_names).savefig(args.output, dpi=DPI)
+        heatmaps.draw(kept, network.class_names).savefig(args.output, dpi=DPI)
     if results:
         print(f"wrote {args.output}")
     if args.json:

@@ -21,7 +21,7 @@ import numpy as np
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.inference.export import writing
+from efficientnet.inference import writers
 from efficientnet.inference.predict import Predictions, best
 from efficientnet.paths import check_file
 from scripts import command_line, networks
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     networks.add_images(parser)
     networks.add_arguments(parser)
     parser.add_argument("--top", type=int, default=5, metavar="K", help="classes shown of a photo")
-    parser.add_argument("--format", choices=writing.FORMATS, default="table")
+    parser.add_argument("--format", choices=writers.FORMATS, default="table")
     parser.add_argument(
         "--output", type=command_line.local_path, metavar="FILE", help="in place of stdout"
     )
@@ -52,13 +52,13 @@ def main(arguments: Sequence[str]) -> None:
     if args.output:
         check_file(args.output)
     if args.features:
-        writing.check_features_path(args.features)
+        writers.check_features_path(args.features)
     paths = input_pipeline.find_photos(args.images)
     network = networks.load(args)
 
     results, names, features = [], [], []
-    with writing.opened(args.output) as output:
-        writer = writing.FORMATS[args.format](output)
+    with writers.opened(args.output) as output:
+        writer = writers.FORMATS[args.format](output)
         predictions = Predictions(network, paths)
         for answers in predictions:
             for name, probabilities in zip(answers.names, answers.probabilities, strict=True):
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
                 names.extend(answers.names)
                 features.append(answers.features)
     if features:
-        writing.write_features(args.features, names, np.concatenate(features))
+        writers.write_features(args.features, names, np.concatenate(features))
     if args.json:
         command_line.print_json(results)
     command_line.refuse_broken(predictions.skipped, len(paths))

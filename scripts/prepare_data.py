@@ -17,8 +17,7 @@ from etils import epath
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.paths import user_path
-from efficientnet.weights.download import cache_directory
+from efficientnet.paths import cache_directory, user_path
 from input_pipeline import record_writer
 from input_pipeline.audit.problems import find_problems
 from scripts import command_line

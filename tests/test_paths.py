@@ -11,7 +11,14 @@ from etils.epath import gpath
 
 from configs import solar_lite0
 from efficientnet.errors import UserError
-from efficientnet.paths import check_file, check_folder, make_folder, unreachable, write_whole
+from efficientnet.paths import (
+    cache_directory,
+    check_file,
+    check_folder,
+    make_folder,
+    unreachable,
+    write_whole,
+)
 from efficientnet.training.run import run
 from input_pipeline.quiet_tensorflow import tf
 from scripts import command_line, convert_weights, explain, export, predict, sweep
@@ -121,3 +128,19 @@ def test_other_errors_are_not_taken_for_a_bucket_s() -> None:
     photo = tf.errors.InvalidArgumentError(None, None, "Unknown image file format")
     for error in (KeyError("gs://mine/a"), OSError(2, "none", "gs://mine/a"), photo):
         assert unreachable(error) is None
+
+
+def test_cache_is_the_user_s_unless_chosen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.delenv("EFFICIENTNET_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_directory() == tmp_path / "efficientnet"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_directory().parts[-2:] == (".cache", "efficientnet")
+
+
+def test_the_cache_is_no_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EFFICIENTNET_CACHE", "gs://bucket/cache")
+    with pytest.raises(UserError, match="EFFICIENTNET_CACHE=gs://bucket/cache is in a bucket"):
+        cache_directory()

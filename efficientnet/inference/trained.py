@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,6 @@ from efficientnet.reporting.runs import read_config, read_json, reading
 from efficientnet.training import checkpoints, workdir
 from efficientnet.weights import Preprocessing
 
-if TYPE_CHECKING:
-    from efficientnet.training.setup import Experiment
-
 log = logging.getLogger(__name__)
 
 
@@ -33,26 +30,13 @@ class TrainedNetwork(Network):
       folder: the workdir.
       config: the run's recipe.
       stage: name of the stage whose best weights these are.
-      known: what `record` gave when the run began.
+      known: the content of `network.json`.
     """
 
     folder: epath.Path
     config: ConfigDict
     stage: str
     known: Mapping[str, Any]
-
-
-def record(experiment: "Experiment") -> dict[str, Any]:
-    """Returns as JSON what a run's network needs beside the config, and which data it is of."""
-    return {
-        "class_names": list(experiment.data.class_names),
-        "resolution": experiment.resolution,
-        "padding": experiment.padding,
-        "bn_epsilon": experiment.bn_epsilon,
-        "mean": experiment.mean.tolist(),  # per channel, of values from 0 to 255
-        "std": experiment.std.tolist(),
-        "data": experiment.identity,
-    }
 
 
 def is_run(path: str) -> bool:

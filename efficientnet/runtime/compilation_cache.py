@@ -6,8 +6,7 @@ import os
 import jax
 from etils import epath
 
-from efficientnet.paths import is_in_bucket, make_folder, reaching_buckets
-from efficientnet.weights.download import cache_directory
+from efficientnet.paths import cache_directory, is_in_bucket, make_folder, reaching_buckets
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket, unreachable
-from efficientnet.training import workdir as workdir_module
 
 RESUME = "what is saved is intact, and the same command goes on from there"
 DISK = {
@@ -53,26 +52,31 @@ def silence_failed_saves() -> None:
 
 
 @contextlib.contextmanager
-def explained(workdir: epath.Path) -> Iterator[None]:
-    """Turns what may happen to a run, other than a mistake in the program, into a `UserError`."""
+def explained(workdir: epath.Path, lock: str) -> Iterator[None]:
+    """Turns what can happen to a run, other than a bug in the program, into a `UserError`.
+
+    Args:
+      workdir: the run's folder.
+      lock: name of a file in it; on a disk, the folder has vanished when this file has.
+    """
     try:
         yield
     except Exception as error:
-        sentence = explain(error, workdir)
+        sentence = explain(error, workdir, lock)
         if sentence is None:
             raise
         raise UserError(sentence) from error
 
 
-def explain(error: BaseException, workdir: epath.Path) -> str | None:
-    """Returns a sentence about an error, or None where there is nothing that a user could mend."""
+def explain(error: BaseException, workdir: epath.Path, lock: str) -> str | None:
+    """Returns a sentence about an error, or None if it is not one that a user can fix."""
     # What came first has caused the rest, such as a failure to close what had failed to write.
     causes = list(reversed(list(_chain(error))))
     for cause in causes:
         if isinstance(cause, UserError):
             return str(cause)
     for cause in causes:
-        sentence = _explain(cause, workdir)
+        sentence = _explain(cause, workdir, lock)
         if sentence:
             return sentence
     return None
@@ -84,7 +88,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _explain(error: BaseException, workdir: epath.Path) -> str | None:
+def _explain(error: BaseException, workdir: epath.Path, lock: str) -> str | None:
     text = str(error)
     first = text.splitlines()[0][:200] if text else type(error).__name__
     if isinstance(error, MemoryError):
@@ -109,7 +113,7 @@ def _explain(error: BaseException, workdir: epath.Path) -> str | None:
     if number in DISK:
         name = getattr(error, "filename", None) or workdir
         return f"{name} can't be written, {DISK[number]}"
-    if not _there(workdir):
+    if not _exists(workdir, lock):
         return f"the workdir {workdir} has vanished: put it back, then the same command resumes"
     if type(error).__module__.startswith("tensorflow"):
         return f"the photos can't be read any more: {RESUME} ({first})"
@@ -118,9 +122,9 @@ def _explain(error: BaseException, workdir: epath.Path) -> str | None:
     return None
 
 
-def _there(workdir: epath.Path) -> bool:
+def _exists(workdir: epath.Path, lock: str) -> bool:
     """Whether it is the folder that was locked; a save may have made another in its place."""
     try:
-        return is_in_bucket(workdir) or (workdir / workdir_module.LOCK).exists()
+        return is_in_bucket(workdir) or (workdir / lock).exists()
     except OSError:
         return False

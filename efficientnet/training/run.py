@@ -10,7 +10,6 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from efficientnet.inference import trained
 from efficientnet.paths import reaching_buckets
 from efficientnet.reporting import report, runs, tables
 from efficientnet.runtime import distributed, failures
@@ -46,7 +45,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
         log.info("this run is finished: nothing is left to train")
     else:
         alone = jax.process_count() == 1
-        with failures.explained(folder), workdir.locked(folder), Stop(alone) as stop:
+        with failures.explained(folder, workdir.LOCK), workdir.locked(folder), Stop(alone) as stop:
             summary = _train(config, folder, stop)
     log.info("%s", tables.stage_table(summary["stages"]))
     log.info("results: %s, curves: tensorboard --logdir %s", folder / report.PAGE, folder)
@@ -55,7 +54,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
 
 def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]:
     prepared = setup.prepare(config)
-    workdir.write_config(folder, config, trained.record(prepared))
+    workdir.write_config(folder, config, _network(prepared))
     progress = Trainer(prepared, folder, stop).run()
     data = prepared.data
     summary = {
@@ -76,6 +75,19 @@ def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]
         report.write_report(runs.Run(folder, config, summary), data.test)
         workdir.write_json(folder / runs.SUMMARY, summary)
     return summary
+
+
+def _network(experiment: setup.Experiment) -> dict[str, Any]:
+    """Returns as JSON what loading the network needs beside the config, and which data it is of."""
+    return {
+        "class_names": list(experiment.data.class_names),
+        "resolution": experiment.resolution,
+        "padding": experiment.padding,
+        "bn_epsilon": experiment.bn_epsilon,
+        "mean": experiment.mean.tolist(),  # per channel, of values from 0 to 255
+        "std": experiment.std.tolist(),
+        "data": experiment.identity,
+    }
 
 
 def _machine() -> dict[str, Any]:

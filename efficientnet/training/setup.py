@@ -17,11 +17,11 @@ from efficientnet import weights
 from efficientnet.errors import UserError
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import Variant, get_variant
+from efficientnet.paths import cache_directory
 from efficientnet.runtime import devices
 from efficientnet.training import checks
 from efficientnet.weights import Preprocessing
 from efficientnet.weights.conventions import MEAN_STD
-from efficientnet.weights.download import cache_directory
 
 log = logging.getLogger(__name__)
 

@@ -124,7 +124,7 @@ def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, 
     Args:
       workdir: the run's folder.
       config: its recipe.
-      network: what `trained.record` gives, for whoever loads the run without its data.
+      network: the content of `network.json`, for whoever loads the run without its data.
 
     Raises:
       UserError: the folder has checkpoints of a run on other data, or can't be written.
@@ -154,7 +154,7 @@ def _has_checkpoint(workdir: epath.Path) -> bool:
 
 
 def data_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Returns in words how the data of two records of a network differ, see `trained.record`."""
+    """Returns in words how the data that two `network.json` describe differ."""
     changes = [class_change(old["class_names"], new["class_names"])]
     for split, before in old.get("data", {}).items():  # which earlier versions did not record
         now = new["data"][split]

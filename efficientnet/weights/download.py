@@ -4,7 +4,6 @@ The cache is on a disk of this machine, never in a bucket.
 """
 
 import http.client
-import os
 import pathlib
 import re
 import urllib.error
@@ -14,7 +13,7 @@ import tqdm
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.paths import is_in_bucket
+from efficientnet.paths import cache_directory
 from efficientnet.weights import integrity
 from efficientnet.weights.registry import Download
 
@@ -22,24 +21,6 @@ ATTEMPTS = 3  # each goes on where the one before broke off
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 18
 RANGE_NOT_SATISFIABLE = 416
-
-
-def cache_directory() -> pathlib.Path:
-    """`EFFICIENTNET_CACHE`, or `efficientnet` in the user's cache directory.
-
-    Raises:
-      UserError: `EFFICIENTNET_CACHE` is a bucket.
-    """
-    chosen = os.environ.get("EFFICIENTNET_CACHE")
-    if chosen and is_in_bucket(epath.Path(chosen)):
-        raise UserError(
-            f"EFFICIENTNET_CACHE={chosen} is in a bucket: expected a folder of this machine; "
-            "weights in a bucket are given by their path"
-        )
-    if chosen:
-        return pathlib.Path(chosen).expanduser()
-    caches = os.environ.get("XDG_CACHE_HOME")
-    return (pathlib.Path(caches) if caches else pathlib.Path.home() / ".cache") / "efficientnet"
 
 
 def fetch(download: Download) -> epath.Path:

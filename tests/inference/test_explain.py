@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from efficientnet.inference.explain import Explanation, Explanations, grad_cam
+from efficientnet.inference.heatmaps import draw, overlay
 from efficientnet.inference.trained import load_run
 from efficientnet.network.model import init_variables
-from efficientnet.reporting.explanations import draw, overlay
 from scripts import command_line, explain
 
 

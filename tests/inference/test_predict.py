@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import input_pipeline
-from efficientnet.inference.export import writing
+from efficientnet.inference import writers
 from efficientnet.inference.trained import load_run
 from scripts import command_line, predict
 
@@ -112,7 +112,7 @@ def test_a_file_is_replaced_when_all_is_written(tmp_path) -> None:
     link.symlink_to(file)
 
     def interrupted() -> None:
-        with writing.opened(link) as output:
+        with writers.opened(link) as output:
             output.write("half")
             output.flush()
             assert file.read_text() == "of last time"
@@ -121,7 +121,7 @@ def test_a_file_is_replaced_when_all_is_written(tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert file.read_text() == "of last time"
-    with writing.opened(link) as output:
+    with writers.opened(link) as output:
         output.write("all")
     assert file.read_text() == "all"
     assert link.is_symlink()
@@ -130,7 +130,7 @@ def test_a_file_is_replaced_when_all_is_written(tmp_path) -> None:
 
 def test_a_device_stays_one() -> None:
     null = pathlib.Path(os.devnull)
-    with writing.opened(null) as output:
+    with writers.opened(null) as output:
         output.write("away")
     assert null.is_char_device()
 

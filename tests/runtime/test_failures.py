@@ -63,7 +63,7 @@ def os_error(number: int, name: str | None = None) -> OSError:
 )
 def test_a_fault_is_one_sentence(error: Exception, sentence: str, locked: epath.Path) -> None:
     def end(cause: Exception | None = None) -> None:
-        with failures.explained(locked):
+        with failures.explained(locked, LOCK):
             if cause is None:
                 raise error
             try:
@@ -98,7 +98,7 @@ def test_what_orbax_leaves_behind_is_not_shown(
 
 
 def test_a_mistake_in_the_program_is_shown_whole(locked: epath.Path) -> None:
-    with pytest.raises(KeyError, match="mistake"), failures.explained(locked):
+    with pytest.raises(KeyError, match="mistake"), failures.explained(locked, LOCK):
         raise KeyError("mistake")
 
 

@@ -150,14 +150,6 @@ def test_digest_of_the_first_use_is_checked_ever_after(server):
         download.fetch(entry)
 
 
-def test_cache_is_the_user_s_unless_chosen(monkeypatch, tmp_path):
-    monkeypatch.delenv("EFFICIENTNET_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert download.cache_directory() == tmp_path / "efficientnet"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert download.cache_directory().parts[-2:] == (".cache", "efficientnet")
-
-
 @pytest.mark.usefixtures("tiny")
 def test_a_word_becomes_weights(server, tmp_path, monkeypatch):
     server.files["/b0.tar.gz"] = WRITERS["tf1-archive"](tmp_path).read_bytes()
@@ -200,12 +192,6 @@ def test_archive_without_a_checkpoint(tmp_path):
     path = hostile_tar(tmp_path / "x.tar.gz", "harmless")
     with pytest.raises(UserError, match="an archive without a TensorFlow checkpoint"):
         weights.load_pretrained(str(path))
-
-
-def test_the_cache_is_no_bucket(monkeypatch):
-    monkeypatch.setenv("EFFICIENTNET_CACHE", "gs://bucket/cache")
-    with pytest.raises(UserError, match="EFFICIENTNET_CACHE=gs://bucket/cache is in a bucket"):
-        download.cache_directory()
 
 
 def test_registry_knows_every_official_archive():

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from efficientnet.errors import UserError
-from efficientnet.inference.export.artifact_readme import readme
 from efficientnet.inference.export.formats import FORMATS, check_installed
+from efficientnet.inference.export.readme import readme
 from efficientnet.inference.network import Network
 
 log = logging.getLogger(__name__)
