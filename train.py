@@ -24,6 +24,7 @@ import logging
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
+from configs import common
 from efficientnet.errors import UserError
 from scripts import recipes
 
@@ -47,6 +48,7 @@ def main(_: list[str]) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     for package in ("efficientnet", "input_pipeline"):
         logging.getLogger(package).setLevel(logging.INFO)
+    config = common.parse(CONFIG.value)
     # JAX and TensorFlow take seconds to import, and a wrong flag should not.
     from efficientnet.runtime import compilation_cache, distributed, failures
     from efficientnet.training.run import run
@@ -54,7 +56,7 @@ def main(_: list[str]) -> None:
     failures.silence_failed_saves()
     compilation_cache.enable()
     distributed.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
-    run(CONFIG.value, str(WORKDIR.value))
+    run(config, str(WORKDIR.value))
 
 
 def parse_flags(argv: list[str]) -> list[str]:

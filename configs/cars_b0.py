@@ -11,7 +11,7 @@ takes another way, `:google,b3` another network besides, at its own resolution.
   the classifier alone 0.33 / 0.55; from there blocks 6 and 7 with what follows them 0.62 / 0.83, or
   everything 0.68 / 0.87. The thesis, which trained everything from the start: 0.903 top-1, 0.907 in
   a rerun.
-- `progressive`: one more block group each stage, at a lower rate each. No published result.
+- `progressive`: one more freeze group each stage, at a lower rate each. No published result.
 - `google`: the recipe of the EfficientNet paper's authors for transfer to Cars; 10,000 steps of 512
   photos, for accelerators. Published: B3 0.936, B7 0.947 top-1.
 

@@ -7,8 +7,8 @@
 
 DIRECTORY holds `cars_train/`, `cars_test/` and `devkit/`. Step 1 trains the classifier alone; from
 its best weights step 2_1 trains everything (`all`) and step 2_2 blocks 6 and 7 with what follows
-them (`blocks67`). Both runs begin with the same step 1. `progressive` opens one more block group in
-each stage, down to block 6. At 128 px a laptop without an accelerator does each run in some ten
+them (`blocks67`). Both runs begin with the same step 1. `progressive` opens one more freeze group
+in each stage, down to block 6. At 128 px a laptop without an accelerator does each run in some ten
 minutes; README.md has the results.
 """
 

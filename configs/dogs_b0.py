@@ -13,7 +13,7 @@ with 0.01 0.8180; 1e-4 with 0.01 0.8108. Without augmentation about 0.60.
         --grid config.stages[0].learning_rate=1e-2,1e-3,1e-4 \
                config.stages[0].weight_decay=0,0.001,0.01 --set config.stages[0].epochs=10
 
-The notebook opened the last 20 layers without their BatchNorms; the nearest whole block groups are
+The notebook opened the last 20 layers without their BatchNorms; the nearest whole freeze groups are
 6, 7 and the top. It mirrors what turned and shifted photos leave free, which is black here, and its
 contrast is about each channel's mean, here the luma's. None of it has been run here: the data set
 is not at hand.

@@ -10,7 +10,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 import argparse
-import copy
+import dataclasses
 import logging
 import math
 import sys
@@ -113,10 +113,10 @@ def open_split(
 
 def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> setup.Data:
     """Opens a run's own data, and warns where they are not those that it began with."""
-    config = copy.deepcopy(run.config)
-    config.data.directory = directory or config.data.directory
-    data = setup.load_data(config)
-    _check_classes(run, config.data.source, data.class_names)
+    where = directory or run.config.data.directory
+    source = dataclasses.replace(run.config.data, directory=where)
+    data = setup.load_data(dataclasses.replace(run.config, data=source))
+    _check_classes(run, source.source, data.class_names)
     now = {"class_names": data.class_names, "data": data.identity()}
     changes = data_changes(run.known, now)
     if changes:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from configs import common
+from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 
 
@@ -40,7 +42,7 @@ def explained(words: Sequence[str]) -> Iterator[None]:
         raise UserError(f"{wrong}: {error}") from error
 
 
-def read(path: str, overrides: Sequence[str]) -> ConfigDict:
+def read(path: str, overrides: Sequence[str]) -> RunConfig:
     """Reads a recipe as train.py's --config does.
 
     Args:
@@ -48,7 +50,7 @@ def read(path: str, overrides: Sequence[str]) -> ConfigDict:
       overrides: such as '--config.batch_size=64'.
 
     Raises:
-      UserError: there is no such recipe, it can't be read, or an override doesn't fit it.
+      UserError: there is no such recipe, it can't be read, or it has a value that can't be.
     """
     command = ["recipe", f"--config={path}", *overrides]
     values = flags.FlagValues()
@@ -59,4 +61,4 @@ def read(path: str, overrides: Sequence[str]) -> ConfigDict:
         raise UserError(f"{rest[1]} is no argument: see --help")
     if not isinstance(holder.value, ConfigDict):
         raise UserError(f"--config={path}: there is no such file")
-    return holder.value
+    return common.parse(holder.value)

@@ -26,9 +26,9 @@ from typing import Any
 
 from etils import epath
 from matplotlib.figure import Figure
-from ml_collections import ConfigDict
 
 from efficientnet import metrics
+from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
 from efficientnet.reporting.runs import SUMMARY, read_json
@@ -146,7 +146,7 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
     return field, parts
 
 
-def read(config: str, settings: Mapping[str, str]) -> ConfigDict:
+def read(config: str, settings: Mapping[str, str]) -> RunConfig:
     """Reads the recipe of one point; settings that don't fit it are a `UserError`."""
     return recipes.read(config, _words(settings))
 

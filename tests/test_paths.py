@@ -9,7 +9,7 @@ import pytest
 from etils import epath
 from etils.epath import gpath
 
-from configs import solar_lite0
+from configs import common, solar_lite0
 from efficientnet.errors import UserError
 from efficientnet.paths import (
     cache_directory,
@@ -93,7 +93,7 @@ def test_a_script_that_can_not_reach_a_bucket_says_so(capsys: pytest.CaptureFixt
 def test_a_run_that_can_not_reach_a_bucket_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("efficientnet.training.workdir._check_google_storage", lambda path: None)
     with pytest.raises(UserError) as raised:
-        run(solar_lite0.get_config(), "gs://mine/runs")
+        run(common.parse(solar_lite0.get_config()), "gs://mine/runs")
     assert str(raised.value).startswith(SENTENCE)
     assert "\n" not in str(raised.value)
 

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 import input_pipeline
 from efficientnet import weights
+from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
@@ -21,7 +21,7 @@ from efficientnet.weights.registry import FAMILIES
 log = logging.getLogger(__name__)
 
 
-def data_of(config: ConfigDict, classes: int | None, photos: int | None) -> Data:
+def data_of(config: RunConfig, classes: int | None, photos: int | None) -> Data:
     """Returns the config's data or, where `classes` is given, data of so many that isn't there.
 
     Args:
@@ -51,7 +51,7 @@ def data_of(config: ConfigDict, classes: int | None, photos: int | None) -> Data
     return Data(names, _unread(photos or 0), _unread(held_out), _unread(0))
 
 
-def outline(config: ConfigDict, mesh: Mesh, data: Data) -> Experiment:
+def outline(config: RunConfig, mesh: Mesh, data: Data) -> Experiment:
     """Returns an experiment whose variables are shapes.
 
     Published weights are known for their conventions and not downloaded; other files are read.

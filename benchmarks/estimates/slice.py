@@ -1,6 +1,5 @@
 """A recipe's programs on a slice: each stage's step, the evaluation, and the hours of a run."""
 
-import copy
 import dataclasses
 import functools
 import importlib.metadata
@@ -10,15 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from etils import epath
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from benchmarks.estimates import chips, outline
 from benchmarks.estimates.chips import CHIPS
 from benchmarks.estimates.compiled import GIB, Estimate, estimate, quickly
+from efficientnet.config import RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
-from efficientnet.training import checks
+from efficientnet.training import setup
 from efficientnet.training.setup import Data
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ def versions() -> dict[str, str]:
 
 
 def estimate_slice(
-    config: ConfigDict,
+    config: RunConfig,
     topology: str,
     batch_size: int | None = None,
     classes: int | None = None,
@@ -83,14 +82,14 @@ def estimate_slice(
     """
     mesh = chips.slice_mesh(topology)
     if batch_size is not None:
-        config = _with_batch(config, batch_size or mesh.size * _parts(config))
-    checks.check(config, devices=mesh.size)
+        config = dataclasses.replace(config, batch_size=batch_size or mesh.size * _parts(config))
+    setup.check(config, devices=mesh.size)
     data = outline.data_of(config, classes, photos)
     chip = CHIPS[chips.parse_topology(topology)[0]]
     estimated = functools.partial(estimate, chip=chip, code=code)
 
     def compiled(size: int, number: int) -> Estimate:
-        experiment = outline.outline(_with_batch(config, size), mesh, data)
+        experiment = outline.outline(dataclasses.replace(config, batch_size=size), mesh, data)
         program, arguments = outline.train_step(experiment, number)
         name = config.stages[number].name
         return estimated(name, program, arguments, per_chip=size // mesh.size)
@@ -102,12 +101,12 @@ def estimate_slice(
     if batch_size == 0:
         with quickly():
             largest = _largest(config, mesh.size, chip.memory_gib * GIB, compiled)
-        config = _with_batch(config, largest)
+        config = dataclasses.replace(config, batch_size=largest)
     found = all_compiled(config.batch_size)
     unit = _unit(config, mesh.size)
     while batch_size == 0 and config.batch_size > unit and not all(e.fits_easily for e in found):
         less = math.ceil(config.batch_size / 16 / unit) * unit
-        config = _with_batch(config, config.batch_size - less)
+        config = dataclasses.replace(config, batch_size=config.batch_size - less)
         found = all_compiled(config.batch_size)
     experiment = outline.outline(config, mesh, data)
     per_chip = config.batch_size // mesh.size
@@ -117,7 +116,7 @@ def estimate_slice(
 
 
 def _largest(
-    config: ConfigDict, devices: int, limit: float, compiled: Callable[[int, int], Estimate]
+    config: RunConfig, devices: int, limit: float, compiled: Callable[[int, int], Estimate]
 ) -> int:
     """Returns the largest batch with which every stage fits easily, by compiling some.
 
@@ -154,11 +153,11 @@ def _largest(
     return best
 
 
-def _unit(config: ConfigDict, devices: int) -> int:
+def _unit(config: RunConfig, devices: int) -> int:
     return devices * math.lcm(STEP, _parts(config))
 
 
-def _hours(config: ConfigDict, data: Data, result: SliceEstimate, devices: int) -> float | None:
+def _hours(config: RunConfig, data: Data, result: SliceEstimate, devices: int) -> float | None:
     """Adds up training, the validation after each epoch, cached features and the final tests."""
     if not len(data.train) or not all(program.fits for program in result.programs):
         return None
@@ -176,15 +175,9 @@ def _hours(config: ConfigDict, data: Data, result: SliceEstimate, devices: int) 
     return total / 3600
 
 
-def _with_batch(config: ConfigDict, size: int) -> ConfigDict:
-    changed = copy.deepcopy(config)
-    changed.batch_size = size
-    return changed
-
-
-def _parts(config: ConfigDict) -> int:
+def _parts(config: RunConfig) -> int:
     return math.lcm(*(stage.micro_batches for stage in config.stages))
 
 
-def _trained(stage: ConfigDict) -> int:
+def _trained(stage: StageConfig) -> int:
     return 0 if stage.cached_copies else len(freeze_groups.parse(stage.train))

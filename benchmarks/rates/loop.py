@@ -16,7 +16,7 @@ from etils import epath
 import input_pipeline
 from benchmarks.rates import ours
 from benchmarks.rates.workload import CLASSES, Setting, Workload
-from configs import common
+from efficientnet.config import RunConfig
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import compilation_cache, devices
@@ -89,11 +89,14 @@ def evaluate(setting: Setting) -> Workload:
 
 
 def _experiment(setting: Setting, num_steps: int) -> ReadyExperiment:
-    config = common.get_config()
-    config.variant, config.weights = setting.variant, ""
-    config.resolution, config.dtype = setting.resolution, setting.dtype
-    config.batch_size = setting.batch
-    config.stages = (ours.recipe("all", setting.batch_norm),)
+    config = RunConfig(
+        variant=setting.variant,
+        weights="",
+        resolution=setting.resolution,
+        dtype=setting.dtype,
+        batch_size=setting.batch,
+        stages=(ours.recipe("all", setting.batch_norm),),
+    )
     variant = get_variant(setting.variant)
     names = tuple(str(number) for number in range(CLASSES))
     one = _split(setting, 1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.rates.costliest import costliest
 from benchmarks.rates.workload import CLASSES, Setting, Workload, repeated
-from configs import common
+from efficientnet.config import BatchNormPolicy, StageConfig
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import compilation_cache, devices
@@ -102,9 +102,9 @@ def eval_step(setting: Setting) -> Compiled:
     return Compiled(run, compiled)
 
 
-def recipe(trains: str, batch_norm: str) -> Any:
+def recipe(trains: str, batch_norm: BatchNormPolicy) -> StageConfig:
     """The stage that is measured: SGD with momentum and label smoothing, as the peers' step."""
-    return common.stage(
+    return StageConfig(
         trains, TRAINS[trains], epochs=1, optimizer="sgd", learning_rate=1e-4, batch_norm=batch_norm
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from benchmarks.rates.workload import CLASSES, Setting
-from configs import common
+from efficientnet.config import RunConfig, StageConfig
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import devices
@@ -29,8 +29,7 @@ def save(setting: Setting, rounds: int) -> dict[str, Any]:
       Medians over the rounds, and the state's size.
     """
     logging.getLogger("absl").setLevel(logging.WARNING)
-    config = common.get_config()
-    stage = common.stage("all", train="all", epochs=1)
+    stage = StageConfig("all", train="all", epochs=1)
     plan, variant = stages.plan(stage), get_variant(setting.variant)
     transformation = optim.make_optimizer(stage, lambda _: stage.learning_rate, variant)
     variables = init_variables(EfficientNet(variant, CLASSES), jax.random.key(0))
@@ -38,7 +37,7 @@ def save(setting: Setting, rounds: int) -> dict[str, Any]:
     state = jax.block_until_ready(jax.device_put(state, devices.replicated(devices.data_mesh())))
     blocking, whole = [], []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        checkpoints = Checkpoints(epath.Path(folder), config.keep_checkpoints)
+        checkpoints = Checkpoints(epath.Path(folder), RunConfig.keep_checkpoints)
         checkpoints.resume()
         for step in range(rounds + 1):
             begin = time.perf_counter()
@@ -55,5 +54,5 @@ def save(setting: Setting, rounds: int) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "blocking_seconds": round(statistics.median(blocking[1:]), 3),
         "megabytes": round(size / 1e6, 1),
-        "share": round(seconds / (60 * config.checkpoint_every_minutes), 5),
+        "share": round(seconds / (60 * RunConfig.checkpoint_every_minutes), 5),
     }

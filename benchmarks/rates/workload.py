@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
+from efficientnet.config import BatchNormPolicy, Dtype
+
 CLASSES = 196
 # The first call compiles, the next ones fill pools and caches.
 WARM_UP = 3
@@ -22,8 +24,8 @@ class Setting:
     variant: str
     batch: int  # images
     resolution: int  # pixels per side
-    dtype: str
-    batch_norm: str  # of what trains: 'frozen', 'statistics' or 'trained'
+    dtype: Dtype
+    batch_norm: BatchNormPolicy  # of what trains: 'frozen', 'statistics' or 'trained'
 
 
 @dataclasses.dataclass(frozen=True)

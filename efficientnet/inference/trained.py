@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from etils import epath
-from ml_collections import ConfigDict
 
+from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.inference.network import Network
 from efficientnet.network.model import EfficientNet, init_variables
@@ -34,7 +34,7 @@ class TrainedNetwork(Network):
     """
 
     folder: epath.Path
-    config: ConfigDict
+    config: RunConfig
     stage: str
     known: Mapping[str, Any]
 
@@ -95,7 +95,7 @@ def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
     )
 
 
-def _stage(folder: epath.Path, config: ConfigDict, wanted: str | None) -> str:
+def _stage(folder: epath.Path, config: RunConfig, wanted: str | None) -> str:
     """Returns the name of the stage to load."""
     with reading(folder / workdir.CONFIG):
         names = [stage.name for stage in config.stages]

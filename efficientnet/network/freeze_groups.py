@@ -1,4 +1,4 @@
-"""Block groups: the units in which a network is frozen, and how variables fall into them.
+"""Freeze groups: the blocks in which a network is frozen, and how variables fall into them.
 
 A block's shortcut spans the block, so nothing smaller than a group of whole blocks is ever frozen.
 """
@@ -13,13 +13,13 @@ GROUPS = ("stem", *(f"block{number}" for number in range(1, 8)), "top", "predict
 
 
 def group_of(layer: str) -> str:
-    """Returns the block group of a layer: `block2` for `block2a_expand_conv`."""
+    """Returns the freeze group of a layer: `block2` for `block2a_expand_conv`."""
     prefix = layer.split("_", maxsplit=1)[0]
     return prefix.rstrip("abcdefghijklmnopqrstuvwxyz") if prefix.startswith("block") else prefix
 
 
 def parse(spec: str) -> tuple[str, ...]:
-    """Returns the block groups that a spec names, from input to output.
+    """Returns the freeze groups that a spec names, from input to output.
 
     Args:
       spec: comma-separated parts, each a group (`predictions`), a range with both ends
@@ -39,7 +39,7 @@ def parse(spec: str) -> tuple[str, ...]:
             last = GROUPS[-1]
         if first not in GROUPS or last not in GROUPS or GROUPS.index(first) > GROUPS.index(last):
             raise UserError(
-                f"{part!r} in {spec!r} names no block group: expected 'all', one of "
+                f"{part!r} in {spec!r} names no freeze group: expected 'all', one of "
                 f"{', '.join(GROUPS)}, or a range such as 'block6-' or 'block6-block7'"
             )
         chosen.update(GROUPS[GROUPS.index(first) : GROUPS.index(last) + 1])

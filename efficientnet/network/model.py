@@ -62,9 +62,9 @@ class EfficientNet(nn.Module):
 
         Args:
           images: [N, H, W, C] floats, normalized as the weights expect.
-          training_groups: block groups that run dropout and stochastic depth; they draw from the
+          training_groups: freeze groups that run dropout and stochastic depth; they draw from the
             random stream `dropout`. Group `predictions` owns the dropout before the classifier.
-          batch_norm_groups: block groups whose BatchNorm uses, and updates, the statistics of the
+          batch_norm_groups: freeze groups whose BatchNorm uses, and updates, the statistics of the
             batch instead of the running ones.
 
         Returns:

@@ -1,6 +1,5 @@
 """Runs side by side: curves, a table, and the photos that none, some or all of them get wrong."""
 
-import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -147,7 +146,7 @@ def _curves(comparison: Comparison) -> Element:
 
 def _differences(comparison: Comparison) -> Element:
     """The fields in which the recipes differ."""
-    fields = [dict(_flat(json.loads(run.config.to_json()), "config")) for run in comparison.runs]
+    fields = [dict(_flat(run.config.to_json(), "config")) for run in comparison.runs]
     names = list(dict.fromkeys(name for known in fields for name in known))
     rows = [
         (name, *(known.get(name, "") for known in fields))

@@ -1,6 +1,7 @@
 """The page `report/index.html` of a finished run."""
 
 import datetime
+import json
 from collections.abc import Mapping
 
 import input_pipeline
@@ -230,7 +231,7 @@ def _recipe(run: Run) -> Element:
     versions = ", ".join(f"{name} {v}" for name, v in run.summary["versions"].items())
     processes = run.summary["processes"]
     where = f"{run.summary['devices']}, {processes} process{'es' if processes > 1 else ''}"
-    recipe = tag("pre", run.config.to_json(indent=2))
+    recipe = tag("pre", json.dumps(run.config.to_json(), indent=2))
     return markup.section(
         "What was run",
         tag("p", f"On {where}; {versions}.", class_="soft"),

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
-from ml_collections import ConfigDict
 
+from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute
 from efficientnet.reporting import predictions
@@ -31,7 +31,7 @@ class Run:
     """
 
     folder: epath.Path
-    config: ConfigDict
+    config: RunConfig
     summary: dict[str, Any]
 
     @property
@@ -83,13 +83,16 @@ def read_json(path: epath.Path) -> Any:
     return content
 
 
-def read_config(folder: epath.Path) -> ConfigDict:
+def read_config(folder: epath.Path) -> RunConfig:
     """Reads the recipe of a workdir; a damaged one is a `UserError`."""
     content = read_json(folder / CONFIG)
-    with reading(folder / CONFIG):
-        config = ConfigDict(content)
-        config.stages = tuple(ConfigDict(stage) for stage in config.stages)
-    return config
+    try:
+        with reading(folder / CONFIG):
+            return RunConfig.from_json(content)
+    except UserError as error:
+        raise UserError(
+            f"{folder / CONFIG}: {error}; take the version that the run was made with"
+        ) from error
 
 
 def load(path: str) -> Run:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
-from ml_collections import ConfigDict
 
+from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.runtime.distributed import Agreement, leads
 from efficientnet.runtime.preemption import Stop
@@ -213,7 +213,7 @@ def read_best(folder: epath.Path, stage: str, like: Any) -> Any:
 class Agenda:
     """Saves by steps and by minutes, and when the run is asked to stop."""
 
-    def __init__(self, config: ConfigDict, stop: Stop) -> None:
+    def __init__(self, config: RunConfig, stop: Stop) -> None:
         self._steps = config.checkpoint_every_steps
         self._seconds = 60 * config.checkpoint_every_minutes
         self._stop = stop

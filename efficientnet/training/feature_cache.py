@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 import input_pipeline
+from efficientnet.config import StageConfig
 from efficientnet.network.model import EfficientNet
 from efficientnet.network.normalize import normalize
 from efficientnet.runtime import devices
@@ -39,7 +39,7 @@ class CachedExperiment(Experiment):
         """See `Experiment`."""
         return jax.ShapeDtypeStruct((self.variant.top_filters,), np.float32)
 
-    def model(self, stage: ConfigDict) -> EfficientNet:
+    def model(self, stage: StageConfig) -> EfficientNet:
         """See `Experiment`."""
         return super().model(stage).clone(classifier_only=True)
 

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import jax
-from ml_collections import ConfigDict
 
 from efficientnet import metrics
+from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
-from efficientnet.training.stages import wrong
 
 if TYPE_CHECKING:
     from efficientnet.training.progress import Progress
@@ -30,7 +29,7 @@ class Monitor:
     rate_scale: float = 1.0  # what plateaus have multiplied the learning rate by
     stopped: bool = False  # the stage has ended early
 
-    def update(self, stage: ConfigDict, validation: Mapping[str, float]) -> None:
+    def update(self, stage: StageConfig, validation: Mapping[str, float]) -> None:
         """Takes note of an epoch's validation metrics.
 
         An epoch counts as an improvement where it beats the last one that did by more than
@@ -52,7 +51,7 @@ class Monitor:
         self.stopped = bool(stage.stop_patience) and self.epochs_without >= stage.stop_patience
 
 
-def score(stage: ConfigDict, validation: Mapping[str, float]) -> tuple[float, ...]:
+def score(stage: StageConfig, validation: Mapping[str, float]) -> tuple[float, ...]:
     """Orders epochs by the monitored metric, and by loss where an accuracy ties; more is better."""
     return tuple(_worth(name, validation[name]) for name in (stage.monitor, "loss"))
 
@@ -64,19 +63,6 @@ def _worth(metric: str, value: float | None) -> float:
     return value if metrics.METRICS[metric].higher_is_better else -value
 
 
-def check(stage: ConfigDict) -> None:
-    """Raises a `UserError` for a value of a stage's monitoring that can't be."""
-    if stage.monitor not in metrics.per_example():
-        raise wrong(stage, "monitor", f"one of {', '.join(metrics.per_example())}")
-    if not 0 < stage.plateau_factor <= 1:
-        raise wrong(stage, "plateau_factor", "more than 0, and 1 to leave the rate alone")
-    if stage.plateau_patience < 1 or stage.stop_patience < 0:
-        raise UserError(
-            f"stage {stage.name!r} has plateau_patience {stage.plateau_patience} and stop_patience "
-            f"{stage.stop_patience}: expected at least 1 epoch, and 0 epochs never to stop early"
-        )
-
-
 ADVICE = (
     "the learning rate is probably too high, take a lower one (a tenth) and a new --workdir; what "
     "is saved stays"
@@ -86,7 +72,7 @@ ADVICE = (
 class LossGuard:
     """Waits for the losses of the steps in flight, and counts those that are not finite."""
 
-    def __init__(self, stage: ConfigDict, progress: "Progress", may_skip: int) -> None:
+    def __init__(self, stage: StageConfig, progress: "Progress", may_skip: int) -> None:
         self._stage = stage
         self._progress = progress
         self._may_skip = may_skip
@@ -113,7 +99,7 @@ class LossGuard:
                 )
 
 
-def check_first_epoch(stage: ConfigDict, loss: float, num_classes: int) -> None:
+def check_first_epoch(stage: StageConfig, loss: float, num_classes: int) -> None:
     """Raises a `UserError` where a fine-tune is far worse than guessing after its first epoch.
 
     Guessing costs log(num_classes). The mean of a whole epoch far above it means that the first

@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
-from ml_collections import ConfigDict
 from optax import GradientTransformation as Transformation
 
+from efficientnet.config import Optimizer, Schedule, StageConfig
 from efficientnet.network.variants import Variant
-from efficientnet.training.stages import wrong
 
 
 def decay_mask(params: Any) -> Any:
@@ -23,7 +22,7 @@ def decay_mask(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
-def rate_multipliers(stage: ConfigDict, variant: Variant) -> dict[str, float]:
+def rate_multipliers(stage: StageConfig, variant: Variant) -> dict[str, float]:
     """Returns what the learning rate is multiplied by in each part of the network.
 
     A part is the layer's name up to its first underscore: `stem`, `block1a`, ..., `top`,
@@ -65,20 +64,20 @@ def scale_by_rate(
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
-def _adamw(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+def _adamw(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
     """The decay bypasses the moments (Loshchilov and Hutter 2019)."""
     return optax.chain(optax.scale_by_adam(), decay, rate)
 
 
-def _adam(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+def _adam(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
     return optax.chain(decay, optax.scale_by_adam(), rate)
 
 
-def _sgd(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+def _sgd(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
     return optax.chain(decay, optax.trace(stage.momentum, stage.nesterov), rate)
 
 
-def _rmsprop(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+def _rmsprop(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
     """As the paper's, in TensorFlow's way.
 
     The mean square begins at 1, epsilon is added to it before the root is taken, and the momentum
@@ -88,18 +87,20 @@ def _rmsprop(stage: ConfigDict, decay: Transformation, rate: Transformation) -> 
     return optax.chain(decay, rms, rate, optax.trace(stage.momentum))
 
 
-def _lamb(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+def _lamb(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
     adam = optax.scale_by_adam(eps=1e-6)
     return optax.chain(adam, decay, optax.scale_by_trust_ratio(), rate)
 
 
-def _lion(stage: ConfigDict, decay: Transformation, rate: Transformation) -> Transformation:
+def _lion(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
     return optax.chain(optax.scale_by_lion(), decay, rate)
 
 
 # The transformations `decay` and `rate` put in their places. Where the decay comes first it is the
 # gradient of an L2 penalty of weight_decay / 2.
-OPTIMIZERS: dict[str, Callable[[ConfigDict, Transformation, Transformation], Transformation]] = {
+OPTIMIZERS: dict[
+    Optimizer, Callable[[StageConfig, Transformation, Transformation], Transformation]
+] = {
     "adamw": _adamw,
     "adam": _adam,
     "sgd": _sgd,
@@ -110,22 +111,12 @@ OPTIMIZERS: dict[str, Callable[[ConfigDict, Transformation, Transformation], Tra
 
 
 def make_optimizer(
-    stage: ConfigDict, schedule: optax.Schedule, variant: Variant
+    stage: StageConfig, schedule: optax.Schedule, variant: Variant
 ) -> optax.GradientTransformationExtraArgs:
     """Returns the stage's optimizer, to be initialized with the trainable parameters only.
 
     Its `update` takes the keywords `step` and `rate_scale`, see `scale_by_rate`.
-
-    Raises:
-      UserError: the optimizer is unknown, or a number of it can't be.
     """
-    if stage.optimizer not in OPTIMIZERS:
-        raise wrong(stage, "optimizer", f"one of {', '.join(OPTIMIZERS)}")
-    if not 0 < stage.layer_decay <= 1:
-        raise wrong(stage, "layer_decay", "more than 0, and 1 for the same rate everywhere")
-    for field in ("weight_decay", "clip_norm", "momentum"):
-        if stage[field] < 0:
-            raise wrong(stage, field, "0 or more")
     decay = optax.add_decayed_weights(stage.weight_decay, mask=decay_mask)
     rate = scale_by_rate(schedule, rate_multipliers(stage, variant))
     clip = optax.clip_by_global_norm(stage.clip_norm) if stage.clip_norm else optax.identity()
@@ -133,20 +124,20 @@ def make_optimizer(
     return optax.with_extra_args_support(optax.chain(clip, optimizer))
 
 
-def _constant(stage: ConfigDict, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
+def _constant(stage: StageConfig, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
     return optax.constant_schedule(stage.learning_rate)
 
 
-def _cosine(stage: ConfigDict, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
+def _cosine(stage: StageConfig, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
     after = optax.cosine_decay_schedule(stage.learning_rate, max(steps - warmup, 1))
     return lambda step: after(step - warmup)
 
 
-def _exponential(stage: ConfigDict, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
+def _exponential(stage: StageConfig, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
     return optax.exponential_decay(stage.learning_rate, decay_steps, stage.decay_rate)
 
 
-def _step(stage: ConfigDict, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
+def _step(stage: StageConfig, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
     return optax.exponential_decay(
         stage.learning_rate, decay_steps, stage.decay_rate, staircase=True
     )
@@ -154,7 +145,7 @@ def _step(stage: ConfigDict, warmup: int, steps: int, decay_steps: float) -> opt
 
 # What comes after the warm-up, as functions of the stage's step. The exponential ones count from
 # the stage's beginning, as the reference code does (tensorflow/tpu, efficientnet/utils.py).
-SCHEDULES: dict[str, Callable[[ConfigDict, int, int, float], optax.Schedule]] = {
+SCHEDULES: dict[Schedule, Callable[[StageConfig, int, int, float], optax.Schedule]] = {
     "constant": _constant,
     "cosine": _cosine,
     "exponential": _exponential,
@@ -162,22 +153,14 @@ SCHEDULES: dict[str, Callable[[ConfigDict, int, int, float], optax.Schedule]] = 
 }
 
 
-def make_schedule(stage: ConfigDict, steps: int, steps_per_epoch: float) -> optax.Schedule:
+def make_schedule(stage: StageConfig, steps: int, steps_per_epoch: float) -> optax.Schedule:
     """Returns the learning rate as a function of the stage's step.
 
     Args:
       stage: a stage's config.
       steps: how many steps the stage has.
       steps_per_epoch: batches in an epoch, not necessarily whole.
-
-    Raises:
-      UserError: the schedule is unknown, or a number of it can't be.
     """
-    if stage.schedule not in SCHEDULES:
-        raise wrong(stage, "schedule", f"one of {', '.join(SCHEDULES)}")
-    for field in ("learning_rate", "decay_rate", "decay_epochs"):
-        if stage[field] <= 0:
-            raise wrong(stage, field, "more than 0")
     warmup = min(round(stage.warmup_epochs * steps_per_epoch), steps)
     decay_steps = stage.decay_epochs * steps_per_epoch
     after = SCHEDULES[stage.schedule](stage, warmup, steps, decay_steps)

@@ -8,8 +8,8 @@ import optax
 from clu.metrics import Collection
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
-from ml_collections import ConfigDict
 
+from efficientnet.config import StageConfig
 from efficientnet.network.model import EfficientNet
 from efficientnet.runtime import devices
 from efficientnet.runtime.compiler_options import compiler_options
@@ -33,7 +33,7 @@ class Course(NamedTuple):
         return max(self.epoch_ends)
 
 
-def course(experiment: Experiment, stage: ConfigDict) -> Course:
+def course(experiment: Experiment, stage: StageConfig) -> Course:
     """Returns what a stage of an experiment comes to."""
     per_epoch = len(experiment.data.train) / experiment.config.batch_size
     epoch_ends = optim.epoch_ends(stage.epochs, per_epoch)
@@ -43,7 +43,7 @@ def course(experiment: Experiment, stage: ConfigDict) -> Course:
 
 
 def initial_state(
-    variables: Mapping[str, Any], stage: ConfigDict, course: Course
+    variables: Mapping[str, Any], stage: StageConfig, course: Course
 ) -> steps.TrainState:
     """Returns the state at a stage's first step."""
 
@@ -56,7 +56,7 @@ def initial_state(
 
 
 def train_program(
-    experiment: Experiment, stage: ConfigDict, course: Course, number: int
+    experiment: Experiment, stage: StageConfig, course: Course, number: int
 ) -> Callable[..., tuple[steps.TrainState, jax.Array]]:
     """Returns the jitted training step of a stage, which takes its state's memory.
 
@@ -100,7 +100,7 @@ def jit_eval(
     )
 
 
-def _objective(experiment: Experiment, stage: ConfigDict) -> steps.Objective:
+def _objective(experiment: Experiment, stage: StageConfig) -> steps.Objective:
     data = experiment.data
     weights = None
     if stage.balance_classes:

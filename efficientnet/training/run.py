@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 from etils import epath
-from ml_collections import ConfigDict
 
+from efficientnet.config import RunConfig
 from efficientnet.paths import reaching_buckets
 from efficientnet.reporting import report, runs, tables
 from efficientnet.runtime import distributed, failures
 from efficientnet.runtime.preemption import Stop
-from efficientnet.training import checks, setup, workdir
+from efficientnet.training import setup, workdir
 from efficientnet.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 @reaching_buckets()
-def run(config: ConfigDict, path: str) -> dict[str, Any]:
+def run(config: RunConfig, path: str) -> dict[str, Any]:
     """Runs a config to its end, resuming what the workdir already holds.
 
     Args:
@@ -38,7 +38,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
       UserError: something the user can mend, in one sentence.
       Stopped: a signal has come, and the state is saved.
     """
-    checks.check(config)
+    setup.check(config)
     folder = workdir.open_workdir(path, config)
     summary = workdir.finished_summary(folder, config)
     if summary:
@@ -52,7 +52,7 @@ def run(config: ConfigDict, path: str) -> dict[str, Any]:
     return summary
 
 
-def _train(config: ConfigDict, folder: epath.Path, stop: Stop) -> dict[str, Any]:
+def _train(config: RunConfig, folder: epath.Path, stop: Stop) -> dict[str, Any]:
     prepared = setup.prepare(config)
     workdir.write_config(folder, config, _network(prepared))
     progress = Trainer(prepared, folder, stop).run()

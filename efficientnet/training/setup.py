@@ -10,16 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 import input_pipeline
 from efficientnet import weights
+from efficientnet.config import RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import Variant, get_variant
 from efficientnet.paths import cache_directory
 from efficientnet.runtime import devices
-from efficientnet.training import checks
+from efficientnet.training import stages
 from efficientnet.weights import Preprocessing
 from efficientnet.weights.conventions import MEAN_STD
 
@@ -56,7 +56,7 @@ class Data:
 class Experiment:
     """Everything that stays the same over the stages."""
 
-    config: ConfigDict
+    config: RunConfig
     mesh: Mesh
     data: Data
     variant: Variant
@@ -86,7 +86,7 @@ class Experiment:
         same = {field.name: getattr(self, field.name) for field in dataclasses.fields(Experiment)}
         return kind(**{**same, **more})
 
-    def model(self, stage: ConfigDict) -> EfficientNet:
+    def model(self, stage: StageConfig) -> EfficientNet:
         """Returns the network with a stage's regularization."""
         return EfficientNet(
             self.variant,
@@ -141,7 +141,34 @@ class Experiment:
         return devices.to_devices(self.eval_batches(split), self.mesh)
 
 
-def load_data(config: ConfigDict) -> Data:
+def check(config: RunConfig, devices: int | None = None) -> None:
+    """Checks what a config says of the network, the photos and the devices.
+
+    Args:
+      config: of a run.
+      devices: that it is for; None counts those that JAX has.
+
+    Raises:
+      UserError: a field has a value that can't be.
+    """
+    devices = jax.device_count() if devices is None else devices
+    if config.batch_size % devices:
+        raise config.wrong("batch_size", f"a positive multiple of the {devices} devices")
+    resolution = config.resolution or get_variant(config.variant).resolution
+    input_pipeline.Augmentation(config.augment, resolution, config.channels)
+    input_pipeline.without_chance(config.preprocess, resolution, config.channels)
+    for stage in config.stages:
+        stages.plan(stage)
+        parts = stage.micro_batches * devices
+        if config.batch_size % parts:
+            raise UserError(
+                f"stage {stage.name!r} has micro_batches {stage.micro_batches}: "
+                f"config.batch_size {config.batch_size} is no multiple of {parts}, the parts on "
+                f"{devices} devices"
+            )
+
+
+def load_data(config: RunConfig) -> Data:
     """Returns the splits that an experiment trains, validates and tests on."""
     settings = config.data
     source = input_pipeline.load_source(settings.source, settings.directory or None)
@@ -174,9 +201,9 @@ def load_data(config: ConfigDict) -> Data:
     return Data(source.class_names, train, validation, test)
 
 
-def prepare(config: ConfigDict) -> Experiment:
+def prepare(config: RunConfig) -> Experiment:
     """Reads the data's index and the weights; decodes what is to be in memory or on the disk."""
-    checks.check(config)
+    check(config)
     data = load_data(config)
     log.info(
         "data: %s, %d classes; %d photos to train on, %d to validate, %d to test",
@@ -218,7 +245,7 @@ class _Start(NamedTuple):
     bn_epsilon: float
 
 
-def _start(config: ConfigDict, variant: Variant, num_classes: int) -> _Start:
+def _start(config: RunConfig, variant: Variant, num_classes: int) -> _Start:
     if not config.weights:
         log.info("weights: none, the network starts from random ones")
         model = EfficientNet(variant, num_classes, head_batch_norm=config.head_batch_norm)
@@ -243,7 +270,7 @@ def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
 
 
 def decode_once(
-    config: ConfigDict, train: input_pipeline.Split, skipped: list[str]
+    config: RunConfig, train: input_pipeline.Split, skipped: list[str]
 ) -> input_pipeline.Split:
     """Returns the training photos as `config.data.cache` wants them; names what can't be read."""
     settings = config.data
@@ -259,7 +286,7 @@ def decode_once(
 
 
 def _normalization(
-    config: ConfigDict, weights: Preprocessing, train: input_pipeline.Split, resolution: int
+    config: RunConfig, weights: Preprocessing, train: input_pipeline.Split, resolution: int
 ) -> tuple[np.ndarray, ...]:
     """Mean and standard deviation of each channel on the scale 0..255, float32."""
     known: tuple[Sequence[float], ...] = (weights.mean, weights.std)

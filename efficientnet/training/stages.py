@@ -4,17 +4,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-from ml_collections import ConfigDict
 
+from efficientnet.config import BatchNormPolicy, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
-
-BATCH_NORM_POLICIES = ("frozen", "statistics", "trained")
-
-
-def wrong(stage: ConfigDict, field: str, expected: str) -> UserError:
-    """Returns what to raise for a field of a stage that has a value which can't be."""
-    return UserError(f"stage {stage.name!r} has {field} {stage[field]!r}: expected {expected}")
 
 
 class Plan(NamedTuple):
@@ -25,7 +18,7 @@ class Plan(NamedTuple):
     """
 
     groups: tuple[str, ...]
-    batch_norm: str
+    batch_norm: BatchNormPolicy
 
     @property
     def batch_norm_groups(self) -> tuple[str, ...]:
@@ -33,11 +26,19 @@ class Plan(NamedTuple):
         return () if self.batch_norm == "frozen" else self.groups
 
 
-def plan(stage: ConfigDict) -> Plan:
-    """Returns what a stage of a config trains; a spec that names nothing is a `UserError`."""
-    if stage.batch_norm not in BATCH_NORM_POLICIES:
-        raise wrong(stage, "batch_norm", f"one of {', '.join(BATCH_NORM_POLICIES)}")
-    return Plan(freeze_groups.parse(stage.train), stage.batch_norm)
+def plan(stage: StageConfig) -> Plan:
+    """Returns what a stage of a config trains.
+
+    Raises:
+      UserError: it names no freeze group, or wants cached features of a network that changes.
+    """
+    groups = freeze_groups.parse(stage.train)
+    if stage.cached_copies and (groups != ("predictions",) or stage.mixup or stage.cutmix):
+        raise UserError(
+            f"stage {stage.name!r} has cached_copies {stage.cached_copies}: only a stage that "
+            "trains 'predictions' alone, without mixup and cutmix, can train on cached features"
+        )
+    return Plan(groups, stage.batch_norm)
 
 
 def split_params(params: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,7 +4,6 @@ Traces of a few training steps, for TensorBoard's profile plugin and for Perfett
 """
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +11,11 @@ import jax
 import numpy as np
 from clu import metric_writers
 from etils import epath
-from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from efficientnet.errors import UserError
+from efficientnet.config import RunConfig
 from efficientnet.network import freeze_groups
 from efficientnet.runtime.distributed import leads
 
@@ -65,7 +63,7 @@ class Curves:
             self._writers[split].write_images(step, images)
 
     def write_histograms(self, step: int, trained: Mapping[str, Any]) -> None:
-        """Shows how the parameters of each block group are spread.
+        """Shows how the parameters of each freeze group are spread.
 
         Args:
           step: where on the time axis.
@@ -139,28 +137,11 @@ def _forget(folder: epath.Path, step: int) -> None:
 log = logging.getLogger(__name__)
 
 
-def parse(text: str) -> tuple[int, int] | None:
-    """Reads `config.profile_steps`, such as '10:20'; '' is None.
-
-    Raises:
-      UserError: it is neither, or it does not begin after a step, which would trace a compilation.
-    """
-    if not text:
-        return None
-    match = re.fullmatch(r"(\d+):(\d+)", text)
-    if match is None or not 0 < int(match[1]) < int(match[2]):
-        raise UserError(
-            f"config.profile_steps is {text!r}: expected FROM:TO, such as '10:20', with "
-            "0 < FROM < TO"
-        )
-    return int(match[1]), int(match[2])
-
-
 class Profiler:
     """Traces the steps after step FROM up to step TO, counted over all stages."""
 
-    def __init__(self, config: ConfigDict, folder: epath.Path) -> None:
-        self._steps = parse(config.profile_steps)
+    def __init__(self, config: RunConfig, folder: epath.Path) -> None:
+        self._steps = config.steps_to_profile
         self._folder = folder
         self._running = False
 

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from clu.metrics import Collection
 from etils import epath
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from efficientnet.config import StageConfig, may_change
 from efficientnet.metrics import METRICS
 from efficientnet.reporting.runs import PREDICTIONS
 from efficientnet.runtime import devices, distributed
@@ -31,7 +31,6 @@ from efficientnet.training.monitoring import LossGuard, check_first_epoch
 from efficientnet.training.progress import Progress, Stopwatch, progress_line
 from efficientnet.training.setup import Experiment
 from efficientnet.training.tensorboard import Curves, Profiler
-from efficientnet.training.workdir import HARMLESS
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +58,10 @@ class Trainer:
         progress = self.progress
         self.curves = Curves(workdir / "tensorboard", progress.global_step, progress.validated)
         self._profiler = Profiler(self.config, workdir / "tensorboard")
-        fields = self.config.to_dict().items()
-        self.curves.write_hyperparameters({k: v for k, v in fields if k not in HARMLESS})
+        fields = self.config.to_json().items()
+        self.curves.write_hyperparameters(
+            {name: value for name, value in fields if f"config.{name}" not in may_change()}
+        )
         self._last: Any = None  # weights that the stage just finished ended with
 
     def run(self) -> Progress:
@@ -76,7 +77,7 @@ class Trainer:
                 self._run_stage(self.config.stages[self.progress.stage])
         return self.progress
 
-    def _run_stage(self, stage: ConfigDict) -> None:
+    def _run_stage(self, stage: StageConfig) -> None:
         progress = self.progress
         self._stopwatch = Stopwatch(progress, self.config.batch_size)
         course = programs.course(self.experiment, stage)
@@ -105,7 +106,7 @@ class Trainer:
     def _train(
         self,
         experiment: Experiment,
-        stage: ConfigDict,
+        stage: StageConfig,
         course: programs.Course,
         state: steps.TrainState,
     ) -> steps.TrainState:
@@ -163,7 +164,7 @@ class Trainer:
         step = self.progress.global_step
         return Stopped(f"stopped after step {step}, which is saved; the same command resumes")
 
-    def _start_variables(self, stage: ConfigDict) -> Any:
+    def _start_variables(self, stage: StageConfig) -> Any:
         """The weights that a stage starts from, from what the stage before hands over.
 
         In the middle of a stage any will do: its checkpoint is restored in their structure.
@@ -201,7 +202,7 @@ class Trainer:
         self.curves.write_images("train", self.progress.global_step + 1, {"photos": photos})
 
     def _end_epoch(
-        self, stage: ConfigDict, epoch: int, state: steps.TrainState, line: tqdm
+        self, stage: StageConfig, epoch: int, state: steps.TrainState, line: tqdm
     ) -> steps.TrainState:
         """Ends an epoch; a run that is asked to stop leaves that to the one that resumes it."""
         if self._agenda.stops:
@@ -216,7 +217,7 @@ class Trainer:
         )
         return state.replace(epoch_metrics=self._no_metrics())
 
-    def _validate(self, stage: ConfigDict, epoch: int, state: steps.TrainState) -> dict[str, Any]:
+    def _validate(self, stage: StageConfig, epoch: int, state: steps.TrainState) -> dict[str, Any]:
         """Validates, keeps the weights if they are the best so far, and returns the record."""
         progress = self.progress
         trained = {name: float(value) for name, value in state.epoch_metrics.compute().items()}
@@ -250,7 +251,7 @@ class Trainer:
             self.checkpoints.save_best(stage.name, progress.global_step, candidates[chosen])
         return entry
 
-    def _end_stage(self, stage: ConfigDict, plan: stages.Plan, state: steps.TrainState) -> None:
+    def _end_stage(self, stage: StageConfig, plan: stages.Plan, state: steps.TrainState) -> None:
         """Tests the stage's best weights and moves on."""
         progress = self.progress
         self._last = state.averaged_variables if stage.ema_decay else state.variables
@@ -284,7 +285,7 @@ class Trainer:
         )
 
 
-def _said(stage: ConfigDict, values: Mapping[str, float]) -> str:
+def _said(stage: StageConfig, values: Mapping[str, float]) -> str:
     """Says what the metric that a stage monitors has come to."""
     metric = METRICS[stage.monitor]
     return f"{metric.heading.lower()} {metric.exact(values[metric.name])}"

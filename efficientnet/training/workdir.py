@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
-from ml_collections import ConfigDict
 
+from efficientnet.config import RunConfig, may_change
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable, write_whole
 from efficientnet.reporting.runs import CONFIG, SUMMARY, read_json
@@ -21,23 +21,9 @@ log = logging.getLogger(__name__)
 
 NETWORK = "network.json"
 LOCK = ".lock"
-# Fields that may change: they say what is seen and saved, how much of what is broken is put up
-# with, and where the data are (whether these are the same, `data_changes` says), but not what is
-# computed.
-HARMLESS = (
-    "log_every_steps",
-    "checkpoint_every_steps",
-    "checkpoint_every_minutes",
-    "keep_checkpoints",
-    "profile_steps",
-    "skip_steps",
-    "broken_limit",
-    "directory",
-    "cache_directory",
-)
 
 
-def open_workdir(path: str, config: ConfigDict) -> epath.Path:
+def open_workdir(path: str, config: RunConfig) -> epath.Path:
     """Returns the run's folder, made if need be.
 
     Raises:
@@ -68,10 +54,10 @@ def _changing(workdir: epath.Path) -> Iterator[None]:
         ) from error
 
 
-def check_config(workdir: epath.Path, config: ConfigDict) -> None:
+def check_config(workdir: epath.Path, config: RunConfig) -> None:
     """Raises a `UserError` where a folder, there or not, holds a run of another config."""
     known = workdir / CONFIG
-    changes = differences(read_json(known), json.loads(config.to_json())) if known.exists() else []
+    changes = differences(read_json(known), config.to_json()) if known.exists() else []
     if changes:
         raise UserError(
             f"{workdir} holds a run of another config ({'; '.join(changes)}): "
@@ -118,7 +104,7 @@ def locked(workdir: epath.Path) -> Iterator[None]:
         yield
 
 
-def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, Any]) -> None:
+def write_config(workdir: epath.Path, config: RunConfig, network: Mapping[str, Any]) -> None:
     """Makes the folder that of this config; done only when training can really begin.
 
     Args:
@@ -145,7 +131,7 @@ def write_config(workdir: epath.Path, config: ConfigDict, network: Mapping[str, 
         # More is to be trained than the summary of a shorter run tells.
         (workdir / SUMMARY).unlink(missing_ok=True)
         write_json(workdir / NETWORK, network)
-        write_json(workdir / CONFIG, json.loads(config.to_json()))
+        write_json(workdir / CONFIG, config.to_json())
 
 
 def _has_checkpoint(workdir: epath.Path) -> bool:
@@ -180,7 +166,7 @@ def class_change(old: Sequence[str], new: Sequence[str]) -> str:
 def differences(old: Any, new: Any) -> list[str]:
     """Returns a line for each field in which a changed config is not the begun run's.
 
-    Left out are `HARMLESS` fields, more stages, and more epochs in what was the last stage,
+    Left out are fields that may change, more stages, and more epochs in what was the last stage,
     though these stretch a cosine schedule for the steps that are left: see docs/faults.md.
     """
     old_stages, new_stages = old.get("stages", []), new.get("stages", [])
@@ -194,10 +180,12 @@ def differences(old: Any, new: Any) -> list[str]:
 
 
 def _differences(old: Any, new: Any, name: str) -> list[str]:
+    if name in may_change():  # whether moved data are the same, `data_changes` says
+        return []
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
-            for key in sorted({*old, *new} - set(HARMLESS))
+            for key in sorted({*old, *new})
             for line in _differences(old.get(key), new.get(key), f"{name}.{key}")
         ]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
@@ -214,13 +202,13 @@ def write_json(path: epath.Path, content: Any) -> None:
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def finished_summary(workdir: epath.Path, config: ConfigDict) -> dict[str, Any] | None:
+def finished_summary(workdir: epath.Path, config: RunConfig) -> dict[str, Any] | None:
     """Returns the summary of a run that is done, else None; more to train means not done."""
     path = workdir / SUMMARY
     if not path.exists() or not (workdir / NETWORK).exists():
         return None
     known = read_json(workdir / CONFIG)
-    if _length(known) != _length(json.loads(config.to_json())):
+    if _length(known) != _length(config.to_json()):
         return None
     return read_json(path)
 

@@ -20,7 +20,7 @@ from efficientnet.network import variants
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.runtime import devices
 from efficientnet.runtime.preemption import Stop
-from efficientnet.training import checks, setup
+from efficientnet.training import setup
 from efficientnet.training.trainer import Trainer
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import Source
@@ -108,7 +108,7 @@ def test_two_steps(name: str, tiny_world: None, tmp_path: pathlib.Path) -> None:
     for stage in ends:
         stage.epochs = 2.0 / len(ends)
     config.stages = ends
-    progress = Trainer(setup.prepare(config), epath.Path(tmp_path), Stop()).run()
+    progress = Trainer(setup.prepare(common.parse(config)), epath.Path(tmp_path), Stop()).run()
     assert [stage["name"] for stage in progress.finished] == [stage.name for stage in ends]
     assert progress.global_step == 2
     assert all(np.isfinite(entry["train"]["loss"]) for entry in progress.history)
@@ -123,7 +123,7 @@ def test_two_steps(name: str, tiny_world: None, tmp_path: pathlib.Path) -> None:
     ],
 )
 def test_values_are_possible(name: str) -> None:
-    checks.check(recipe(name))
+    setup.check(common.parse(recipe(name)))
 
 
 @pytest.mark.parametrize("variant", [f"b{number}" for number in range(8)])

@@ -8,8 +8,8 @@ import numpy as np
 import PIL.Image
 from etils import epath
 
-from configs import common
 from efficientnet import metrics
+from efficientnet.config import DataConfig, RunConfig, StageConfig
 from efficientnet.reporting import predictions, runs, scores
 from efficientnet.reporting.predictions import Predictions
 from input_pipeline.sources.split import Split, from_encoded
@@ -47,10 +47,11 @@ def run(
     """A finished run of two stages, as train.py leaves it."""
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = common.get_config()
-    config.data.source = "made_up"
-    config.seed = seed
-    config.stages = tuple(common.stage(name, train="all", epochs=2) for name in STAGES)
+    config = RunConfig(
+        seed=seed,
+        data=DataConfig(source="made_up"),
+        stages=tuple(StageConfig(name, train="all", epochs=2) for name in STAGES),
+    )
     stages, history = [], []
     for number, name in enumerate(STAGES):
         found = predict(classes, 60, seed + 100 * number, truth, margin)
@@ -79,7 +80,7 @@ def run(
         "processes": 1,
         "versions": {"python": "3.11", "jax": "0"},
     }
-    (folder / "config.json").write_text(config.to_json())
+    (folder / "config.json").write_text(json.dumps(config.to_json()))
     (folder / "summary.json").write_text(json.dumps(summary))
     return runs.load(str(folder))
 

@@ -31,7 +31,7 @@ if __name__ == "__main__":
         config = tiny.tiny_recipe(*stages)
         config.checkpoint_every_steps = 2
         config.log_every_steps = 1
-        run(config, workdir)
+        run(common.parse(config), workdir)
     except UserError as error:
         end_at_once(1, f"error: {error}")
     except Stopped as stopped:

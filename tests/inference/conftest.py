@@ -49,5 +49,5 @@ def trained(_tiny_variant: None, tmp_path_factory: pytest.TempPathFactory) -> Tr
     config.data.directory = str(folder / "photos")
     config.batch_size = 8
     config.stages = (common.stage("all", train="all", epochs=1, batch_norm="trained"),)
-    run(config, str(folder / "run"))
+    run(common.parse(config), str(folder / "run"))
     return Trained(folder / "run", folder / "photos")

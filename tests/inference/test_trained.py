@@ -35,7 +35,7 @@ def finished(
     config.resolution = 40
     config.mean = (0.4, 0.5, 0.6)
     config.preprocess = "center_crop(0.8)"
-    run(config, str(tmp_path))
+    run(common.parse(config), str(tmp_path))
     test = SOURCES["tiny"]().splits["test"]
     monkeypatch.delitem(SOURCES, "tiny")
     return tmp_path, test
@@ -117,7 +117,7 @@ def test_a_run_in_its_first_stage_gives_its_best_so_far(
     monkeypatch.setattr(Trainer, "_end_stage", end_stage)
     config = tiny(common.stage("head", train="predictions", epochs=1), common.stage("l", "all", 1))
     with pytest.raises(Killed):
-        run(config, str(tmp_path))
+        run(common.parse(config), str(tmp_path))
     with pytest.raises(UserError, match=r"no stage of .* is finished.*--stage=head"):
         load_run(str(tmp_path))
     with pytest.raises(UserError, match=r"stage 'l' of .* has no weights yet"):

@@ -36,7 +36,7 @@ def test_specs_name_groups_from_input_to_output(spec: str, groups: tuple[str, ..
 
 @pytest.mark.parametrize("spec", ["", "block8", "block7-block6", "block6a", "head", "-block6"])
 def test_a_spec_that_names_nothing_is_refused(spec: str) -> None:
-    with pytest.raises(UserError, match="names no block group"):
+    with pytest.raises(UserError, match="names no freeze group"):
         freeze_groups.parse(spec)
 
 

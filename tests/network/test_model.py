@@ -1,4 +1,4 @@
-"""The network: shapes, dtypes, and what training mode does and to which block groups."""
+"""The network: shapes, dtypes, and what training mode does and to which freeze groups."""
 
 import functools
 

@@ -112,7 +112,7 @@ def recipe(tiny: Recipe) -> ConfigDict:
 def goes_on(tiny: Recipe, workdir: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.clear()
     with caplog.at_level("INFO", "efficientnet"):
-        assert run(recipe(tiny), str(workdir))["status"] == "finished"
+        assert run(common.parse(recipe(tiny)), str(workdir))["status"] == "finished"
     assert any("resuming after step" in message for message in caplog.messages)
     assert not any("damaged" in message for message in caplog.messages)
 
@@ -145,7 +145,7 @@ def test_a_full_disk(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save_latest", full)
         with pytest.raises(UserError, match="the disk is full: make room, what is saved is"):
-            run(recipe(tiny), str(tmp_path))
+            run(common.parse(recipe(tiny)), str(tmp_path))
     goes_on(tiny, tmp_path, caplog)
 
 
@@ -165,7 +165,7 @@ def test_a_thread_that_dies(
     with monkeypatch.context() as patch:
         patch.setattr(metric_writers.SummaryWriter, "write_scalars", dying)
         with pytest.raises(UserError, match=r"writing the curves below .* operator"):
-            run(recipe(tiny), str(tmp_path))
+            run(common.parse(recipe(tiny)), str(tmp_path))
     goes_on(tiny, tmp_path, caplog)
 
 
@@ -181,7 +181,7 @@ def test_memory_that_runs_out(
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_write", fail_at(6, fail))
         with pytest.raises(UserError, match="the device's memory is used up"):
-            run(recipe(tiny), str(tmp_path))
+            run(common.parse(recipe(tiny)), str(tmp_path))
     goes_on(tiny, tmp_path, caplog)
 
 
@@ -199,7 +199,7 @@ def test_a_workdir_that_vanishes(
 
     monkeypatch.setattr(Checkpoints, "save_latest", away)
     with pytest.raises(UserError, match="has vanished: put it back"):
-        run(recipe(tiny), str(workdir))
+        run(common.parse(recipe(tiny)), str(workdir))
 
 
 def test_a_workdir_that_cannot_be_made(
@@ -207,4 +207,4 @@ def test_a_workdir_that_cannot_be_made(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--workdir=.* can't be made"):
-        run(recipe(tiny), str(tmp_path / "file" / "run"))
+        run(common.parse(recipe(tiny)), str(tmp_path / "file" / "run"))

@@ -15,6 +15,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from configs import common
+from efficientnet.config import RunConfig, StageConfig
 from efficientnet.runtime import preemption
 from efficientnet.runtime.preemption import STOPPED, Stop, Stopped
 from efficientnet.training import checkpoints, tensorboard
@@ -45,7 +46,7 @@ def test_each_step_that_ends_renews_the_patience(monkeypatch: pytest.MonkeyPatch
         stop.safe = False
         ask_to_stop(stop)
         first = stop._timer
-        Agenda(common.get_config(), stop).save_is_due(1)
+        Agenda(RunConfig(stages=(StageConfig("all", "all", 1),)), stop).save_is_due(1)
         assert first is not None
         assert stop._timer is not None
         assert first.finished.is_set()
@@ -106,7 +107,7 @@ def test_a_stopped_run_goes_on_exactly(
     """Stopped in a step, in the last one of an epoch, while it validates, before it tests."""
     # A busy machine must not end the tests' own process.
     monkeypatch.setattr(preemption, "PATIENCE_SECONDS", 3600.0)
-    run(two_stages(tiny), str(tmp_path / "whole"))
+    run(common.parse(two_stages(tiny)), str(tmp_path / "whole"))
 
     write, evaluate, end_stage = Trainer._write, Evaluator.__call__, Trainer._end_stage
 
@@ -149,11 +150,11 @@ def test_a_stopped_run_goes_on_exactly(
     ):
         prepare()
         with pytest.raises(Stopped, match=f"after step {saved},"):
-            run(two_stages(tiny), str(tmp_path / "stopped"))
+            run(common.parse(two_stages(tiny)), str(tmp_path / "stopped"))
         monkeypatch.setattr(Trainer, "_write", write)
         monkeypatch.setattr(Evaluator, "__call__", evaluate)
         monkeypatch.setattr(Trainer, "_end_stage", end_stage)
-    run(two_stages(tiny), str(tmp_path / "stopped"))
+    run(common.parse(two_stages(tiny)), str(tmp_path / "stopped"))
     assert_same_end(tmp_path / "whole", tmp_path / "stopped")
 
 
@@ -170,7 +171,7 @@ def test_in_the_middle_of_a_stage_the_weights_of_the_one_before_are_not_needed(
 
     monkeypatch.setattr(Trainer, "_write", stopping_write)
     with pytest.raises(Stopped, match="after step 8,"):
-        run(two_stages(tiny), str(tmp_path))
+        run(common.parse(two_stages(tiny)), str(tmp_path))
     monkeypatch.setattr(Trainer, "_write", write)
     shutil.rmtree(tmp_path / "checkpoints/best/head")
-    assert run(two_stages(tiny), str(tmp_path))["status"] == "finished"
+    assert run(common.parse(two_stages(tiny)), str(tmp_path))["status"] == "finished"

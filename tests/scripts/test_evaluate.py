@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
-from ml_collections import ConfigDict
 from PIL import Image
 
 from configs import common
+from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.inference.network import Network
 from efficientnet.inference.trained import load_run
@@ -69,7 +69,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
             common.stage("head", train="predictions", epochs=1, learning_rate=1e-2),
             common.stage("all", train="all", epochs=1, batch_norm="trained", learning_rate=1e-2),
         )
-        run(config, str(folder))
+        run(common.parse(config), str(folder))
         yield folder
 
 
@@ -105,10 +105,10 @@ def test_data_that_have_moved_are_found_and_changed_ones_named(
 ) -> None:
     load, directories = setup.load_data, []
 
-    def fewer(config: ConfigDict) -> setup.Data:
+    def fewer(config: RunConfig) -> setup.Data:
         directories.append(config.data.directory)
-        config.data.directory = ""  # the source needs none
-        data = load(config)
+        source = dataclasses.replace(config.data, directory="")  # the source needs none
+        data = load(dataclasses.replace(config, data=source))
         return dataclasses.replace(data, test=data.test.take(np.arange(20)))
 
     monkeypatch.setattr(setup, "load_data", fewer)

@@ -26,7 +26,7 @@ workdir.mkdir(exist_ok=True)
 sys.path.insert(0, ROOT)
 from scripts import recipes
 config = recipes.read(words["config"], [word for word in sys.argv if word.startswith("--config.")])
-(workdir / "config.json").write_text(config.to_json())
+(workdir / "config.json").write_text(json.dumps(config.to_json()))
 (workdir / "network.json").touch()
 summary = {"stages": [{"metrics": {"validation": metrics, "test": metrics}}]}
 (workdir / "summary.json").write_text(json.dumps(summary))

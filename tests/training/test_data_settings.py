@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.training import checks, feature_cache, setup
+from efficientnet.training import feature_cache, setup
 from efficientnet.training.run import run
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import SOURCES, Source
@@ -47,7 +47,7 @@ def partly_broken(tiny: Recipe, monkeypatch: pytest.MonkeyPatch) -> Recipe:
 def test_broken_photos_stop_a_run_by_name(partly_broken: Recipe, tmp_path: pathlib.Path) -> None:
     stage = common.stage("head", train="predictions", epochs=2)
     with pytest.raises(UserError, match=r"^(7|30)\.png is not a readable photo"):
-        run(partly_broken(stage), str(tmp_path))
+        run(common.parse(partly_broken(stage)), str(tmp_path))
 
 
 @pytest.mark.parametrize("cache", ["", "memory", "disk"])
@@ -58,7 +58,7 @@ def test_broken_photos_are_skipped_and_stand_in_the_summary(
     config.data.broken_limit = 2
     config.data.cache = cache
     config.data.cache_resolution = 36
-    assert run(config, str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
+    assert run(common.parse(config), str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
 
 
 def test_a_photo_that_is_skipped_changes_no_data(partly_broken: Recipe) -> None:
@@ -67,10 +67,10 @@ def test_a_photo_that_is_skipped_changes_no_data(partly_broken: Recipe) -> None:
     config.data.broken_limit = 2
     config.data.cache = "memory"
     config.data.cache_resolution = 36
-    prepared = setup.prepare(config)
+    prepared = setup.prepare(common.parse(config))
     assert len(prepared.data.train) == len(whole.splits["train"]) - 2
     assert prepared.identity["train"]["photos"] == len(whole.splits["train"])
-    assert prepared.identity == setup.load_data(config).identity()
+    assert prepared.identity == setup.load_data(common.parse(config)).identity()
 
 
 def test_skipped_photos_have_no_features(
@@ -78,7 +78,7 @@ def test_skipped_photos_have_no_features(
 ) -> None:
     config = partly_broken(common.stage("head", train="predictions", epochs=2, cached_copies=1))
     config.data.broken_limit = 2
-    assert run(config, str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
+    assert run(common.parse(config), str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
 
     def uncleared(shape: Any, dtype: Any = float) -> np.ndarray:
         array = np.zeros(shape, dtype)
@@ -86,7 +86,7 @@ def test_skipped_photos_have_no_features(
             array.fill(np.nan)
         return array
 
-    prepared = setup.prepare(config)
+    prepared = setup.prepare(common.parse(config))
     with monkeypatch.context() as patch:
         patch.setattr(np, "empty", uncleared)
         cached = feature_cache.cached(prepared, prepared.variables, copies=1)
@@ -97,22 +97,22 @@ def test_skipped_photos_have_no_features(
 def test_training_photos_normalize_themselves(tiny: Recipe) -> None:
     config = tiny(common.stage("head", train="predictions", epochs=1))
     config.normalization = "training"
-    prepared = setup.prepare(config)
+    prepared = setup.prepare(common.parse(config))
     images = np.concatenate(
         [b["image"][b["mask"]] for b in prepared.eval_batches(prepared.data.train)]
     )
     np.testing.assert_allclose(prepared.mean, images.mean((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(prepared.std, images.std((0, 1, 2)), rtol=1e-4)
     config.std = (0.2, 0.2, 0.2)
-    np.testing.assert_allclose(setup.prepare(config).std, 51.0, rtol=1e-6)
+    np.testing.assert_allclose(setup.prepare(common.parse(config)).std, 51.0, rtol=1e-6)
     config.normalization = "imagenet"
-    np.testing.assert_allclose(setup.prepare(config).mean, MEAN_STD.mean, rtol=1e-6)
+    np.testing.assert_allclose(setup.prepare(common.parse(config)).mean, MEAN_STD.mean, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("data.cache", "tape", "expected one of memory, disk, device, or ''"),
+        ("data.cache", "tape", "expected one of memory, disk, or ''"),
         ("data.cache_resolution", 0, "expected at least 1"),
         ("data.broken_limit", -1, "expected at least 0"),
         ("normalization", "cars", "expected one of weights, imagenet, training"),
@@ -132,7 +132,7 @@ def test_unknown_values_are_refused_by_name(
     config = tiny(common.stage("head", train="predictions", epochs=1))
     config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=f"^config.{field} is .*{message}"):
-        checks.check(config)
+        setup.check(common.parse(config))
 
 
 @pytest.mark.parametrize(
@@ -148,4 +148,4 @@ def test_what_batches_would_refuse_is_refused_before_training(
     config = tiny(common.stage("head", train="predictions", epochs=1))
     config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):
-        checks.check(config)
+        setup.check(common.parse(config))

@@ -72,10 +72,10 @@ def test_a_killed_run_goes_on_exactly(
 
     monkeypatch.setattr(Trainer, "_validate", validate)
     with pytest.raises(Killed):
-        run(config, str(tmp_path / "killed"))
-    resumed = run(config, str(tmp_path / "killed"))
+        run(common.parse(config), str(tmp_path / "killed"))
+    resumed = run(common.parse(config), str(tmp_path / "killed"))
     (history,) = histories
-    whole = run(config, str(tmp_path / "whole"))
+    whole = run(common.parse(config), str(tmp_path / "whole"))
 
     late = resumed["stages"][1]
     assert late["epochs"] == 3  # of 10: the second and the third brought nothing

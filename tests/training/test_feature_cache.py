@@ -21,7 +21,7 @@ from efficientnet.training.run import run
 def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -> None:
     config = tiny(common.stage("head", train="predictions", epochs=1, cached_copies=2))
     config.augment = "resize"
-    plain = setup.prepare(config)
+    plain = setup.prepare(common.parse(config))
     variables = jax.device_put(plain.variables, devices.replicated(plain.mesh))
     cached = feature_cache.cached(plain, variables, copies=2)
 
@@ -67,7 +67,7 @@ def test_the_seconds_of_a_stage_hold_its_features_and_its_last_validation(
     monkeypatch.setattr(evaluate.Evaluator, "__call__", slow_evaluate)
     monkeypatch.setattr(feature_cache, "cached", slow_cached)
     config = tiny(common.stage("head", train="predictions", epochs=2, cached_copies=1))
-    (stage,) = run(config, str(tmp_path))["stages"]
+    (stage,) = run(common.parse(config), str(tmp_path))["stages"]
     assert stage["seconds"] == pytest.approx(100 + 2 * 10, abs=5)  # without the test's
 
 
@@ -79,7 +79,7 @@ def test_a_photo_that_can_be_read_but_once_is_left_out(
     monkeypatch.setattr(EfficientNet, "apply", lambda _, __, images: images[:, 0, :1, 0])
     config = tiny(common.stage("head", train="predictions", epochs=1, cached_copies=2))
     config.data.broken_limit = 1
-    plain = setup.prepare(config)
+    plain = setup.prepare(common.parse(config))
     photos = plain.data.train
     reads = []
 

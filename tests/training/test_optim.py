@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
-from configs import common
+from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network.variants import VARIANTS
 from efficientnet.training import optim
@@ -24,7 +23,7 @@ PARAMS = {
 GRADS = (3.0, -0.5, 1.0)  # of every leaf, step by step
 
 
-def run(stage: ConfigDict, params: Any = PARAMS, grads: tuple[float, ...] = GRADS) -> Any:
+def run(stage: StageConfig, params: Any = PARAMS, grads: tuple[float, ...] = GRADS) -> Any:
     tx = optim.make_optimizer(stage, lambda step: stage.learning_rate, VARIANTS["b0"])
     state = tx.init(params)
     for step, grad in enumerate(grads):
@@ -66,7 +65,7 @@ def by_hand(name: str, w: float, decay: float) -> float:
 @pytest.mark.parametrize("decay", [0.0, 0.2])
 @pytest.mark.parametrize("name", list(optim.OPTIMIZERS))
 def test_updates_are_those_computed_by_hand(name: str, decay: float) -> None:
-    stage = common.stage(
+    stage = StageConfig(
         "s", "all", 1, optimizer=name, learning_rate=RATE, weight_decay=decay, momentum=0.9
     )
     after = run(stage)["predictions"]
@@ -77,14 +76,14 @@ def test_updates_are_those_computed_by_hand(name: str, decay: float) -> None:
 
 def test_batch_norm_never_decays() -> None:
     params = {"top_bn": {"scale": jnp.ones(3), "bias": jnp.ones(3)}}
-    stage = common.stage("s", "all", 1, optimizer="sgd", weight_decay=0.5)
+    stage = StageConfig("s", "all", 1, optimizer="sgd", weight_decay=0.5)
     after = run(stage, params, grads=(0.0, 0.0))
     np.testing.assert_array_equal(after["top_bn"]["scale"], params["top_bn"]["scale"])
     np.testing.assert_array_equal(after["top_bn"]["bias"], params["top_bn"]["bias"])
 
 
 def test_clipping_scales_the_whole_gradient_down() -> None:
-    stage = common.stage(
+    stage = StageConfig(
         "s", "all", 1, optimizer="sgd", learning_rate=1.0, momentum=0.0, clip_norm=5.0
     )
     params = {"predictions": {"kernel": jnp.zeros(3), "bias": jnp.zeros(1)}}
@@ -95,7 +94,7 @@ def test_clipping_scales_the_whole_gradient_down() -> None:
 
 
 def test_rates_fall_with_depth_and_the_head_has_its_own() -> None:
-    stage = common.stage("s", "all", 1, learning_rate=0.1, layer_decay=0.5, head_learning_rate=0.3)
+    stage = StageConfig("s", "all", 1, learning_rate=0.1, layer_decay=0.5, head_learning_rate=0.3)
     factors = optim.rate_multipliers(stage, VARIANTS["b0"])
     assert factors["predictions"] == pytest.approx(3.0)
     assert factors["top"] == 0.5
@@ -105,7 +104,7 @@ def test_rates_fall_with_depth_and_the_head_has_its_own() -> None:
 
 
 def test_each_layer_moves_at_its_own_rate() -> None:
-    stage = common.stage(
+    stage = StageConfig(
         "s", "all", 1, optimizer="sgd", learning_rate=1.0, momentum=0.0, layer_decay=0.5
     )
     layers = ("predictions", "top_conv", "block7a_se_reduce", "block6d_expand_conv")
@@ -116,7 +115,7 @@ def test_each_layer_moves_at_its_own_rate() -> None:
 
 
 def test_the_host_can_lower_the_rate() -> None:
-    stage = common.stage("s", "all", 1, optimizer="sgd", learning_rate=1.0, momentum=0.0)
+    stage = StageConfig("s", "all", 1, optimizer="sgd", learning_rate=1.0, momentum=0.0)
     tx = optim.make_optimizer(stage, lambda step: 1.0, VARIANTS["b0"])
     updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, step=0, rate_scale=0.1)
     np.testing.assert_allclose(updates["predictions"]["kernel"], [-0.2], rtol=1e-6)
@@ -131,6 +130,5 @@ def test_the_host_can_lower_the_rate() -> None:
     ],
 )
 def test_bad_values_are_named(fields: dict[str, Any], message: str) -> None:
-    stage = common.stage("s", "all", 1, **fields)
     with pytest.raises(UserError, match=message):
-        optim.make_optimizer(stage, lambda step: 1.0, VARIANTS["b0"])
+        StageConfig("s", "all", 1, **fields)

@@ -12,6 +12,7 @@ from jax.profiler import ProfileData
 from ml_collections import ConfigDict
 
 from configs import common
+from efficientnet.config import RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.training import tensorboard
 from efficientnet.training.run import run
@@ -25,8 +26,7 @@ def traces(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def profiled(steps: str, folder: pathlib.Path) -> int:
     """Runs five steps, and returns how many of them are in the trace."""
-    config = common.get_config()
-    config.profile_steps = steps
+    config = RunConfig(profile_steps=steps, stages=(StageConfig("all", "all", 1),))
     step = jax.jit(lambda x: jnp.sin(x) @ x)
     x = step(jnp.ones((8, 8)))
     with contextlib.closing(tensorboard.Profiler(config, epath.Path(folder))) as profiler:
@@ -55,13 +55,13 @@ def test_a_trace_holds_the_steps_asked_for(tmp_path: pathlib.Path) -> None:
 def test_a_run_writes_it_beside_its_curves(tiny: Recipe, tmp_path: pathlib.Path) -> None:
     config = tiny(common.stage("head", train="predictions", epochs=1))
     config.profile_steps = "1:3"
-    run(config, str(tmp_path))
+    run(common.parse(config), str(tmp_path))
     assert len(traces(tmp_path / "tensorboard")) == 1
     config.profile_steps = ""
-    run(config, str(tmp_path))  # the field may change in a run that has begun
+    run(common.parse(config), str(tmp_path))  # the field may change in a run that has begun
 
 
 @pytest.mark.parametrize("text", ["10", "0:5", "5:5", "7:3", "a:b", "10:20:2"])
 def test_what_is_no_range_of_steps_is_named(text: str) -> None:
     with pytest.raises(UserError, match=f"profile_steps is '{text}'"):
-        tensorboard.parse(text)
+        RunConfig(profile_steps=text, stages=(StageConfig("all", "all", 1),))

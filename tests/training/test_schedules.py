@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from configs import common
+from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
 from efficientnet.training.optim import make_schedule
 
 
 def rates(steps: int, per_epoch: float, **fields: object) -> np.ndarray:
-    schedule = make_schedule(common.stage("s", "all", 1, **fields), steps, per_epoch)
+    schedule = make_schedule(StageConfig("s", "all", 1, **fields), steps, per_epoch)
     return np.array([float(schedule(step)) for step in range(steps)])
 
 

@@ -32,10 +32,10 @@ def test_eight_devices_and_one_give_the_same_result(
     config = tiny(
         common.stage("all", train="all", epochs=1, learning_rate=1e-4, batch_norm="trained")
     )
-    run(config, str(tmp_path / "eight"))
+    run(common.parse(config), str(tmp_path / "eight"))
     one = Mesh(np.asarray(jax.devices()[:1]), ("data",))
     monkeypatch.setattr(devices, "data_mesh", lambda: one)
-    run(config, str(tmp_path / "one"))
+    run(common.parse(config), str(tmp_path / "one"))
 
     results = [
         numbers(json.loads((tmp_path / name / "summary.json").read_text()))

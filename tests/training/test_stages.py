@@ -4,7 +4,9 @@ import jax
 import pytest
 
 from configs import common
+from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
+from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import Variant
 from efficientnet.training import stages
@@ -17,7 +19,7 @@ def params() -> dict[str, object]:
 
 
 def plan(train: str, batch_norm: str = "frozen") -> stages.Plan:
-    return stages.plan(common.stage("s", train, 1, batch_norm=batch_norm))
+    return stages.plan(StageConfig("s", train, 1, batch_norm=batch_norm))
 
 
 def test_the_two_parts_make_the_whole(params: dict[str, object]) -> None:
@@ -45,15 +47,20 @@ def test_unfreezing_goes_from_the_classifier_down() -> None:
     found = common.progressive("block6", 2, learning_rate=0.8, rate_factor=0.5, optimizer="sgd")
     assert [s.train for s in found] == ["predictions-", "top-", "block7-", "block6-"]
     assert [s.learning_rate for s in found] == [0.8, 0.4, 0.2, 0.1]
-    assert [stages.plan(s).groups[0] for s in found] == ["predictions", "top", "block7", "block6"]
+    assert [freeze_groups.parse(s.train)[0] for s in found] == [
+        "predictions",
+        "top",
+        "block7",
+        "block6",
+    ]
     assert {s.optimizer for s in found} == {"sgd"}
     assert {s.epochs for s in found} == {2.0}
 
 
 def test_what_names_nothing_is_an_error() -> None:
-    with pytest.raises(UserError, match="'block9' in 'block9' names no block group"):
+    with pytest.raises(UserError, match="'block9' in 'block9' names no freeze group"):
         plan("block9")
     with pytest.raises(UserError, match="batch_norm 'on'"):
         plan("all", "on")
-    with pytest.raises(UserError, match="names no block group"):
+    with pytest.raises(UserError, match="names no freeze group"):
         common.progressive("block0", 1)

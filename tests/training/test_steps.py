@@ -1,6 +1,6 @@
 """One training step: what it changes, what it must not, and that parts make the whole."""
 
-from typing import Any
+from typing import Any, get_args
 
 import flax.linen as nn
 import hypothesis
@@ -12,7 +12,7 @@ import optax
 import pytest
 from trees import assert_trees_close
 
-from configs import common
+from efficientnet.config import BatchNormPolicy, StageConfig
 from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.ops.batch_norm import BatchNorm
@@ -25,7 +25,7 @@ OFF = {"mean": 0.0, "std": 255.0, "rng": KEY}
 
 
 class Small(nn.Module):
-    """A dense layer and a BatchNorm for each block group: compiles in no time."""
+    """A dense layer and a BatchNorm for each freeze group: compiles in no time."""
 
     num_classes: int = CLASSES
     dropout: float = 0.0
@@ -62,7 +62,7 @@ def start(
     """Returns a compiled step and its first state for a stage with these fields."""
     fields = {"optimizer": "sgd", "learning_rate": 0.1, **fields}
     objective = {k: fields.pop(k) for k in ("class_weights",) if k in fields}
-    stage = common.stage("s", fields.pop("train", "all"), 1, **fields)
+    stage = StageConfig("s", fields.pop("train", "all"), 1, **fields)
     plan = stages.plan(stage)
     row = model.variant if isinstance(model, EfficientNet) else VARIANTS["b0"]
     schedule = schedule or optax.constant_schedule(stage.learning_rate)
@@ -106,7 +106,7 @@ def allowed(names: set[str], groups: tuple[str, ...], batch_norm: str) -> set[st
 @hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
 @hypothesis.given(
     groups=st.sets(st.sampled_from(freeze_groups.GROUPS), min_size=1),
-    batch_norm=st.sampled_from(stages.BATCH_NORM_POLICIES),
+    batch_norm=st.sampled_from(get_args(BatchNormPolicy)),
     name=st.sampled_from(list(optim.OPTIMIZERS)),
     ema_decay=st.sampled_from([0.0, 0.9]),
     clip_norm=st.sampled_from([0.0, 1e-3]),

@@ -1,5 +1,6 @@
 """A folder knows its config, and lets one process in."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -8,9 +9,8 @@ from typing import Any
 
 import pytest
 from etils import epath
-from ml_collections import ConfigDict
 
-from configs import common
+from efficientnet.config import DataConfig, RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.reporting import runs
 from efficientnet.training import workdir
@@ -18,13 +18,13 @@ from efficientnet.training.setup import Data
 from input_pipeline.sources.split import Split, from_encoded, from_files
 
 
-def recipe() -> ConfigDict:
-    config = common.get_config()
-    config.stages = (
-        common.stage("head", train="predictions", epochs=1),
-        common.stage("all", train="all", epochs=2),
+def recipe() -> RunConfig:
+    return RunConfig(
+        stages=(
+            StageConfig("head", train="predictions", epochs=1),
+            StageConfig("all", train="all", epochs=2),
+        )
     )
-    return config
 
 
 def network(
@@ -47,39 +47,47 @@ def network(
 NETWORK = network()
 
 
-def more_epochs(config: ConfigDict) -> None:
-    config.stages[-1].epochs = 5.0
+def with_epochs(config: RunConfig, stage: int, epochs: float) -> RunConfig:
+    stages = list(config.stages)
+    stages[stage] = dataclasses.replace(stages[stage], epochs=epochs)
+    return dataclasses.replace(config, stages=tuple(stages))
 
 
-def more_stages(config: ConfigDict) -> None:
-    config.stages = (*config.stages, common.stage("again", train="all", epochs=1))
+def more_epochs(config: RunConfig) -> RunConfig:
+    return with_epochs(config, -1, 5.0)
 
 
-def more_of_both(config: ConfigDict) -> None:
-    more_epochs(config)
-    more_stages(config)
+def more_stages(config: RunConfig) -> RunConfig:
+    again = StageConfig("again", train="all", epochs=1)
+    return dataclasses.replace(config, stages=(*config.stages, again))
 
 
-def seen_and_saved(config: ConfigDict) -> None:
-    config.log_every_steps = 3
-    config.checkpoint_every_steps = 3
-    config.checkpoint_every_minutes = 3.0
-    config.keep_checkpoints = 3
-    config.skip_steps = 3
-    config.data.broken_limit = 3
-    config.data.directory = "/mounted/elsewhere"
-    config.data.cache_directory = "/of/this/machine"
+def more_of_both(config: RunConfig) -> RunConfig:
+    return more_stages(more_epochs(config))
+
+
+def seen_and_saved(config: RunConfig) -> RunConfig:
+    return dataclasses.replace(
+        config,
+        log_every_steps=3,
+        checkpoint_every_steps=3,
+        checkpoint_every_minutes=3.0,
+        keep_checkpoints=3,
+        skip_steps=3,
+        data=DataConfig(
+            broken_limit=3, directory="/mounted/elsewhere", cache_directory="/of/this/machine"
+        ),
+    )
 
 
 @pytest.mark.parametrize("change", [more_epochs, more_stages, more_of_both, seen_and_saved])
 def test_what_leaves_the_past_as_it_was_goes_on(
-    tmp_path: pathlib.Path, change: Callable[[ConfigDict], None]
+    tmp_path: pathlib.Path, change: Callable[[RunConfig], RunConfig]
 ) -> None:
     folder = workdir.open_workdir(str(tmp_path), recipe())
     workdir.write_config(folder, recipe(), NETWORK)
     workdir.write_json(folder / workdir.SUMMARY, {"status": "finished"})
-    config = recipe()
-    change(config)
+    config = change(recipe())
     assert workdir.open_workdir(str(tmp_path), config) == folder
     finished = workdir.finished_summary(folder, config)
     assert (finished is not None) == (change is seen_and_saved)
@@ -87,20 +95,20 @@ def test_what_leaves_the_past_as_it_was_goes_on(
     assert not (folder / workdir.SUMMARY).exists()
 
 
-def less_epochs(config: ConfigDict) -> None:
-    config.stages[-1].epochs = 1.0
+def less_epochs(config: RunConfig) -> RunConfig:
+    return with_epochs(config, -1, 1.0)
 
 
-def more_epochs_before(config: ConfigDict) -> None:
-    config.stages[0].epochs = 2.0
+def more_epochs_before(config: RunConfig) -> RunConfig:
+    return with_epochs(config, 0, 2.0)
 
 
-def less_stages(config: ConfigDict) -> None:
-    config.stages = config.stages[:1]
+def less_stages(config: RunConfig) -> RunConfig:
+    return dataclasses.replace(config, stages=config.stages[:1])
 
 
-def another_seed(config: ConfigDict) -> None:
-    config.seed = 1
+def another_seed(config: RunConfig) -> RunConfig:
+    return dataclasses.replace(config, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -113,12 +121,11 @@ def another_seed(config: ConfigDict) -> None:
     ],
 )
 def test_what_would_change_the_result_is_refused(
-    tmp_path: pathlib.Path, change: Callable[[ConfigDict], None], message: str
+    tmp_path: pathlib.Path, change: Callable[[RunConfig], RunConfig], message: str
 ) -> None:
     folder = workdir.open_workdir(str(tmp_path), recipe())
     workdir.write_config(folder, recipe(), NETWORK)
-    config = recipe()
-    change(config)
+    config = change(recipe())
     with pytest.raises(UserError, match=message):
         workdir.open_workdir(str(tmp_path), config)
 
@@ -170,9 +177,8 @@ def test_data_may_change_as_long_as_there_is_no_checkpoint(begun: epath.Path) ->
 def test_where_the_data_have_moved_is_said(
     begun: epath.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = recipe()
     for place in ("/before", "/before", "/now"):
-        config.data.directory = place
+        config = dataclasses.replace(recipe(), data=DataConfig(directory=place))
         with caplog.at_level("INFO", workdir.__name__):
             workdir.write_config(begun, config, NETWORK)
     assert caplog.messages == [

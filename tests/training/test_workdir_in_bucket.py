@@ -5,22 +5,22 @@ import types
 import numpy as np
 import pytest
 
-from configs import common
+from efficientnet.config import RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.training import tensorboard, workdir
 
+CONFIG = RunConfig(stages=(StageConfig("head", "predictions", epochs=1),))
+
 
 def test_a_workdir_in_a_bucket(bucket):
-    config = common.get_config()
-    config.stages = (common.stage("head", "predictions", epochs=1),)
-    folder = workdir.open_workdir(str(bucket.root / "runs" / "cars"), config)
+    folder = workdir.open_workdir(str(bucket.root / "runs" / "cars"), CONFIG)
     with workdir.locked(folder):
-        workdir.write_config(folder, config, {"class_names": ["a", "b"]})
-    assert json.loads((folder / workdir.CONFIG).read_text())["batch_size"] == config.batch_size
-    assert workdir.finished_summary(folder, config) is None
+        workdir.write_config(folder, CONFIG, {"class_names": ["a", "b"]})
+    assert json.loads((folder / workdir.CONFIG).read_text())["batch_size"] == CONFIG.batch_size
+    assert workdir.finished_summary(folder, CONFIG) is None
     workdir.write_json(folder / workdir.SUMMARY, {"status": "finished"})
-    assert workdir.open_workdir(str(folder), config) == folder
-    assert workdir.finished_summary(folder, config) == {"status": "finished"}
+    assert workdir.open_workdir(str(folder), CONFIG) == folder
+    assert workdir.finished_summary(folder, CONFIG) == {"status": "finished"}
     names = {workdir.CONFIG, workdir.SUMMARY, workdir.NETWORK}
     assert {path.name for path in folder.iterdir()} == names
 
@@ -48,11 +48,11 @@ def test_curves_in_a_bucket_of_which_nothing_stays(bucket):
 def test_a_bucket_that_is_not_there_is_named():
     """TensorFlow would ask for it again and again."""
     with pytest.raises(UserError, match="there is no bucket gs://typo, check its name"):
-        workdir.open_workdir("gs://typo/runs/mine", common.get_config())
+        workdir.open_workdir("gs://typo/runs/mine", CONFIG)
 
 
 def test_google_s_package_is_asked_for_before_anything_starts(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     monkeypatch.setitem(sys.modules, "google.cloud", types.SimpleNamespace())
     with pytest.raises(UserError, match=r"pip install -e '\.\[bucket\]'"):
-        workdir.open_workdir("gs://bucket/runs/mine", common.get_config())
+        workdir.open_workdir("gs://bucket/runs/mine", CONFIG)

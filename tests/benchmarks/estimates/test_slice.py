@@ -87,9 +87,9 @@ def test_what_is_compiled_for_a_slice_runs_as_the_trainers_step(
     config.batch_size = 16
     config.data.cache_resolution = 40
     config.augment = "random_resized_crop|color_jitter(brightness=0.2)"
-    data = outline.data_of(config, classes=3, photos=40)
+    data = outline.data_of(common.parse(config), classes=3, photos=40)
     assert (len(data.train), len(data.validation), len(data.class_names)) == (40, 10, 3)
-    experiment = outline.outline(config, devices.data_mesh(), data)
+    experiment = outline.outline(common.parse(config), devices.data_mesh(), data)
     for program, shapes in (
         outline.train_step(experiment, 0),
         outline.train_step(experiment, 1),
@@ -115,7 +115,7 @@ def test_the_largest_batch_fits_and_the_next_does_not(per_image: float) -> None:
     config = common.get_config()
     config.stages = (common.stage("head", "predictions", 1), common.stage("all", "all", 1))
     compiled = estimates(per_image, 5e7)
-    size = slice._largest(config, 4, 1 * GIB, compiled)
+    size = slice._largest(common.parse(config), 4, 1 * GIB, compiled)
     assert size % 32 == 0
     assert compiled(size, 1).fits
     assert not compiled(size + 32, 1).fits
@@ -130,7 +130,7 @@ def test_a_batch_that_needs_rematerialization_is_too_large() -> None:
         memory = min(1e6 * size, 0.8 * GIB + 1e5 * size)
         return Estimate("x", memory <= GIB, int(memory), rematerialized=int(memory >= 0.8 * GIB))
 
-    size = slice._largest(config, 4, GIB, compiled)
+    size = slice._largest(common.parse(config), 4, GIB, compiled)
     assert compiled(size, 0).fits_easily
     assert compiled(size + 64, 0).fits
     assert not compiled(size + 64, 0).fits_easily
@@ -174,7 +174,7 @@ def test_where_nothing_fits_one_sentence_says_so() -> None:
     config = common.get_config()
     config.stages = (common.stage("all", "all", 1),)
     with pytest.raises(UserError, match=r"not even a batch of 32 fits: take config\.remat=True"):
-        slice._largest(config, 4, 1 * GIB, estimates(1e6, 5e9))
+        slice._largest(common.parse(config), 4, 1 * GIB, estimates(1e6, 5e9))
 
 
 def test_hours_add_up_training_validation_features_and_tests(
@@ -183,7 +183,7 @@ def test_hours_add_up_training_validation_features_and_tests(
     config = tiny(
         common.stage("head", "predictions", 3, cached_copies=2), common.stage("all", "all", 2.5)
     )
-    data = outline.data_of(config, classes=3, photos=400)
+    data = outline.data_of(common.parse(config), classes=3, photos=400)
     data = Data(data.class_names, data.train, data.validation, outline._unread(50))
     fast, slow = (
         Estimate(name, True, 0, images_per_second_per_chip=rate)
@@ -191,17 +191,19 @@ def test_hours_add_up_training_validation_features_and_tests(
     )
     evaluation = Estimate("evaluation", True, 0, images_per_second_per_chip=100.0)
     result = slice.SliceEstimate("v5e:1x2", 32, (fast, slow), evaluation, None, photos=400)
-    hours = slice._hours(config, data, result, devices=2)
+    hours = slice._hours(common.parse(config), data, result, devices=2)
     head = 3 * 400 / 2000 + (2 * 400 + 3 * 100 + 50) / 200
     rest = 2.5 * 400 / 20 + (3 * 100 + 50) / 200
     assert hours == pytest.approx((head + rest) / 3600)
     # On the devices, a stage's batches are made before its steps; features are the host's.
     images = Estimate("images", True, 0, images_per_second_per_chip=50.0)
-    hours = slice._hours(config, data, dataclasses.replace(result, images=images), devices=2)
+    hours = slice._hours(
+        common.parse(config), data, dataclasses.replace(result, images=images), devices=2
+    )
     assert hours == pytest.approx((head + rest + 2.5 * 400 / 100) / 3600)
     unknown = Estimate("all", False, 0)
     result = dataclasses.replace(result, stages=(fast, unknown))
-    assert slice._hours(config, data, result, devices=2) is None
+    assert slice._hours(common.parse(config), data, result, devices=2) is None
 
 
 @needs_libtpu
