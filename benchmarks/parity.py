@@ -1,10 +1,10 @@
 """Compares our logits and features with those of the frameworks that checkpoints come from.
 
-    python -m pip install '.[oracles]'
-    python -m scripts.parity
+    pip install -e '.[oracles]'
+    python benchmarks/parity.py
 
-Each oracle builds its own network with random weights and random BatchNorm statistics, saves it as
-its users would, and answers for the same random images; we load the file and answer too.
+Each framework builds its own network with random weights and random BatchNorm statistics, saves it
+as its users would, and runs it on random images. We load the file and run it on the same images.
 """
 
 import argparse

@@ -13,7 +13,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported: libtpu compiles, and runs nothing
 
 import argparse
-import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -34,7 +33,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--batch", help="over all chips; 'auto' finds the largest that fits")
     parser.add_argument("--classes", type=int, help="instead of counting those of the data")
     parser.add_argument("--photos", type=int, help="that train, instead of counting the data's")
-    parser.add_argument("--profile", action="store_true", help="add the layers that take most")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args, overrides = parser.parse_known_args(arguments)
     for name in ("classes", "photos"):
@@ -44,17 +42,12 @@ def main(arguments: Sequence[str]) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
 
     # JAX takes seconds to import, and a wrong flag should not.
-    from benchmarks.estimates import chips, machine_code, table
+    from benchmarks.estimates import table
     from benchmarks.estimates.slice import estimate_slice
 
-    generation, _ = chips.parse_topology(args.topology)
     batch = parse_batch(args.batch)
-    with machine_code.written_down() if args.profile else contextlib.nullcontext() as code:
-        result = estimate_slice(config, args.topology, batch, args.classes, args.photos, code)
+    result = estimate_slice(config, args.topology, batch, args.classes, args.photos)
     print(table.table(result))
-    for program in result.programs:
-        if program.layers:
-            print("", table.profile(program, chips.CHIPS[generation]), sep="\n")
     if args.json:
         command_line.print_json(result.to_json())
 

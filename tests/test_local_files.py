@@ -33,7 +33,6 @@ OS_FUNCTIONS = (
     "walk",
 )
 KNOWN = {  # files, or folders that end in a slash
-    "benchmarks/estimates/machine_code.py": "what libtpu writes as long as a script compiles",
     "efficientnet/inference/export/exporter.py": "an exported folder, which another process runs",
     "efficientnet/inference/export/formats.py": "parts of that folder, by writers that want a disk",
     "efficientnet/inference/writers.py": "answers, which go where the command was given",

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-from etils import epath
 
-from benchmarks.estimates import hlo, machine_code
+from benchmarks.estimates import hlo
 from benchmarks.estimates.chips import Chip
-from benchmarks.estimates.layer_costs import LayerCost, costs_by_layer
 
 GIB = 2**30
 # "Ran out of memory in memory space hbm. Used 18.21G of 15.75G hbm.", and
@@ -38,7 +36,6 @@ class Estimate:
     collectives: tuple[hlo.Collective, ...] = ()
     gathered_bytes: int | None = None  # on one chip, by kernels that have no estimate
     rematerialized: int | None = None  # instructions, by the compiler's choice, to fit
-    layers: tuple[LayerCost, ...] = ()  # of a profile
 
     @property
     def fits_easily(self) -> bool:
@@ -58,12 +55,7 @@ def quickly() -> Iterator[None]:
 
 
 def estimate(
-    name: str,
-    program: Any,
-    arguments: tuple[Any, ...],
-    chip: Chip,
-    per_chip: int,
-    code: epath.Path | None = None,
+    name: str, program: Any, arguments: tuple[Any, ...], chip: Chip, per_chip: int
 ) -> Estimate:
     """Compiles a jitted function for the chips its arguments are on.
 
@@ -73,7 +65,6 @@ def estimate(
       arguments: shapes with shardings in place of arrays.
       chip: one of these chips.
       per_chip: images of a batch on each.
-      code: where libtpu writes machine code, for a profile.
     """
     try:
         compiled = program.lower(*arguments).compile()
@@ -104,5 +95,4 @@ def estimate(
         collectives=hlo.collectives(text),
         gathered_bytes=hlo.gathered_bytes(text),
         rematerialized=hlo.rematerialized(text),
-        layers=costs_by_layer(text, machine_code.take(code), chip) if code else (),
     )

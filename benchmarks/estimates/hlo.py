@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 COLLECTIVES = (
     "all-reduce",
@@ -30,9 +30,7 @@ _CONSTANT = re.compile(r"\S+\[\]\S* constant\((\d+)\)")
 _REMATERIALIZED = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+\.remat[\w.\-]* = ", re.MULTILINE)
 _GATHER = re.compile(r"kind=kCustom.*op_name=\"[^\"]*gather\"")
 _BRANCHES = re.compile(r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=([^,\s]+))")
-_ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\](\{[^}]*\})?")
-_ON_CHIP = re.compile(r"S\([1-9]")  # a memory other than HBM, in an array's layout
-_NAME = re.compile(r"%([\w.\-]+)")
+_ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
 _PATH = re.compile(r"op_name=\"([^\"]*)\"")
 _LAYER = re.compile(r"(?:stem|top|block\d+[a-z]+|predictions)(?:_\w+)?")
 
@@ -47,24 +45,11 @@ class Collective:
 
 
 @dataclasses.dataclass(frozen=True)
-class Kernel:
-    """What the program runs as one piece of code."""
-
-    name: str
-    type: str  # of its result
-    path: str  # that JAX traced it under
-    times: int  # it runs
-    estimated_cycles: int  # each time
-    hbm_bytes: int  # that it reads and writes each time
-
-
-@dataclasses.dataclass(frozen=True)
 class _Instruction:
     name: str
     kind: str
     type: str
     path: str
-    hbm_bytes: int  # of result and operands, where cycles are estimated
     cycles: int | None
     called: tuple[str, ...]
     branches: tuple[str, ...]
@@ -88,13 +73,6 @@ def estimated_cycles(text: str) -> int:
         return branches + _trips(computations, instruction) * sum(map(total, instruction.called))
 
     return total(entry)
-
-
-def kernels(text: str) -> Iterator[Kernel]:
-    """Yields what has an estimate of cycles, of all branches."""
-    for found, times in _run(text, into_kernels=False):
-        if found.cycles is not None:
-            yield Kernel(found.name, found.type, found.path, times, found.cycles, found.hbm_bytes)
 
 
 def paths(text: str) -> dict[str, str]:
@@ -135,16 +113,15 @@ def rematerialized(text: str) -> int:
     return len(_REMATERIALIZED.findall(text))
 
 
-def _run(text: str, into_kernels: bool = True) -> Iterator[tuple[_Instruction, int]]:
+def _run(text: str) -> Iterator[tuple[_Instruction, int]]:
     """Yields all that the program runs, and how often; all branches."""
     computations, entry = _parse(text)
 
     def visit(name: str, times: int) -> Iterator[tuple[_Instruction, int]]:
         for instruction in computations[name]:
             yield instruction, times
-            if into_kernels or instruction.cycles is None:
-                for called in (*instruction.called, *instruction.branches):
-                    yield from visit(called, times * _trips(computations, instruction))
+            for called in (*instruction.called, *instruction.branches):
+                yield from visit(called, times * _trips(computations, instruction))
 
     return visit(entry, 1)
 
@@ -163,30 +140,25 @@ def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:
     """Returns the instructions of each computation, and the name of the entry."""
     computations: dict[str, list[_Instruction]] = {}
     entry = name = ""
-    types: dict[str, str] = {}
     for line in text.splitlines():
         if head := _HEAD.match(line):
             name = head[2]
-            computations[name], types = [], {}
+            computations[name] = []
             if head[1]:
                 entry = name
         elif name and (found := _INSTRUCTION.match(line)):
-            instruction = _instruction(found[1], found[2], types)
-            computations[name].append(instruction)
-            types[instruction.name] = instruction.type
+            computations[name].append(_instruction(found[1], found[2]))
     if not entry:
         raise ValueError("the text holds no entry computation: it is no HLO module")
     return computations, entry
 
 
-def _instruction(name: str, text: str, types: Mapping[str, str]) -> _Instruction:
-    """Reads what follows the equals sign: type, opcode, operands of known types, attributes."""
+def _instruction(name: str, text: str) -> _Instruction:
+    """Reads what follows the equals sign: type, opcode, operands, attributes."""
     end = _matching(text) if text.startswith("(") else text.index(" ")
-    kind, _, rest = text[end:].lstrip().partition("(")
+    kind, _, _ = text[end:].lstrip().partition("(")
     path, condition = _PATH.search(text), _CONDITION.search(text)
     cycles, trips, constant = (p.search(text) for p in (_CYCLES, _TRIPS, _CONSTANT))
-    operands = _NAME.findall(rest[: _matching(f"({rest}") - 1]) if cycles else ()
-    moved = (text[:end], *(types.get(operand, "") for operand in operands))
     branches = [
         name.strip().lstrip("%")
         for listed, single in _BRANCHES.findall(text)
@@ -197,7 +169,6 @@ def _instruction(name: str, text: str, types: Mapping[str, str]) -> _Instruction
         kind,
         text[:end],
         path[1] if path else "",
-        sum(_bytes(part, on_chip=False) for part in moved) if cycles else 0,
         int(cycles[1]) if cycles else None,
         tuple(_CALLED.findall(text)),
         tuple(branches),
@@ -226,12 +197,11 @@ def _result_bytes(instruction: _Instruction) -> int:
     return sum(map(_bytes, parts))
 
 
-def _bytes(type_text: str, on_chip: bool = True) -> int:
-    """Bytes of a type's arrays, of all or of those in HBM."""
+def _bytes(type_text: str) -> int:
+    """Bytes of a type's arrays."""
     bits = sum(
         math.prod(int(size) for size in sizes.split(",") if size) * int(width or 8)
-        for _, width, sizes, layout in _ARRAY.findall(type_text)
-        if on_chip or not _ON_CHIP.search(layout)
+        for width, sizes in _ARRAY.findall(type_text)
     )
     return math.ceil(bits / 8)
 

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from etils import epath
 from tqdm import tqdm
 
 from benchmarks.estimates import chips, outline
@@ -63,7 +62,6 @@ def estimate_slice(
     batch_size: int | None = None,
     classes: int | None = None,
     photos: int | None = None,
-    code: epath.Path | None = None,
 ) -> SliceEstimate:
     """Compiles every program of a recipe for a slice that need not be there.
 
@@ -75,7 +73,6 @@ def estimate_slice(
         full one.
       classes: how many; None counts those of the data.
       photos: that train; None counts those of the data.
-      code: where libtpu writes machine code: adds each program's cost by layer.
 
     Raises:
       UserError: something in the recipe, the data or the topology can't be.
@@ -86,7 +83,7 @@ def estimate_slice(
     setup.check(config, devices=mesh.size)
     data = outline.data_of(config, classes, photos)
     chip = CHIPS[chips.parse_topology(topology)[0]]
-    estimated = functools.partial(estimate, chip=chip, code=code)
+    estimated = functools.partial(estimate, chip=chip)
 
     def compiled(size: int, number: int) -> Estimate:
         experiment = outline.outline(dataclasses.replace(config, batch_size=size), mesh, data)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from benchmarks.estimates.chips import CHIPS, Chip, parse_topology
+from benchmarks.estimates.chips import CHIPS, parse_topology
 from benchmarks.estimates.compiled import GIB, Estimate
 from benchmarks.estimates.slice import SliceEstimate, versions
 
@@ -17,8 +17,6 @@ HEAD = (
     "MB per image",
     "collectives",
 )
-PROFILE_HEAD = ("layer", "pass", "estimated", "machine code", "HBM", "at least")
-SHOWN = 10  # layers of a profile
 # Bytes that a step gathers to find each photo's own class.
 NEGLIGIBLE = 1e6
 
@@ -42,25 +40,6 @@ def table(result: SliceEstimate) -> str:
             "",
             f"Hours for the whole run, at these rates: {hours}"
             + (f" ({result.photos} photos train)" if result.photos else " (give --photos)"),
-        ]
-    )
-
-
-def profile(program: Estimate, chip: Chip) -> str:
-    """Returns Markdown: the layers of a program that take most, and what its code allows."""
-    least = sum(cost.least_cycles for cost in program.layers)
-    rate = (program.images_per_second_per_chip or 0) * (program.estimated_cycles or 0) / least
-    rows = [PROFILE_HEAD, ("---",) * len(PROFILE_HEAD)]
-    for cost in program.layers[:SHOWN]:
-        numbers = cost.estimated_cycles, cost.machine_cycles, cost.hbm_bytes, cost.least_cycles
-        rows.append((cost.layer, cost.direction, *(f"{number / 1e6:.2f}" for number in numbers)))
-    return "\n".join(
-        [
-            f"{program.name}: its machine code and {chip.bytes_per_second / 1e9:.0f} GB/s of HBM "
-            f"allow at most {rate:,.0f} images/s per chip, {least / 1e6:.2f} M cycles a step. "
-            "Millions of cycles, and MB, of the layers that take most:",
-            "",
-            *_markdown(rows),
         ]
     )
 
