@@ -167,7 +167,7 @@ def differences(old: Any, new: Any) -> list[str]:
     """Returns a line for each field in which a changed config is not the begun run's.
 
     Left out are fields that may change, more stages, and more epochs in what was the last stage,
-    though these stretch a cosine schedule for the steps that are left: see docs/faults.md.
+    though these stretch a cosine schedule for the steps that are left: see docs/errors.md.
     """
     old_stages, new_stages = old.get("stages", []), new.get("stages", [])
     if 0 < len(old_stages) <= len(new_stages):
