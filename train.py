@@ -22,13 +22,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is impor
 import logging
 
 from absl import app, flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
-from configs import common
 from efficientnet.errors import UserError
 from scripts import recipes
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
+config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's checkpoints and results go.")
 COORDINATOR = flags.DEFINE_string(
     "coordinator",
@@ -48,7 +47,7 @@ def main(_: list[str]) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     for package in ("efficientnet", "input_pipeline"):
         logging.getLogger(package).setLevel(logging.INFO)
-    config = common.parse(CONFIG.value)
+    config = recipes.run_config(flags.FLAGS["config"])
     # JAX and TensorFlow take seconds to import, and a wrong flag should not.
     from efficientnet.runtime import compilation_cache, distributed, failures
     from efficientnet.training.run import run
@@ -66,9 +65,6 @@ def parse_flags(argv: list[str]) -> list[str]:
     for flag in ("config", "workdir"):
         if flags.FLAGS[flag].value is None:
             raise UserError(f"--{flag} is missing: see python train.py --help")
-    if not isinstance(CONFIG.value, ConfigDict):
-        path = config_flags.get_config_filename(flags.FLAGS["config"])
-        raise UserError(f"--config={path}: there is no such file")
     return rest
 
 

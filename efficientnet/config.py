@@ -54,8 +54,8 @@ class Names:
 
     table: Callable[[], Mapping[str, object]]
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.table()
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self.table()
 
     def __str__(self) -> str:
         return f"one of {', '.join(self.table())}"
@@ -345,14 +345,23 @@ def _converted(value: Any, hint: Any) -> Any:
 
 
 def _limited(value: Any, hint: Any, *notes: Any) -> Any:
-    """Returns the value that `_converted` does, if it is in a `Range` among the notes."""
-    numbers = "numbers " if typing.get_origin(hint) is tuple else ""
-    for limit in (note for note in notes if isinstance(note, Range | Names)):
+    """Returns what `_converted` does, if it is among the `Names` or in the `Range` of the notes."""
+    for names in (note for note in notes if isinstance(note, Names)):
+        if value not in names:
+            raise ValueError(str(names))
+    limit = next((note for note in notes if isinstance(note, Range)), Range())
+    if typing.get_origin(hint) is tuple:
         try:
-            value = _converted(value, hint)
-        except ValueError as error:
-            raise ValueError(f"{numbers or f'{error} '}{limit}") from None
-        if not all(number in limit for number in (value if numbers else (value,))):
-            raise ValueError(f"{numbers}{limit}")
-        return value
-    return _converted(value, hint)
+            numbers: tuple[float, ...] = _converted(value, hint)
+        except ValueError:
+            numbers = (math.nan,)
+        if not all(number in limit for number in numbers):
+            raise ValueError(f"numbers {limit}")
+        return numbers
+    try:
+        value = _converted(value, hint)
+    except ValueError as error:
+        raise ValueError(f"{error} {limit}".strip()) from None
+    if isinstance(value, int | float) and value not in limit:
+        raise ValueError(str(limit))
+    return value

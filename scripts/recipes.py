@@ -54,11 +54,21 @@ def read(path: str, overrides: Sequence[str]) -> RunConfig:
     """
     command = ["recipe", f"--config={path}", *overrides]
     values = flags.FlagValues()
-    holder = config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=command)
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=command)
     with explained(command[1:]):
         rest = values(command)
     if rest[1:]:
         raise UserError(f"{rest[1]} is no argument: see --help")
-    if not isinstance(holder.value, ConfigDict):
+    return run_config(values["config"])
+
+
+def run_config(flag: flags.Flag) -> RunConfig:
+    """Returns what the recipe of a --config, with the flags that override it, comes to.
+
+    Raises:
+      UserError: there is no such recipe, or it has a value that can't be.
+    """
+    if not isinstance(flag.value, ConfigDict):
+        path = config_flags.get_config_filename(flag)
         raise UserError(f"--config={path}: there is no such file")
-    return common.parse(holder.value)
+    return common.parse(flag.value)
