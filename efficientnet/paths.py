@@ -14,7 +14,7 @@ from efficientnet.errors import UserError
 
 PathT = TypeVar("PathT", epath.Path, pathlib.Path)
 
-# Of the errors with which TensorStore's messages begin, those that leave open what a file holds.
+# Codes of TensorStore's error messages that don't mean that a file is damaged.
 TENSORSTORE_CODES = re.compile(
     "(ABORTED|CANCELLED|DEADLINE_EXCEEDED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|UNAUTHENTICATED|"
     "UNAVAILABLE): "
@@ -22,33 +22,33 @@ TENSORSTORE_CODES = re.compile(
 
 
 def user_path(text: str) -> epath.Path:
-    """Returns the path that a user wrote; `~` stands for the home directory."""
+    """Returns the path that a user gave, with `~` expanded to the home directory."""
     path = epath.Path(text)
     return path if is_in_bucket(path) else path.expanduser()
 
 
 def is_in_bucket(path: epath.PathLike) -> bool:
-    """Whether a path is not on a disk."""
+    """Whether a path is in a bucket rather than on a disk."""
     return "://" in str(path)
 
 
 def absolute(text: str) -> epath.Path:
-    """The same as Orbax wants it, absolute and without '..'; in a bucket, as it is."""
+    """Returns an absolute path without '..', as Orbax needs it; a path in a bucket is unchanged."""
     path = user_path(text)
     return path if is_in_bucket(path) else path.resolve()
 
 
 def cache_directory() -> pathlib.Path:
-    """`EFFICIENTNET_CACHE`, or `efficientnet` in the user's cache directory.
+    """Returns `EFFICIENTNET_CACHE`, or `efficientnet` in the user's cache directory.
 
     Raises:
-      UserError: `EFFICIENTNET_CACHE` is a bucket.
+      UserError: `EFFICIENTNET_CACHE` is in a bucket.
     """
     chosen = os.environ.get("EFFICIENTNET_CACHE")
     if chosen and is_in_bucket(chosen):
         raise UserError(
-            f"EFFICIENTNET_CACHE={chosen} is in a bucket: expected a folder of this machine; "
-            "weights in a bucket are given by their path"
+            f"EFFICIENTNET_CACHE={chosen} is in a bucket: expected a folder on this machine; "
+            "give weights in a bucket by their path"
         )
     if chosen:
         return pathlib.Path(chosen).expanduser()
@@ -57,10 +57,10 @@ def cache_directory() -> pathlib.Path:
 
 
 def make_folder(path: epath.Path) -> None:
-    """Makes a folder and those above it, unless they are there.
+    """Makes a folder and its parents, unless they exist.
 
     Raises:
-      UserError: the bucket is not there, for which TensorFlow would look without end.
+      UserError: the bucket does not exist; TensorFlow would retry forever.
     """
     if is_in_bucket(path):
         _check_bucket(path)
@@ -69,35 +69,35 @@ def make_folder(path: epath.Path) -> None:
 
 @contextlib.contextmanager
 def written_whole(path: PathT) -> Iterator[PathT]:
-    """Gives a free name beside a path; the file written there takes its place at the end."""
+    """Yields a temporary path beside `path`; the file written there replaces it at the end."""
     part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield part
         part.replace(path)
     except BaseException:
-        with contextlib.suppress(Exception):  # what failed first is what to tell
+        with contextlib.suppress(Exception):  # the first error is the one to raise
             part.unlink()
         raise
 
 
 def write_whole(path: epath.Path, content: bytes) -> None:
-    """Writes a file so that it is never seen half-written; of several writers the last one wins."""
+    """Writes a file that is never seen half-written; of several writers the last one wins."""
     with written_whole(path) as part:
         part.write_bytes(content)
 
 
 def check_file(path: pathlib.PurePath, suffixes: Collection[str] = ()) -> None:
-    """Refuses a path that no file can be written to, before the work for it is done.
+    """Checks that a file can be written to a path, before any work is done.
 
     Args:
-      path: of a file, there or not.
-      suffixes: which its name may end in; any, if there are none.
+      path: of the file, which may exist.
+      suffixes: that its name may end in; by default any.
 
     Raises:
-      UserError: it has another suffix, is a folder, or its folder or bucket is not there.
+      UserError: it has another suffix, is a folder, or its folder or bucket does not exist.
     """
     if suffixes and path.suffix not in suffixes:
-        raise UserError(f"can't write {path}: expected a name in {' or '.join(suffixes)}")
+        raise UserError(f"can't write {path}: expected a name ending in {' or '.join(suffixes)}")
     if is_in_bucket(path):
         return _check_bucket(path)
     if os.path.isdir(path):
@@ -107,16 +107,16 @@ def check_file(path: pathlib.PurePath, suffixes: Collection[str] = ()) -> None:
 
 
 def check_folder(path: pathlib.PurePath) -> None:
-    """Refuses a path that no folder can be made at, for a file is there, or in place of a parent.
+    """Checks that a folder can be made at a path.
 
     Raises:
-      UserError: names that file, or a bucket that is not there.
+      UserError: a file is there or in place of a parent, or the bucket does not exist.
     """
     if is_in_bucket(path):
         return _check_bucket(path)
-    there = next(place for place in (path, *path.parents) if os.path.exists(place))
-    if not os.path.isdir(there):
-        raise UserError(f"can't write to the folder {path}: {there} is a file")
+    existing = next(parent for parent in (path, *path.parents) if os.path.exists(parent))
+    if not os.path.isdir(existing):
+        raise UserError(f"can't write to the folder {path}: {existing} is a file")
 
 
 def _check_bucket(path: pathlib.PurePath) -> None:
@@ -127,17 +127,17 @@ def _check_bucket(path: pathlib.PurePath) -> None:
 
 
 def bytes_of(path: epath.Path) -> int:
-    """The size of a file."""
-    # epath would look up the owner's name on a disk, which a container may not know.
+    """Returns the size of a file."""
+    # On a disk, epath would also look up the name of the owner, which may not exist in a container.
     return path.stat().length if is_in_bucket(path) else os.stat(path).st_size
 
 
 def unreachable(error: BaseException) -> str | None:
-    """Says in a sentence which path in a bucket can't be reached, and why; None for other errors.
+    """Returns a sentence that says which path in a bucket can't be reached and why.
 
-    They are TensorFlow's, or etils has made an OSError without a number of them, or TensorStore's;
-    only their text tells a missing bucket or object from a missing permission or network, and names
-    the path.
+    Returns None for other errors. Those of buckets come from TensorFlow, from etils as an OSError
+    without an errno, or from TensorStore; only their text names the path and tells a missing bucket
+    or object from a missing permission or network.
     """
     from_bucket = (
         type(error).__module__.startswith("tensorflow")
@@ -150,13 +150,13 @@ def unreachable(error: BaseException) -> str | None:
     reason = " ".join(str(error).split())[:300]
     return (
         f"{named[0].rstrip('.,:;')} can't be reached: check its name, the network, and that you "
-        f"are logged in (gcloud auth application-default login) and permitted ({reason})"
+        f"are logged in (gcloud auth application-default login) and have access ({reason})"
     )
 
 
 @contextlib.contextmanager
 def reaching_buckets() -> Iterator[None]:
-    """Turns what `unreachable` knows into a `UserError`."""
+    """Turns the errors that `unreachable` recognizes into a `UserError`."""
     try:
         yield
     except Exception as error:

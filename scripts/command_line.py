@@ -1,4 +1,4 @@
-"""What all command lines share: one sentence for what is wrong, one JSON line for machines."""
+"""What all command lines share: errors in one sentence, and results as one line of JSON."""
 
 import argparse
 import json
@@ -15,8 +15,8 @@ def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None =
     """Runs a command and returns its exit status.
 
     Args:
-      main: takes the arguments without the program's name.
-      arguments: for tests; None takes the process's.
+      main: takes the arguments, without the name of the program.
+      arguments: by default those of the process.
     """
     try:
         with reaching_buckets():
@@ -41,7 +41,7 @@ def _sentence(error: OSError) -> str:
 
 
 def print_json(result: Any) -> None:
-    """Prints the one line that `--json` promises."""
+    """Prints a result as one line, for `--json`."""
     print(json.dumps(result), flush=True)
 
 
@@ -54,8 +54,8 @@ def local_path(text: str) -> pathlib.Path:
 
 
 def refuse_broken(skipped: Sequence[str], total: int) -> None:
-    """Fails, after all is done, for photos that could not be read."""
+    """Raises a `UserError` that names the unreadable photos; called when all others are done."""
     if skipped:
         raise UserError(
-            f"{len(skipped)} of {total} files are no photos that can be read: {', '.join(skipped)}"
+            f"{len(skipped)} of {total} files can't be read as photos: {', '.join(skipped)}"
         )

@@ -23,8 +23,7 @@ import numpy as np
 import input_pipeline
 from efficientnet import metrics
 from efficientnet.errors import UserError
-from efficientnet.inference.network import Network
-from efficientnet.inference.trained import TrainedNetwork
+from efficientnet.inference.network import Network, TrainedNetwork
 from efficientnet.paths import user_path
 from efficientnet.reporting import predictions, scores, tables
 from efficientnet.runtime import devices
@@ -118,7 +117,7 @@ def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> setu
     data = setup.load_data(dataclasses.replace(run.config, data=source))
     _check_classes(run, source.source, data.class_names)
     now = {"class_names": data.class_names, "data": data.identity()}
-    changes = data_changes(run.known, now)
+    changes = data_changes(run.record, now)
     if changes:
         log.warning(
             "the data are not those that the run began with (%s): photos that it has trained "

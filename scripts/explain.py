@@ -1,10 +1,10 @@
-"""Shows where on photos a network sees a class, by Grad-CAM (Selvaraju et al. 2017).
+"""Shows where in photos a network sees a class, with Grad-CAM (Selvaraju et al. 2017).
 
 python scripts/explain.py photo.jpg --workdir=runs/mine --output=why.png
 python scripts/explain.py folder --workdir=runs/mine --class=daisy --output=explanations
 
-Each photo stands as the network sees it beside itself with the heat of a class laid over: of the
-most probable one, or of --class. A folder gets one picture a photo, a .png holds them all.
+Each photo is drawn as the network sees it, and beside it under a heat map of a class: of the most
+probable one, or of --class. A folder gets one picture per photo; a .png holds them all.
 """
 
 import os
@@ -22,14 +22,14 @@ from PIL import Image
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.inference import heatmaps
-from efficientnet.inference.explain import Explanation, Explanations
+from efficientnet.inference.explain import Explainer, Explanation
 from efficientnet.inference.network import Network
 from efficientnet.paths import check_file, check_folder
 from efficientnet.training.progress import progress_line
 from scripts import command_line, networks
 
 DPI = 100
-MAX_TOGETHER = 60  # photos that one picture has room for
+MAX_TOGETHER = 60  # photos in one picture
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -39,9 +39,16 @@ def main(arguments: Sequence[str]) -> None:
     )
     networks.add_images(parser)
     networks.add_arguments(parser)
-    parser.add_argument("--class", dest="name", help="whose heat to show")
     parser.add_argument(
-        "--output", type=command_line.local_path, required=True, help="a .png, or a folder for many"
+        "--class",
+        dest="name",
+        help="the class to explain; by default the most probable one of each photo",
+    )
+    parser.add_argument(
+        "--output",
+        type=command_line.local_path,
+        required=True,
+        help="a .png for all photos, or a folder",
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
@@ -50,20 +57,18 @@ def main(arguments: Sequence[str]) -> None:
     if together:
         check_file(args.output)
     elif args.output.suffix.lower() in Image.registered_extensions():
-        raise UserError(f"can't write {args.output}: expected a name in .png, or a folder")
+        raise UserError(f"can't write {args.output}: expected a name ending in .png, or a folder")
     else:
         check_folder(args.output)
     if together and len(paths) > MAX_TOGETHER:
-        raise UserError(
-            f"{len(paths)} photos are too many for one picture: name a folder as --output"
-        )
+        raise UserError(f"{len(paths)} photos are too many for one picture: make --output a folder")
     network = networks.load(args)
     label = None if args.name is None else _label(network, args.name)
     if not together:
         args.output.mkdir(parents=True, exist_ok=True)
 
     results, kept = [], []
-    explanations = Explanations(network, paths, label)
+    explanations = Explainer(network, paths, label)
     taken: set[str] = set()
     with progress_line("explain", len(paths), hidden=together) as line:
         for explanation in explanations:
@@ -95,7 +100,7 @@ def _label(network: Network, name: str) -> int:
         return network.class_names.index(name)
     close = difflib.get_close_matches(name, network.class_names, n=5, cutoff=0.5)
     known = close or network.class_names[:5]
-    raise UserError(f"no class is called {name!r}: perhaps {', '.join(known)}")
+    raise UserError(f"there is no class {name!r}: expected a name such as {', '.join(known)}")
 
 
 def _free_name(explanation: Explanation, taken: set[str]) -> str:

@@ -1,12 +1,12 @@
-"""Says what is on photos, with a run of train.py or with pretrained weights.
+"""Classifies photos with a run of train.py or with pretrained weights.
 
 python scripts/predict.py photo.jpg folder '2026/*.png' --workdir=runs/mine
 python scripts/predict.py photo.jpg --weights=lite_wheel
 python scripts/predict.py folder --workdir=runs/mine --format=csv --output=predictions.csv
 python scripts/predict.py folder --workdir=runs/mine --features=features.npz
 
-Photos are prepared as in the run's evaluation. Those that can't be read are named, and the exit
-status is then 1.
+Photos are preprocessed as in the run's evaluation. If some can't be read, the others are classified,
+an error names them, and the exit status is 1.
 """
 
 import os
@@ -22,7 +22,7 @@ import numpy as np
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.inference import writers
-from efficientnet.inference.predict import Predictions, best
+from efficientnet.inference.predict import Predictor, top_classes
 from efficientnet.paths import check_file
 from scripts import command_line, networks
 
@@ -34,21 +34,23 @@ def main(arguments: Sequence[str]) -> None:
     )
     networks.add_images(parser)
     networks.add_arguments(parser)
-    parser.add_argument("--top", type=int, default=5, metavar="K", help="classes shown of a photo")
+    parser.add_argument(
+        "--top", type=int, default=5, metavar="K", help="classes to show for each photo"
+    )
     parser.add_argument("--format", choices=writers.FORMATS, default="table")
     parser.add_argument(
-        "--output", type=command_line.local_path, metavar="FILE", help="in place of stdout"
+        "--output", type=command_line.local_path, metavar="FILE", help="by default stdout"
     )
     parser.add_argument(
         "--features",
         type=command_line.local_path,
         metavar="FILE",
-        help="also write what the classifier sees of each photo, to .npz or .parquet",
+        help="also write the input of the classifier for each photo, to .npz or .parquet",
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     if args.top < 1:
-        raise UserError(f"--top={args.top} should be a positive number of classes")
+        raise UserError(f"--top={args.top} should be at least 1")
     if args.output:
         check_file(args.output)
     if args.features:
@@ -59,21 +61,22 @@ def main(arguments: Sequence[str]) -> None:
     results, names, features = [], [], []
     with writers.opened(args.output) as output:
         writer = writers.FORMATS[args.format](output)
-        predictions = Predictions(network, paths)
-        for answers in predictions:
-            for name, probabilities in zip(answers.names, answers.probabilities, strict=True):
-                result = {"image": name, "predictions": best(network, probabilities, args.top)}
+        predictor = Predictor(network, paths)
+        for batch in predictor:
+            for name, probabilities in zip(batch.names, batch.probabilities, strict=True):
+                top = top_classes(network, probabilities, args.top)
+                result = {"image": name, "predictions": top}
                 writer.write(result)
                 if args.json:
                     results.append(result)
             if args.features:
-                names.extend(answers.names)
-                features.append(answers.features)
+                names.extend(batch.names)
+                features.append(batch.features)
     if features:
         writers.write_features(args.features, names, np.concatenate(features))
     if args.json:
         command_line.print_json(results)
-    command_line.refuse_broken(predictions.skipped, len(paths))
+    command_line.refuse_broken(predictor.skipped, len(paths))
 
 
 if __name__ == "__main__":

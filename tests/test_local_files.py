@@ -36,7 +36,6 @@ KNOWN = {  # files, or folders that end in a slash
     "efficientnet/inference/export/exporter.py": "an exported folder, which another process runs",
     "efficientnet/inference/export/formats.py": "parts of that folder, by writers that want a disk",
     "efficientnet/inference/writers.py": "answers, which go where the command was given",
-    "efficientnet/inference/loading.py": "asks for a local folder, before Orbax is imported",
     "efficientnet/paths.py": "the cache directory, and files where is_in_bucket() said so",
     "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
     "input_pipeline/cache.py": "decoded photos, a local file that is mapped into memory",

@@ -1,1 +1,1 @@
-"""What a trained network is for: predictions, their explanation, and its export."""
+"""Using a trained network: loading it, predicting, explaining predictions, exporting."""

@@ -1,4 +1,4 @@
-"""Pictures of explanations: photos beside where their class is seen."""
+"""Pictures of explanations: each photo beside a heat map of where its class is seen."""
 
 from collections.abc import Sequence
 
@@ -9,40 +9,41 @@ from matplotlib.figure import Figure
 from efficientnet.inference.explain import Explanation
 from efficientnet.reporting.fonts import drawable
 
-PAIRS = 2  # photos in a line
-STRONGEST = 0.6  # share of the heat's color where the heat is 1
+PHOTOS_PER_LINE = 2
+MAX_OPACITY = 0.6  # of the heat map's color, where the heat is 1
+LONGEST_NAME = 32
 
 
 def draw(explanations: Sequence[Explanation], class_names: Sequence[str]) -> Figure:
-    """Draws each photo as the network sees it, and beside it with the class's heat laid over."""
-    pairs = min(PAIRS, len(explanations))
-    lines = -(-len(explanations) // pairs)
-    figure = Figure(figsize=(5.6 * pairs, 3.1 * lines), layout="constrained")
-    panels = figure.subplots(lines, 2 * pairs, squeeze=False).reshape(-1, 2)
+    """Draws each photo as the network sees it, and beside it the same photo under a heat map."""
+    columns = min(PHOTOS_PER_LINE, len(explanations))
+    lines = -(-len(explanations) // columns)
+    figure = Figure(figsize=(5.6 * columns, 3.1 * lines), layout="constrained")
+    panels = figure.subplots(lines, 2 * columns, squeeze=False).reshape(-1, 2)
     for panel in panels.flat:
         panel.set_axis_off()
-    photos, classes = drawable([one.name for one in explanations]), drawable(class_names)
-    for (plain, heated), name, one in zip(panels, photos, explanations, strict=False):
-        plain.imshow(_colored(one.image))
-        plain.set_title(_short(name), fontsize="small", color="0.4")
+    names, classes = drawable([one.name for one in explanations]), drawable(class_names)
+    for (plain, heated), name, one in zip(panels, names, explanations, strict=False):
+        plain.imshow(_rgb(one.image))
+        plain.set_title(_shorten(name), fontsize="small", color="0.4")
         heated.imshow(overlay(one.image, one.heat))
         heated.set_title(f"{classes[one.label]}, {one.probability:.1%}", fontsize="medium")
     return figure
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lays a heat [H, W] of 0..1 over an image, uint8 [H, W, C]; returns float [H, W, 3] of 0..1.
+    """Blends heat [H, W] from 0 to 1 into an image, uint8 [H, W, C]; returns float [H, W, 3].
 
-    The more heat, the more of its color, so that what does not matter is the photo itself.
+    The opacity is proportional to the heat, so the photo stays as it is where the heat is 0.
     """
     colors = mpl.colormaps["turbo"](heat)[..., :3]
-    share = STRONGEST * heat[..., None]
-    return (1 - share) * _colored(image) + share * colors
+    opacity = MAX_OPACITY * heat[..., None]
+    return (1 - opacity) * _rgb(image) + opacity * colors
 
 
-def _colored(image: np.ndarray) -> np.ndarray:
+def _rgb(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(image / 255, (*image.shape[:2], 3))
 
 
-def _short(name: str, limit: int = 32) -> str:
-    return name if len(name) <= limit else f"...{name[-limit:]}"
+def _shorten(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"...{name[-LONGEST_NAME:]}"

@@ -1,40 +1,44 @@
-"""A network, pretrained or trained here, in one line."""
+"""Loading a network in one line: pretrained weights, or a run from its workdir."""
 
 import importlib.resources
-import pathlib
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.inference.network import Network
-from efficientnet.network.model import EfficientNet
+from efficientnet.inference.network import Network, TrainedNetwork
+from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
-from efficientnet.weights import load_pretrained
+from efficientnet.paths import absolute
+from efficientnet.reporting.runs import read_config, read_json, reading
+from efficientnet.training import checkpoints, workdir
+from efficientnet.weights import Preprocessing, load_pretrained
 
-if TYPE_CHECKING:
-    from efficientnet.inference.trained import TrainedNetwork
+log = logging.getLogger(__name__)
 
 IMAGENET_CLASSES = 1000
-# As in the TPU reference implementation's evaluation.
-PREPARATION = "center_crop(0.875, method='bicubic')"
+# As in the evaluation of the TPU reference implementation.
+IMAGENET_PREPARATION = "center_crop(0.875, method='bicubic')"
 
 
 def load(weights: str, variant: str | None = None) -> Network:
-    """Loads a network, pretrained or trained here.
+    """Loads a network.
 
     Args:
       weights: 'noisy_student', 'imagenet', 'autoaugment', 'randaugment', 'advprop', 'lite',
-        'lite_wheel', the path of a checkpoint in any known format, or a run's workdir, of which
-        the last finished stage is taken.
-      variant: such as 'b0'; a path doesn't need it.
+        'lite_wheel'; the path of a checkpoint in any known format; or the workdir of a run, whose
+        last finished stage is loaded.
+      variant: such as 'b0'; not needed with a path.
 
     Raises:
-      UserError: as `weights.load_pretrained` or `training.trained.load_run`.
+      UserError: see `weights.load_pretrained` and `load_run`.
     """
-    run = _run(weights)
-    if run:
+    if is_run(weights):
+        run = load_run(weights)
         if variant not in (None, run.config.variant):
             raise UserError(f"{weights} is a run of {run.config.variant}, not of {variant}")
         return run
@@ -53,23 +57,96 @@ def load(weights: str, variant: str | None = None) -> Network:
         preprocessing=pretrained.preprocessing,
         class_names=class_names(pretrained.num_classes),
         resolution=row.resolution,
-        preparation=PREPARATION,
+        preparation=IMAGENET_PREPARATION,
     )
 
 
-def _run(weights: str) -> "TrainedNetwork | None":
-    """Loads a run, if the path is that of one."""
-    if "://" not in weights and not pathlib.Path(weights).expanduser().is_dir():
-        return None
-    # Orbax takes its time, and pretrained weights don't need it.
-    from efficientnet.inference import trained
-
-    return trained.load_run(weights) if trained.is_run(weights) else None
-
-
 def class_names(num_classes: int) -> tuple[str, ...]:
-    """ImageNet's names for a thousand classes, else numbers."""
+    """The names of ImageNet's classes if there are a thousand of them, else numbers."""
     if num_classes != IMAGENET_CLASSES:
         return tuple(f"class {index}" for index in range(num_classes))
     names = importlib.resources.files("efficientnet.weights") / "imagenet_classes.txt"
     return tuple(names.read_text("utf-8").splitlines())
+
+
+def is_run(path: str) -> bool:
+    """Whether a folder is the workdir of a run that has begun."""
+    folder = absolute(path)
+    return (folder / workdir.CONFIG).exists() and (folder / "checkpoints").exists()
+
+
+def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
+    """Loads the best weights of a stage of a run, which may still be training.
+
+    The run's photos are not needed.
+
+    Args:
+      path: the workdir.
+      stage: name of the stage; by default the last finished one.
+
+    Raises:
+      UserError: the folder is no workdir, the stage is unknown or has no weights yet, no stage is
+        finished, or a file is damaged.
+    """
+    if not is_run(path):
+        raise UserError(f"{path} is no run's workdir: it has no {workdir.CONFIG} and checkpoints")
+    folder = absolute(path)
+    if not (folder / workdir.NETWORK).exists():
+        raise UserError(
+            f"{folder} has no {workdir.NETWORK}: it was begun by an older version, and the same "
+            "train.py command completes it"
+        )
+    config = read_config(folder)
+    with reading(folder / workdir.NETWORK):
+        record = read_json(folder / workdir.NETWORK)
+        names, resolution = tuple(record["class_names"]), int(record["resolution"])
+        preprocessing = Preprocessing(tuple(record["mean"]), tuple(record["std"]))
+        settings = {name: record[name] for name in ("padding", "bn_epsilon")}
+    with reading(folder / workdir.CONFIG):
+        module = EfficientNet(
+            variant=get_variant(config.variant),
+            num_classes=len(names),
+            head_batch_norm=config.head_batch_norm,
+            dtype=jnp.dtype(config.dtype),
+            **settings,
+        )
+        channels, preparation = config.channels, config.preprocess
+        stage_names = [stage.name for stage in config.stages]
+    stage = _choose_stage(folder, stage_names, stage)
+    shapes = jax.eval_shape(lambda key: init_variables(module, key, channels), jax.random.key(0))
+    return TrainedNetwork(
+        module=module,
+        variables=checkpoints.read_best(folder / "checkpoints", stage, shapes),
+        preprocessing=preprocessing,
+        class_names=names,
+        resolution=resolution,
+        preparation=preparation,
+        folder=folder,
+        config=config,
+        stage=stage,
+        record=record,
+    )
+
+
+def _choose_stage(folder: epath.Path, names: Sequence[str], stage: str | None) -> str:
+    """Returns the stage to load: the one asked for, or the last finished one."""
+    progress: dict[str, Any] = checkpoints.read_progress(folder / "checkpoints")
+    finished = [entry["name"] for entry in progress["finished"]]
+    if (folder / workdir.SUMMARY).exists():
+        finished = list(names)
+    if stage is None:
+        if not finished:
+            raise UserError(
+                f"no stage of {folder} is finished: train on with the same command, or take the "
+                f"best weights so far by --stage={names[0]}"
+            )
+        return finished[-1]
+    if stage not in names:
+        raise UserError(f"{folder} has no stage {stage!r}: expected one of {', '.join(names)}")
+    if stage not in finished:
+        if not any(entry["stage"] == stage for entry in progress["history"]):
+            raise UserError(
+                f"stage {stage!r} of {folder} has no weights yet: wait for its first epoch's end"
+            )
+        log.warning("stage %s is not finished: these are its best weights so far", stage)
+    return stage

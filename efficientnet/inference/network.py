@@ -1,12 +1,15 @@
-"""A network with its weights and all that is needed to ask it about photos."""
+"""A network with its weights, ready to be called on images."""
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
+from efficientnet.config import RunConfig
 
 from efficientnet.network.model import EfficientNet
 from efficientnet.network.normalize import normalize
@@ -15,12 +18,12 @@ from efficientnet.weights import Preprocessing
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A network with its weights and the conventions that go with them.
+    """A network with its weights and the preprocessing that they expect.
 
     Attributes:
       module: the Flax module.
       variables: its collections `params` and `batch_stats`.
-      preprocessing: mean and standard deviation per color on the scale from 0 to 255.
+      preprocessing: mean and standard deviation per channel, for values from 0 to 255.
       class_names: one for each logit.
       resolution: pixels per side that the weights were trained at; any other works too.
       preparation: how a photo becomes an image of that size, see `input_pipeline.parse`.
@@ -35,11 +38,11 @@ class Network:
 
     @property
     def channels(self) -> int:
-        """Colors of the images: 3, or 1 for gray."""
+        """Number of color channels of the images: 3, or 1 for gray."""
         return len(self.preprocessing.mean)
 
     def preprocess(self, images_uint8: np.ndarray | jax.Array) -> jax.Array:
-        """Normalizes images [N, H, W, C] with values from 0 to 255 to float32."""
+        """Normalizes images [N, H, W, C] with values from 0 to 255, returns float32."""
         mean = jnp.asarray(self.preprocessing.mean, jnp.float32)
         std = jnp.asarray(self.preprocessing.std, jnp.float32)
         return normalize(jnp.asarray(images_uint8), mean, std)
@@ -51,3 +54,20 @@ class Network:
     @functools.cached_property
     def _apply(self) -> Any:
         return jax.jit(self.module.apply)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNetwork(Network):
+    """The network of a run of train.py.
+
+    Attributes:
+      folder: the run's workdir.
+      config: the run's config.
+      stage: name of the stage that the weights are from.
+      record: the content of `network.json`, which also describes the data.
+    """
+
+    folder: epath.Path
+    config: RunConfig
+    stage: str
+    record: Mapping[str, Any]

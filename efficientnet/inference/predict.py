@@ -1,4 +1,4 @@
-"""Classifying photos in batches, on all devices, prepared as in the network's evaluation."""
+"""Classifying photos in batches on all devices, preprocessed as in the network's evaluation."""
 
 import functools
 import math
@@ -16,46 +16,48 @@ from efficientnet.runtime import devices
 from efficientnet.runtime.compiler_options import compiler_options
 from efficientnet.training.progress import progress_line
 
-BATCH = 32  # photos at a time, over all devices
+BATCH_SIZE = 32  # over all devices
 
 
-class Answers(NamedTuple):
-    """What a network says of one batch of readable photos."""
+class PredictedBatch(NamedTuple):
+    """A network's predictions for the readable photos of one batch."""
 
     names: list[str]
     probabilities: np.ndarray  # float64 [n, classes]
-    features: np.ndarray  # float32 [n, features], pooled, as the classifier sees them
+    features: np.ndarray  # float32 [n, features], pooled: the classifier's input
 
 
-class Predictions(Iterator[Answers]):
-    """The answers on photos, batch by batch, in their order.
+class Predictor(Iterator[PredictedBatch]):
+    """Iterates over the predictions for photos, batch by batch and in order.
 
-    A line shows rate and time left where there is more than one batch.
+    A progress bar shows the rate and the time left if there is more than one batch.
 
     Attributes:
-      skipped: names of the photos that can't be read, as far as is known.
+      skipped: names of the photos found to be unreadable so far.
     """
 
     def __init__(self, network: Network, paths: Sequence[str]) -> None:
-        """Starts to read.
+        """Starts reading.
 
         Args:
-          network: whom to ask.
-          paths: of the photos; see `input_pipeline.find_photos`.
+          network: the network to run.
+          paths: of the photos, see `input_pipeline.find_photos`.
         """
         mesh = devices.data_mesh()
-        size = math.ceil(min(BATCH, len(paths)) / mesh.size) * mesh.size
-        batches = prepared(network, paths, size)
+        size = math.ceil(min(BATCH_SIZE, len(paths)) / mesh.size) * mesh.size
+        batches = photo_batches(network, paths, size)
         self.skipped = batches.skipped
-        self._answers = _answers(network, paths, batches, mesh)
+        self._results = _predict(network, paths, batches, mesh)
 
-    def __next__(self) -> Answers:
-        """The next batch."""
-        return next(self._answers)
+    def __next__(self) -> PredictedBatch:
+        """Returns the predictions for the next batch."""
+        return next(self._results)
 
 
-def prepared(network: Network, paths: Sequence[str], batch_size: int) -> input_pipeline.Batches:
-    """Returns batches of photos as the network's evaluation sees them; broken ones are skipped."""
+def photo_batches(
+    network: Network, paths: Sequence[str], batch_size: int
+) -> input_pipeline.Batches:
+    """Returns batches as in the network's evaluation; unreadable photos are skipped."""
     return input_pipeline.eval_batches(
         input_pipeline.photo_split(paths),
         batch_size=batch_size,
@@ -66,31 +68,31 @@ def prepared(network: Network, paths: Sequence[str], batch_size: int) -> input_p
     )
 
 
-def _answers(
+def _predict(
     network: Network, paths: Sequence[str], batches: input_pipeline.Batches, mesh: jax.sharding.Mesh
-) -> Iterator[Answers]:
+) -> Iterator[PredictedBatch]:
     backbone = network.module.clone(features_only=True)
     classifier = network.module.clone(classifier_only=True)
 
     @functools.partial(jax.jit, compiler_options=compiler_options(mesh))
-    def ask(variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def apply(variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         features = backbone.apply(variables, network.preprocess(images))
         return jnp.asarray(classifier.apply(variables, features)), jnp.asarray(features)
 
     variables = jax.device_put(network.variables, devices.replicated(mesh))
-    with progress_line("predict", len(paths), hidden=len(paths) <= BATCH) as line:
+    with progress_line("predict", len(paths), hidden=len(paths) <= BATCH_SIZE) as line:
         for batch in devices.to_devices(batches, mesh):
-            logits, features = map(np.asarray, ask(variables, batch["image"]))
-            index, good = np.asarray(batch["index"]), np.asarray(batch["mask"])
+            logits, features = map(np.asarray, apply(variables, batch["image"]))
+            index, mask = np.asarray(batch["index"]), np.asarray(batch["mask"])
             line.update(len(np.unique(index)))
-            if good.any():
-                names = [paths[i] for i in index[good]]
-                yield Answers(names, softmax(logits[good]), features[good])
+            if mask.any():
+                names = [paths[i] for i in index[mask]]
+                yield PredictedBatch(names, softmax(logits[mask]), features[mask])
 
 
-def best(network: Network, probabilities: np.ndarray, top: int) -> list[dict[str, object]]:
-    """The `top` most probable classes of one photo [classes], best first."""
-    order = np.argsort(-probabilities, kind="stable")[:top]
+def top_classes(network: Network, probabilities: np.ndarray, k: int) -> list[dict[str, object]]:
+    """Returns the k most probable classes of one photo [classes], most probable first."""
+    order = np.argsort(-probabilities, kind="stable")[:k]
     return [
         {
             "index": int(index),

@@ -1,4 +1,4 @@
-"""Predictions and features on their way to people and to other programs."""
+"""Writing predictions and features, for people and for other programs."""
 
 import abc
 import contextlib
@@ -18,18 +18,18 @@ Prediction = dict[str, Any]  # 'image', and 'predictions': rows of 'index', 'cla
 
 
 class Writer(abc.ABC):
-    """Writes predictions one after the other."""
+    """Writes predictions to an open file, one after another."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
     @abc.abstractmethod
     def write(self, prediction: Prediction) -> None:
-        """Writes what is said of one photo."""
+        """Writes the prediction for one photo."""
 
 
 class Table(Writer):
-    """For people: a photo's name, and below it a line for each class."""
+    """For people: the photo's name, followed by a line for each class."""
 
     def write(self, prediction: Prediction) -> None:
         """See `Writer`."""
@@ -39,7 +39,7 @@ class Table(Writer):
 
 
 class JsonLines(Writer):
-    """One JSON object a photo and line."""
+    """One line with a JSON object for each photo."""
 
     def write(self, prediction: Prediction) -> None:
         """See `Writer`."""
@@ -47,7 +47,7 @@ class JsonLines(Writer):
 
 
 class Csv(Writer):
-    """One row a photo and class, under a line of titles."""
+    """A header, then one row for each photo and class."""
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
@@ -65,7 +65,7 @@ FORMATS: dict[str, type[Writer]] = {"table": Table, "jsonl": JsonLines, "csv": C
 
 @contextlib.contextmanager
 def opened(path: pathlib.Path | None) -> Iterator[TextIO]:
-    """Where to write predictions: stdout, a pipe, or a file that appears at the end.
+    """Opens the output: stdout, a pipe, or a file that is replaced only when all is written.
 
     Args:
       path: None for stdout.
@@ -73,15 +73,15 @@ def opened(path: pathlib.Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    pipe = path.exists() and not path.is_file()
-    # A link stays one.
-    place = contextlib.nullcontext(path) if pipe else written_whole(path.resolve())
-    with place as part, part.open("w", encoding="utf-8", newline="") as file:
+    is_pipe = path.exists() and not path.is_file()
+    # `resolve` replaces the file that a link points to, not the link.
+    target = contextlib.nullcontext(path) if is_pipe else written_whole(path.resolve())
+    with target as part, part.open("w", encoding="utf-8", newline="") as file:
         yield file
 
 
 def check_features_path(path: pathlib.Path) -> None:
-    """Refuses a path that `write_features` couldn't serve, before the photos are read."""
+    """Raises a `UserError` if `write_features` can't write there, before any photo is read."""
     check_file(path, (".npz", ".parquet"))
     if path.suffix == ".parquet":
         try:
@@ -91,7 +91,7 @@ def check_features_path(path: pathlib.Path) -> None:
 
 
 def write_features(path: pathlib.Path, names: Sequence[str], features: np.ndarray) -> None:
-    """Writes float32 [n, features] with the photos' names, as columns `image` and `features`."""
+    """Writes float32 [n, features] and the photos' names as columns `features` and `image`."""
     with written_whole(path.resolve()) as part, part.open("wb") as file:
         if path.suffix == ".npz":
             np.savez(file, image=np.asarray(names, np.str_), features=features)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from efficientnet.inference.explain import Explanation, Explanations, grad_cam
+from efficientnet.inference.explain import Explainer, Explanation, grad_cam
 from efficientnet.inference.heatmaps import draw, overlay
-from efficientnet.inference.trained import load_run
+from efficientnet.inference.loading import load_run
 from efficientnet.network.model import init_variables
 from scripts import command_line, explain
 
@@ -51,7 +51,7 @@ def test_grad_cam_is_cam_for_a_linear_classifier_over_mean_features(trained, lab
 def test_each_photo_is_explained_for_the_class_asked_for(trained) -> None:
     network = load_run(str(trained.workdir))
     paths = sorted(map(str, (trained.photos / "test").rglob("*.png")))
-    found = list(Explanations(network, paths, label=1))
+    found = list(Explainer(network, paths, label=1))
     assert [one.name for one in found] == paths
     for one in found:
         assert one.image.shape == (40, 40, 3)
@@ -59,7 +59,7 @@ def test_each_photo_is_explained_for_the_class_asked_for(trained) -> None:
         assert one.label == 1
         assert one.heat.min() >= 0
         assert one.heat.max() in (pytest.approx(1), 0)
-    best = list(Explanations(network, paths))
+    best = list(Explainer(network, paths))
     assert all(one.probability >= other.probability for one, other in zip(best, found, strict=True))
 
 
@@ -83,7 +83,7 @@ def test_what_can_not_be_written_is_said_before_the_work(tmp_path, capsys) -> No
     for output, message in (
         ("folder.png", "it is a folder"),
         ("no/x.png", "there is no folder"),
-        ("x.JPG", "expected a name in .png, or a folder"),
+        ("x.JPG", "expected a name ending in .png, or a folder"),
         ("photo.png/why", "photo.png is a file"),
     ):
         # No run is there to be loaded.
@@ -105,7 +105,7 @@ def test_the_command_writes_pictures(trained, tmp_path, capsys) -> None:
     rows = json.loads(captured.out.splitlines()[-1])
     assert [row["image"] for row in rows] == photos
     assert [row["class"] for row in rows] == ["red"] * 2
-    assert "1 of 3 files are no photos" in captured.err
+    assert "1 of 3 files can't be read as photos" in captured.err
     assert sorted(path.name for path in (tmp_path / "why").iterdir()) == ["0.png", "0_2.png"]
 
     assert command_line.run(explain.main, [*photos, run, f"--output={tmp_path}/all.png"]) == 0
@@ -113,4 +113,4 @@ def test_the_command_writes_pictures(trained, tmp_path, capsys) -> None:
         assert picture.size[0] > picture.size[1] > 200
     arguments = [*photos, run, f"--output={tmp_path}/all.png", "--class=redd"]
     assert command_line.run(explain.main, arguments) == 1
-    assert "no class is called 'redd': perhaps red" in capsys.readouterr().err
+    assert "there is no class 'redd': expected a name such as red" in capsys.readouterr().err

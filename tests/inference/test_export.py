@@ -12,8 +12,8 @@ import pytest
 
 from efficientnet.inference.export.formats import DEFAULT, FORMATS, write_stablehlo
 from efficientnet.inference.export.tensorflow_graph import Graph
+from efficientnet.inference.loading import load_run
 from efficientnet.inference.network import Network
-from efficientnet.inference.trained import load_run
 from scripts import command_line, export, predict
 
 
@@ -48,7 +48,7 @@ def test_stablehlo_takes_any_batch(trained, tmp_path, capsys) -> None:
     np.testing.assert_allclose(np.sum(answer["probabilities"], axis=1), 1, rtol=1e-5)
 
     assert call(run, f"--output={folder}") == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_what_disagrees_is_not_left(trained, tmp_path, monkeypatch, capsys) -> None:

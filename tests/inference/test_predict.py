@@ -11,7 +11,7 @@ from PIL import Image
 
 import input_pipeline
 from efficientnet.inference import writers
-from efficientnet.inference.trained import load_run
+from efficientnet.inference.loading import load_run
 from scripts import command_line, predict
 
 
@@ -68,7 +68,7 @@ def test_broken_photos_are_named_and_the_rest_is_classified(trained, tmp_path, c
     for given, row in zip(json.loads(lines[-1]), rows[::2], strict=True):
         assert given["image"] == row["image"]
         assert given["predictions"][0]["probability"] == float(row["probability"])
-    assert captured.err.startswith("error: 2 of 4 files are no photos that can be read: ")
+    assert captured.err.startswith("error: 2 of 4 files can't be read as photos: ")
     assert "1.png" in captured.err
     assert "4.jpg" in captured.err
 
@@ -93,7 +93,7 @@ def test_bad_arguments_are_one_sentence(trained, tmp_path, capsys) -> None:
         ([photo, run, "--top=0"], "--top=0 should be"),
         ([photo, run, "--variant=b0"], "--variant goes with --weights"),
         ([photo, "--weights=lite_wheel", "--stage=all"], "--stage goes with --workdir"),
-        ([photo, run, "--features=x.txt"], "expected a name in .npz or .parquet"),
+        ([photo, run, "--features=x.txt"], "expected a name ending in .npz or .parquet"),
         ([photo, run, f"--features={tmp_path}/no/x.npz"], "there is no folder"),
         ([photo, run, f"--output={tmp_path}/no/x.csv"], "there is no folder"),
         ([photo, run, f"--output={tmp_path}"], "it is a folder"),

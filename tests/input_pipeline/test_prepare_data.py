@@ -285,7 +285,7 @@ def test_show_augmentations_draws_a_grid(folder, tmp_path, capsys):
     assert "unknown augmentation 'spin'" in capsys.readouterr().err
     for change, message in (
         (f"--output={tmp_path}/no/x.png", "there is no folder"),
-        (f"--output={tmp_path}/x.jpg", "expected a name in .png"),
+        (f"--output={tmp_path}/x.jpg", "expected a name ending in .png"),
         ("--rows=100000", "expected at most 1000 variants"),
     ):
         words = [*arguments, "--augment=rotate(40)", change]

@@ -16,8 +16,8 @@ from PIL import Image
 from configs import common
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
+from efficientnet.inference.loading import load_run
 from efficientnet.inference.network import Network
-from efficientnet.inference.trained import load_run
 from efficientnet.network.model import EfficientNet
 from efficientnet.network.variants import VARIANTS, Variant
 from efficientnet.reporting import predictions, runs

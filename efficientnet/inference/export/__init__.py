@@ -1,1 +1,1 @@
-"""A network as an artifact that runs without this project."""
+"""Exporting a network to formats that other programs read."""

@@ -1,4 +1,4 @@
-"""A network as a folder that needs nothing of this program."""
+"""Exporting a network to a folder that can be used without this project."""
 
 import dataclasses
 import json
@@ -24,9 +24,9 @@ from efficientnet.inference.network import Network
 log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-4  # largest absolute difference of a logit or probability
-BATCHES = (3, 1)  # sizes that each format is tried with
+BATCH_SIZES = (3, 1)  # that each format is tried with
 
-# Runs a format's own lines on every batch, far from this program.
+# Runs the lines of Python that read a format on every batch, without this project's code.
 CHECK = """\
 import sys
 import numpy as np
@@ -45,28 +45,28 @@ np.savez(sys.argv[2], **answers)
 def export(
     network: Network, output: pathlib.Path, formats: Sequence[str], source: str
 ) -> dict[str, Any]:
-    """Writes a network to a new folder, in each format, and tries each in a fresh process.
+    """Writes a network to a new folder in each format, and checks each in a fresh process.
 
-    The exported network computes in float32 whatever it was trained in. The folder appears when
-    all agree with the Flax network on the CPU to 1e-4, else not at all.
+    The exported network computes in float32, whatever it was trained in. The folder appears only if
+    all formats agree with the Flax network on the CPU to 1e-4.
 
     Args:
       network: what to export.
       output: the folder; must not exist.
       formats: keys of `FORMATS`.
-      source: where the network is from, for people.
+      source: where the network is from, for the README.
 
     Returns:
       What `metadata.json` holds.
 
     Raises:
-      UserError: the folder is there already, a package is missing, or a format does not say what
-        the network says.
+      UserError: the folder already exists, a package is missing, or the output of a format
+        differs from the network's.
       OSError: the folder can't be written.
     """
     check_installed(formats)
     if output.exists():
-        raise UserError(f"{output} exists already: take another --output, or remove it")
+        raise UserError(f"{output} already exists: choose another --output, or remove it")
     network = dataclasses.replace(network, module=network.module.clone(dtype=jnp.float32))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
@@ -98,7 +98,7 @@ def export(
 
 
 def _examples(network: Network) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Noise and gradients in batches of several sizes, and what the network says of them."""
+    """Noise and color gradients in batches of several sizes, with the network's outputs."""
     rng = np.random.default_rng(0)
     side, channels = network.resolution, network.channels
     examples = {}
@@ -106,12 +106,12 @@ def _examples(network: Network) -> dict[str, tuple[np.ndarray, dict[str, np.ndar
         network = dataclasses.replace(
             network, variables=jax.tree.map(np.asarray, network.variables)
         )
-        for size in BATCHES:
+        for size in BATCH_SIZES:
             images = rng.integers(0, 256, (size, side, side, channels), np.uint8)
             images[0] = np.linspace(0, 255, side)[:, None, None]
             logits = network(images)
-            answers = {"logits": logits, "probabilities": jax.nn.softmax(logits)}
-            examples[f"batch{size}"] = (images, jax.tree.map(np.asarray, answers))
+            outputs = {"logits": logits, "probabilities": jax.nn.softmax(logits)}
+            examples[f"batch{size}"] = (images, jax.tree.map(np.asarray, outputs))
     return examples
 
 
@@ -120,16 +120,16 @@ def _difference(
     folder: pathlib.Path,
     examples: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]],
 ) -> float:
-    """Runs an exported network in a process of its own; returns its largest difference."""
+    """Runs an exported network in a separate process; returns the largest difference."""
     program = CHECK.format(loading=textwrap.indent(FORMATS[name].loading, "    "))
     with tempfile.TemporaryDirectory() as scratch:
-        questions, answers = (pathlib.Path(scratch) / file for file in ("in.npz", "out.npz"))
-        np.savez(questions, allow_pickle=False, **{key: x for key, (x, _) in examples.items()})
-        # -I: neither PYTHONPATH nor the current folder show the way to this program.
+        inputs, outputs = (pathlib.Path(scratch) / file for file in ("in.npz", "out.npz"))
+        np.savez(inputs, allow_pickle=False, **{key: x for key, (x, _) in examples.items()})
+        # -I: neither PYTHONPATH nor the current folder lead to this project's code.
         command = [sys.executable, "-I", "-W", "ignore", "-c", program]
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
         done = subprocess.run(
-            [*command, str(questions), str(answers)],
+            [*command, str(inputs), str(outputs)],
             cwd=folder,
             env=environment,
             capture_output=True,
@@ -137,17 +137,17 @@ def _difference(
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-            raise UserError(f"the exported {name} can't be run ({last}): nothing is written")
-        with np.load(answers) as found:
+            raise UserError(f"the exported {name} can't be run ({last}): nothing was written")
+        with np.load(outputs) as found:
             difference = max(
                 float(np.max(np.abs(found[f"{key}/{output}"] - value)))
                 for key, (_, expected) in examples.items()
                 for output, value in expected.items()
             )
-    # Written so that NaN fails too.
+    # NaN fails this comparison too.
     if not difference <= TOLERANCE:
         raise UserError(
             f"the exported {name} differs from the network by {difference:.1e}, more than "
-            f"{TOLERANCE:.0e}: nothing is written"
+            f"{TOLERANCE:.0e}: nothing was written"
         )
     return difference

@@ -1,4 +1,4 @@
-"""The formats a network is exported to: how each is written, and read by other programs."""
+"""The formats that a network can be exported to: how to write each, and how to read it."""
 
 import dataclasses
 import importlib.util
@@ -22,9 +22,9 @@ class Format:
 
     Attributes:
       name: of the file or folder.
-      write: writes it there.
-      needs: packages for reading.
-      loading: the lines of Python that read it, and map `images` to `answer`.
+      write: writes a network to a path.
+      needs: the packages needed to read it.
+      loading: the lines of Python that read it and map `images` to `answer`.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Format:
 
 
 def write_stablehlo(network: Network, path: pathlib.Path) -> None:
-    """Writes a `jax.export` for any batch size and the platforms `PLATFORMS`."""
+    """Writes a `jax.export` for any batch size on all of `PLATFORMS`."""
 
     def classify(images: jax.Array) -> dict[str, jax.Array]:
         logits = jnp.asarray(network.module.apply(network.variables, network.preprocess(images)))
@@ -49,7 +49,7 @@ def write_stablehlo(network: Network, path: pathlib.Path) -> None:
 
 
 def write_saved_model(network: Network, path: pathlib.Path) -> None:
-    """Writes a TensorFlow SavedModel whose signature `serving_default` is the network."""
+    """Writes a TensorFlow SavedModel with the network as its signature `serving_default`."""
     from efficientnet.inference.export.tensorflow_graph import Graph, tf
 
     graph = Graph(network)
@@ -57,7 +57,7 @@ def write_saved_model(network: Network, path: pathlib.Path) -> None:
 
 
 def write_tflite(network: Network, path: pathlib.Path) -> None:
-    """Writes a TFLite file, in float32 throughout."""
+    """Writes a TFLite file that computes in float32 throughout."""
     from efficientnet.inference.export.tensorflow_graph import Graph, tf
 
     graph = Graph(network)
@@ -78,7 +78,7 @@ def write_onnx(network: Network, path: pathlib.Path) -> None:
 
 
 def check_installed(formats: Collection[str]) -> None:
-    """Refuses ONNX, before any work, where its converter is missing."""
+    """Raises a `UserError` if ONNX is asked for and its converter is missing."""
     if "onnx" in formats and not all(map(importlib.util.find_spec, ("tf2onnx", "onnxruntime"))):
         raise UserError("ONNX needs tf2onnx and onnxruntime: pip install '.[onnx]'")
 
@@ -110,7 +110,7 @@ answer = network(images=tf.constant(images))
     "tflite": Format(
         "network.tflite",
         write_tflite,
-        "tensorflow, or ai-edge-litert, whose `ai_edge_litert.interpreter.Interpreter` is the same",
+        "tensorflow, or ai-edge-litert with `ai_edge_litert.interpreter.Interpreter` in its place",
         """\
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""The page that goes with an exported network."""
+"""The README of an exported network."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ from input_pipeline.augment.geometry import CenterCrop, Resize
 PAGE = """\
 # An exported EfficientNet
 
-An image classifier of {classes} classes, from {source}. It takes photos as uint8
-[batch, {side}, {side}, {channels}], any batch, normalizes them itself, and gives `logits` and
-`probabilities`, float32 [batch, {classes}], in the order of `labels.txt`.
+An image classifier with {classes} classes, from {source}. Its input is uint8
+[batch, {side}, {side}, {channels}] for any batch size; it normalizes the photos itself. Its outputs
+are `logits` and `probabilities`, float32 [batch, {classes}], in the order of `labels.txt`.
 
 ## Photos
 
 {photos}
 ## Networks
 
-Each has been run in a process of its own after writing, on a CPU, and agreed with the network it
-was made from to 1e-4; `metadata.json` has the differences.
+After it was written, each was run in a separate process on a CPU and agreed with the original
+network to 1e-4; `metadata.json` has the differences.
 """
 
 PHOTOS = """\
@@ -33,7 +33,7 @@ photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}")
 images = np.asarray(photo).reshape(1, {side}, {side}, {channels})
 ```
 
-This is `{preparation}`, as in the network's evaluation, up to rounding.
+This is `{preparation}`, the preprocessing of the network's evaluation, up to rounding.
 """
 CROP = """\
 side = round({fraction} * min(photo.size))
@@ -60,7 +60,7 @@ print(labels[np.argmax(answer["probabilities"][0])])
 
 
 def readme(network: Network, formats: Sequence[str], source: str) -> str:
-    """Returns the page, whose lines of Python can be run as they stand in its folder."""
+    """Returns the README; its lines of Python can be run in the exported folder."""
     side, channels = network.resolution, network.channels
     text = PAGE.format(
         classes=len(network.class_names),
@@ -79,7 +79,7 @@ def _photos(network: Network) -> str:
     operations = input_pipeline.parse(network.preparation) or (Resize(),)
     operation, *more = operations
     if more or not isinstance(operation, Resize | CenterCrop) or not operation.antialias:
-        return f"The network's evaluation prepared them as `{network.preparation}` says.\n\n"
+        return f"In the network's evaluation they were preprocessed by `{network.preparation}`.\n\n"
     crop = box = ""
     if isinstance(operation, CenterCrop):
         crop = CROP.format(fraction=operation.fraction)

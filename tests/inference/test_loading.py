@@ -13,7 +13,8 @@ import efficientnet
 import input_pipeline
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.inference.trained import TrainedNetwork, load_run
+from efficientnet.inference.loading import load_run
+from efficientnet.inference.network import TrainedNetwork
 from efficientnet.training.run import run
 from efficientnet.training.trainer import Trainer
 from input_pipeline.sources import SOURCES
