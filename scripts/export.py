@@ -4,8 +4,8 @@ python scripts/export.py --workdir=runs/mine --output=exported
 python scripts/export.py --weights=lite_wheel --output=exported --formats=stablehlo,onnx
 
 The formats are StableHLO for JAX on CPU, TPU and GPU, TensorFlow's SavedModel, TFLite and, with the
-extra `onnx`, ONNX. Each takes uint8 photos in any batch size and normalizes them itself. Each is run
-in a separate process; unless all agree with the network to 1e-4, nothing is left behind.
+extra `onnx`, ONNX. Each takes uint8 photos in any batch size and normalizes them itself. Each is
+run in a separate process; unless all agree with the network to 1e-4, nothing is left behind.
 """
 
 import os

@@ -5,8 +5,8 @@ python scripts/predict.py photo.jpg --weights=lite_wheel
 python scripts/predict.py folder --workdir=runs/mine --format=csv --output=predictions.csv
 python scripts/predict.py folder --workdir=runs/mine --features=features.npz
 
-Photos are preprocessed as in the run's evaluation. If some can't be read, the others are classified,
-an error names them, and the exit status is 1.
+Photos are preprocessed as in the run's evaluation. If some can't be read, the others are
+classified, an error names them, and the exit status is 1.
 """
 
 import os
