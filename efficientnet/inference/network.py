@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
-from efficientnet.config import RunConfig
 
+from efficientnet.config import RunConfig
 from efficientnet.network.model import EfficientNet
 from efficientnet.network.normalize import normalize
 from efficientnet.weights import Preprocessing

@@ -1,1 +1,1 @@
-"""Devices, processes, signals and compilation: what a run stands on."""
+"""What a run stands on: devices, processes, signals, compilation, memory."""

@@ -1,4 +1,4 @@
-"""Several processes as one: how they find each other, and how they agree on what to do when."""
+"""Training in several processes: how they find each other and agree on common steps."""
 
 import itertools
 import logging
@@ -10,28 +10,28 @@ from efficientnet.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# A process that gives no sign of life for so long ends the others.
+# When a process has been silent for so long, the others end.
 HEARTBEAT_SECONDS = 30
 # Hosts of a slice start within minutes of each other.
 START_SECONDS = 300
-# No process is further ahead of another than the two steps in flight, so that a proposal for so
-# many steps later is known to all in time.
+# No process is more than two steps ahead of another, the number in flight, so all processes know
+# of a proposal before they reach a step that is so many steps away.
 MARGIN = 4
 
 _runs = itertools.count()
 
 
 def start(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    """Joins the processes of a run, before JAX is used for anything else.
+    """Connects the processes of a run; must be called before any other use of JAX.
 
     Args:
-      coordinator: host:port of process 0; 'auto' asks the environment (Cloud TPU, Slurm, Open
-        MPI); None makes this process the only one.
-      num_processes: how many there are; None where the environment knows.
-      process_id: which one this is, from 0; None where the environment knows.
+      coordinator: host:port of process 0; 'auto' takes everything from the environment (Cloud TPU,
+        Slurm, Open MPI); None means that this process is alone.
+      num_processes: the number of processes; None with 'auto'.
+      process_id: the number of this process, from 0; None with 'auto'.
 
     Raises:
-      UserError: they don't find each other, or the arguments don't fit together.
+      UserError: the processes don't find each other, or the arguments don't go together.
     """
     given = [value is not None for value in (coordinator, num_processes, process_id)]
     if coordinator is None:
@@ -40,7 +40,7 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
         return
     if coordinator != "auto" and not all(given):
         raise UserError(
-            "--coordinator=HOST:PORT needs --num_processes and --process_id; on Cloud TPU take "
+            "--coordinator=HOST:PORT needs --num_processes and --process_id; on Cloud TPU use "
             "--coordinator=auto"
         )
     try:
@@ -60,12 +60,12 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
 
 
 def leads() -> bool:
-    """Whether this process is the one that writes what is written once."""
+    """Whether this is the process that writes the results."""
     return jax.process_index() == 0
 
 
 class Agreement:
-    """What the processes of a run will do after which step; who proposes first decides."""
+    """An agreement of all processes to do something after a step; the first proposal wins."""
 
     def __init__(self) -> None:
         self._client = state.global_state.client if jax.process_count() > 1 else None
@@ -73,7 +73,7 @@ class Agreement:
         self._known: dict[str, int] = {}
 
     def propose(self, what: str, step: int) -> None:
-        """Proposes to do something after this step, or soon after where others must hear of it."""
+        """Proposes to do something after this step, or a few steps later if there are others."""
         if what in self._known:
             return
         if self._client is None:
@@ -86,11 +86,11 @@ class Agreement:
                 raise
 
     def update(self) -> None:
-        """Learns what others have proposed; due once a step."""
+        """Reads the proposals of all processes; called once per step."""
         if self._client is not None:
             for name, step in self._client.key_value_dir_get(self._folder):
                 self._known[name.removeprefix(self._folder)] = int(step)
 
     def reached(self, what: str, step: int) -> bool:
-        """Whether something is due after this step."""
+        """Whether something must be done after this step."""
         return what in self._known and step >= self._known[what]

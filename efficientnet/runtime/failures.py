@@ -1,4 +1,4 @@
-"""What can happen to a run, in one sentence each that says what to do."""
+"""What can go wrong during a run, each in one sentence that says what to do."""
 
 import contextlib
 import errno
@@ -14,18 +14,18 @@ from etils import epath
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket, unreachable
 
-RESUME = "what is saved is intact, and the same command goes on from there"
+RESUME = "what is saved is intact, and the same command resumes from there"
 DISK = {
     errno.ENOSPC: f"the disk is full: make room, {RESUME}",
     errno.EDQUOT: f"the disk quota is used up: make room, {RESUME}",
     errno.EFBIG: f"a file has reached the largest size allowed: raise the limit, {RESUME}",
-    errno.EROFS: f"the disk is read-only: make it writable or take another --workdir, {RESUME}",
-    errno.EACCES: "writing is not permitted: change its permissions or take another --workdir",
-    errno.EPERM: "writing is not permitted: change its permissions or take another --workdir",
-    errno.EIO: f"the disk doesn't answer: check it, {RESUME}",
-    errno.ESTALE: f"the network disk has gone: mount it again, {RESUME}",
+    errno.EROFS: f"the disk is read-only: make it writable or choose another --workdir, {RESUME}",
+    errno.EACCES: "writing is not permitted: change its permissions or choose another --workdir",
+    errno.EPERM: "writing is not permitted: change its permissions or choose another --workdir",
+    errno.EIO: f"the disk doesn't respond: check it, {RESUME}",
+    errno.ESTALE: f"the network disk is gone: mount it again, {RESUME}",
 }
-# How libraries that give no errno name the same.
+# The same errors in the words of libraries that give no errno.
 WORDS = {
     "no space left on device": errno.ENOSPC,
     "disk quota exceeded": errno.EDQUOT,
@@ -35,17 +35,17 @@ WORDS = {
     "input/output error": errno.EIO,
     "stale file handle": errno.ESTALE,
 }
-# What collectives and the coordination service say when a process has gone.
+# Words in the errors of collectives and of the coordination service when a process has ended.
 GONE = ("gloo", "connection closed by peer", "connection reset", "coordination", "heartbeat")
 
 
 def silence_failed_saves() -> None:
-    """Keeps to the one error that a failed save raises; Orbax leaves hundreds after it."""
+    """Hides the hundreds of errors that Orbax logs after the one that a failed save raises."""
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     logging.getLogger("absl").addFilter(lambda record: not record.exc_info)
 
     def show(raised: Any) -> None:
-        if str(raised.exc_value) != "Event loop is closed":  # of writes that nobody waits for now
+        if str(raised.exc_value) != "Event loop is closed":  # of abandoned writes
             sys.__unraisablehook__(raised)
 
     sys.unraisablehook = show
@@ -70,7 +70,7 @@ def explained(workdir: epath.Path, lock: str) -> Iterator[None]:
 
 def explain(error: BaseException, workdir: epath.Path, lock: str) -> str | None:
     """Returns a sentence about an error, or None if it is not one that a user can fix."""
-    # What came first has caused the rest, such as a failure to close what had failed to write.
+    # The first error caused the others, such as a failure to close a file that failed to write.
     causes = list(reversed(list(_chain(error))))
     for cause in causes:
         if isinstance(cause, UserError):
@@ -93,14 +93,14 @@ def _explain(error: BaseException, workdir: epath.Path, lock: str) -> str | None
     first = text.splitlines()[0][:200] if text else type(error).__name__
     if isinstance(error, MemoryError):
         return (
-            "the host's memory is used up: lower config.batch_size or config.resolution, or close "
+            "the host is out of memory: lower config.batch_size or config.resolution, or close "
             f"other programs; {RESUME}"
         )
     words = text.lower()
     if isinstance(error, jax.errors.JaxRuntimeError):
         if "resource_exhausted" in words or "out of memory" in words:
             return (
-                "the device's memory is used up: lower config.batch_size or config.resolution, or "
+                "the device is out of memory: lower config.batch_size or config.resolution, or "
                 f"raise micro_batches of the stage ({first})"
             )
         if jax.process_count() > 1 and any(word in words for word in GONE):
@@ -114,16 +114,16 @@ def _explain(error: BaseException, workdir: epath.Path, lock: str) -> str | None
         name = getattr(error, "filename", None) or workdir
         return f"{name} can't be written, {DISK[number]}"
     if not _exists(workdir, lock):
-        return f"the workdir {workdir} has vanished: put it back, then the same command resumes"
+        return f"the workdir {workdir} has vanished: put it back, and the same command resumes"
     if type(error).__module__.startswith("tensorflow"):
-        return f"the photos can't be read any more: {RESUME} ({first})"
+        return f"the photos can no longer be read: {RESUME} ({first})"
     if isinstance(error, AsyncError):
-        return f"writing the curves below {workdir} failed: {RESUME} ({first})"
+        return f"writing the TensorBoard logs below {workdir} failed: {RESUME} ({first})"
     return None
 
 
 def _exists(workdir: epath.Path, lock: str) -> bool:
-    """Whether it is the folder that was locked; a save may have made another in its place."""
+    """Whether this is still the locked folder; a save may have made a new one in its place."""
     try:
         return is_in_bucket(workdir) or (workdir / lock).exists()
     except OSError:

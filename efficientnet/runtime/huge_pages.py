@@ -1,7 +1,7 @@
-"""The memory that XLA allocates and frees at every step on a CPU, and when it compiles.
+"""Huge pages for the memory that XLA allocates and frees at every step on a CPU.
 
-A training step's temporary buffer is gigabytes in pages of 4 KiB, each of which costs a fault
-whenever the buffer is allocated anew; in pages of 2 MiB these faults all but vanish.
+The temporary buffer of a training step takes gigabytes. In pages of 4 KiB, every allocation of it
+costs a page fault per page; in pages of 2 MiB there are hardly any.
 """
 
 import ctypes
@@ -13,16 +13,16 @@ _SETTING = "glibc.malloc.hugetlb=1"
 
 
 def restart_with_huge_pages() -> None:
-    """Starts the running program over with huge pages, once; glibc reads the setting only then.
+    """Restarts the running program with huge pages, because glibc reads the setting at the start.
 
-    It does nothing where `GLIBC_TUNABLES` is set already, or on another system than Linux.
+    Does nothing if `GLIBC_TUNABLES` is already set, or if the system is not Linux.
     """
     if sys.platform == "linux" and _VARIABLE not in os.environ:
         os.execve(sys.executable, sys.orig_argv, {**os.environ, _VARIABLE: _SETTING})
 
 
 def release_free_memory() -> None:
-    """Gives the system back what glibc keeps of freed memory: after compiling, a gigabyte."""
+    """Returns freed memory that glibc keeps to the system: a gigabyte after compiling."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
         if trim is not None:

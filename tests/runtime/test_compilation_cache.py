@@ -15,9 +15,9 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 # Prints the cache's hits and misses.
 PROGRAM = """
 import collections, jax, jax.numpy as jnp
-from efficientnet import compilation_cache
+from efficientnet.runtime import compilation_cache
 from efficientnet.errors import UserError
-compilation_cache.LEAST_COMPILE_SECONDS = 0
+compilation_cache.MIN_COMPILE_SECONDS = 0
 compilation_cache.enable()
 counts = collections.Counter()
 jax.monitoring.register_event_listener(lambda name, **_: counts.update([name.split("/")[-1]]))
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_made_is_said_and_done_without(tmp_path: pathlib
     (tmp_path / "file").touch()
     (_, hit, _), warnings = start(tmp_path / "file")
     assert hit == "False"
-    assert "every start compiles anew" in warnings
+    assert "every start compiles again" in warnings
 
 
 def test_a_folder_that_is_set_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:

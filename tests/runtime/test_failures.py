@@ -46,14 +46,17 @@ def os_error(number: int, name: str | None = None) -> OSError:
         (os_error(errno.ENOSPC, "/w/x"), "/w/x can't be written, the disk is full: make room"),
         (os_error(errno.EROFS, "/w/x"), "the disk is read-only: make it writable"),
         (os_error(errno.EDQUOT), "the disk quota is used up"),
-        (os_error(errno.EIO), "the disk doesn't answer"),
+        (os_error(errno.EIO), "the disk doesn't respond"),
         (ValueError("RESOURCE_EXHAUSTED: x: No space left on device [x]"), "the disk is full"),
-        (MemoryError(), "the host's memory is used up: lower config.batch_size"),
+        (MemoryError(), "the host is out of memory: lower config.batch_size"),
         (
             jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
-            "the device's memory is used up: lower config.batch_size",
+            "the device is out of memory: lower config.batch_size",
         ),
-        (AsyncError("Error 'x' occurred ASYNCHRONOUSLY."), "writing the curves below .* failed"),
+        (
+            AsyncError("Error 'x' occurred ASYNCHRONOUSLY."),
+            "writing the TensorBoard logs below .* failed",
+        ),
         (
             tf.errors.PermissionDeniedError(None, None, "permission denied:\n reading gs://mine/a"),
             "gs://mine/a can't be reached: check .*; what is saved is intact",
@@ -164,7 +167,7 @@ def test_a_thread_that_dies(
 
     with monkeypatch.context() as patch:
         patch.setattr(metric_writers.SummaryWriter, "write_scalars", dying)
-        with pytest.raises(UserError, match=r"writing the curves below .* operator"):
+        with pytest.raises(UserError, match=r"writing the TensorBoard logs below .* operator"):
             run(common.parse(recipe(tiny)), str(tmp_path))
     goes_on(tiny, tmp_path, caplog)
 
@@ -180,7 +183,7 @@ def test_memory_that_runs_out(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_write", fail_at(6, fail))
-        with pytest.raises(UserError, match="the device's memory is used up"):
+        with pytest.raises(UserError, match="the device is out of memory"):
             run(common.parse(recipe(tiny)), str(tmp_path))
     goes_on(tiny, tmp_path, caplog)
 
