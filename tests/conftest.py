@@ -1,4 +1,4 @@
-"""Every test sees eight CPU devices; tests on real photos find them at `../shared`."""
+"""Gives every test eight CPU devices, and finds the real photos at `../shared`."""
 
 import dataclasses
 import logging
@@ -29,14 +29,14 @@ CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Lets a test that starts a run anew reuse what the same run compiled before."""
+    """Lets a test that restarts a run reuse what that run compiled before."""
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @pytest.fixture(autouse=True)
 def root_logger_as_it_was() -> Iterator[None]:
-    """Takes away what a command line has set up: its stderr ends with the test."""
+    """Removes the handlers that a command line has added: its stderr ends with the test."""
     before = list(logging.root.handlers)
     yield
     for handler in set(logging.root.handlers) - set(before):
@@ -46,28 +46,28 @@ def root_logger_as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def x() -> np.ndarray:
-    """What a layer gets: float32 [8, 6, 5, 4] of mean 1 and standard deviation 2."""
+    """Input for a layer: float32 [8, 6, 5, 4] with mean 1 and standard deviation 2."""
     return np.random.default_rng(0).normal(1, 2, size=(8, 6, 5, 4)).astype(np.float32)
 
 
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
-    """The folder of real photos and golden outputs, which the project itself never needs."""
+    """The folder of real photos and golden outputs, which only tests use."""
     folder = pathlib.Path(os.environ.get("EFFICIENTNET_SHARED", CHECKOUT.parent / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"no real photos and goldens at {folder}: set EFFICIENTNET_SHARED to have them")
+        pytest.skip(f"no real photos and golden outputs at {folder}: set EFFICIENTNET_SHARED")
     return folder
 
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
-    """A bucket as Google's are, of a server on this machine."""
+    """A bucket on a server on this machine that stands in for Google's."""
 
     root: epath.Path
     storage: google_storage.Storage
 
     def upload(self, path: pathlib.Path, name: str = "") -> epath.Path:
-        """Copies a file, or a folder with all below, to `name` or to its own."""
+        """Copies a file or a whole folder to `name`, by default its own name."""
         target = self.root / (name or path.name)
         if path.is_dir():
             target.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class Bucket:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[google_storage.Server]:
-    """Takes the place of Google's storage for those whom its `environment` leads there."""
+    """A server that replaces Google Cloud Storage for processes with its `environment`."""
     with google_storage.Server(tmp_path_factory.mktemp("certificate")) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -94,7 +94,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[google_storage.
 def bucket(
     server: google_storage.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> Iterator[Bucket]:
-    """A new and empty bucket; nothing may be written where the test runs."""
+    """A new, empty bucket; the test must not write to the current folder."""
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
     here = tmp_path / "here"
@@ -104,12 +104,12 @@ def bucket(
     server.storage.buckets.add(name)
     yield Bucket(epath.Path(f"gs://{name}"), server.storage)
     server.storage.forbidden = ""
-    assert not list(here.iterdir())  # a path that was taken for a relative one
+    assert not list(here.iterdir())  # a bucket's path that was taken for a relative path
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ConfigDict]:
-    """Returns a function that makes a recipe: `tiny(stage, ...)`, for variant and source `tiny`."""
+    """Returns a function that makes a recipe, `tiny(stage, ...)`, of variant and source `tiny`."""
     source = tiny_run.tiny_source()
     monkeypatch.setitem(VARIANTS, "tiny", tiny_run.VARIANT)
     monkeypatch.setitem(SOURCES, "tiny", lambda: source)

@@ -1,4 +1,4 @@
-"""Workloads that take no time to build, for the tests of the contest."""
+"""Workloads that are instant to build, for testing the comparison of libraries."""
 
 import time
 
@@ -6,7 +6,7 @@ from benchmarks.rates.workload import Setting, Workload
 
 
 def steady(setting: Setting, rate: float) -> Workload:
-    """Claims to run at a rate."""
+    """A workload that reports a given rate."""
     print("noise that is no answer")
     return Workload(lambda seconds: (setting.batch, setting.batch / rate), ("numpy",), threads=1)
 
@@ -16,6 +16,6 @@ def broken(setting: Setting) -> Workload:
 
 
 def large(setting: Setting) -> Workload:
-    """Has held 400 MB."""
+    """A workload whose building takes 400 MB of memory."""
     bytearray(b"x") * 400_000_000
     return Workload(lambda seconds: (1, time.perf_counter()), (), threads=1)

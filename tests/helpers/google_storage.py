@@ -1,7 +1,7 @@
-"""Google's object storage on loopback and in memory, for all who speak to it.
+"""A server on loopback that stands in for Google Cloud Storage and keeps objects in memory.
 
-TensorStore and Google's package can be told another address. TensorFlow can't, so what it sends to
-googleapis.com over TLS comes here through a proxy; a certificate made for the tests is accepted.
+TensorStore and google-cloud-storage can be given its address. TensorFlow can't, so its requests to
+googleapis.com over TLS get here through a proxy, with a certificate made for the tests.
 """
 
 import datetime
@@ -22,12 +22,12 @@ HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 
 
 class Storage:
-    """Objects by bucket and name, each with a generation that every change raises.
+    """Objects by bucket and name, each with a generation that every change increments.
 
     Attributes:
-      buckets: the names of those that are there.
+      buckets: the names of the existing buckets.
       objects: (generation, content) by 'bucket/name'.
-      forbidden: a pattern; who asks for an object like that is refused.
+      forbidden: a pattern; requests for objects that match it are refused.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Storage:
         self._lock = threading.Lock()
 
     def put(self, name: str, content: bytes, if_generation: str | None = None) -> int | None:
-        """Returns the new generation, or None where the old one is not the one expected."""
+        """Returns the new generation, or None if the old one is not the expected one."""
         with self._lock:
             if if_generation not in (None, str(self.objects.get(name, (0, b""))[0])):
                 return None
@@ -48,7 +48,7 @@ class Storage:
 
 
 def about(name: str, generation: int, content: bytes) -> dict[str, Any]:
-    """An object's metadata."""
+    """Returns the metadata of an object."""
     updated = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.000Z}"
     return {
         "name": name.partition("/")[2],
@@ -59,12 +59,12 @@ def about(name: str, generation: int, content: bytes) -> dict[str, Any]:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Speaks Google's JSON interface, also as the other end of a proxy's tunnel."""
+    """Serves Google's JSON API, directly and through a proxy's tunnel."""
 
     daemon_threads = True
 
     def __init__(self, folder: pathlib.Path) -> None:
-        """Listens; `folder` gets the certificate."""
+        """Starts to listen, and writes the certificate to `folder`."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.storage = Storage()
         self._certificate = folder / "certificate.pem"
@@ -74,7 +74,7 @@ class Server(http.server.ThreadingHTTPServer):
         authority.issue_cert(*HOSTS).configure_cert(self.tls)
 
     def environment(self) -> dict[str, str]:
-        """What leads a process here instead of to Google."""
+        """Environment variables that direct a process here instead of to Google."""
         address = f"http://127.0.0.1:{self.server_port}"
         return {
             "https_proxy": address,
@@ -103,35 +103,35 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.connection.close()
 
     def do_GET(self) -> None:
-        bucket, name, fields = self._asked()
+        bucket, name, fields = self._parse_request()
         if not name:
             if bucket not in self.server.storage.buckets:
-                return self._answer(404)
+                return self._respond(404)
             if urllib.parse.urlsplit(self.path).path == f"{ROOT}{bucket}":
-                return self._answer_json({"name": bucket, "location": "US"})
-            return self._answer_json(self._list(bucket, fields))
+                return self._respond_json({"name": bucket, "location": "US"})
+            return self._respond_json(self._list(bucket, fields))
         found = self._found(name)
         if found is None:
             return
         generation, content = found
         if fields.get("alt") != "media" and self.path.startswith(ROOT):
-            return self._answer_json(about(name, *found))
+            return self._respond_json(about(name, *found))
         if fields.get("ifGenerationNotMatch") == str(generation):
-            return self._answer(304)
+            return self._respond(304)
         if fields.get("ifGenerationMatch", str(generation)) != str(generation):
-            return self._answer(412)
+            return self._respond(412)
         headers: dict[str, Any] = {"x_goog_generation": generation}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted is None:
-            return self._answer(200, content, **headers)
+            return self._respond(200, content, **headers)
         first, last = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
         if first > last:
-            return self._answer(416)
+            return self._respond(416)
         headers["Content_Range"] = f"bytes {first}-{last}/{len(content)}"
-        self._answer(206, content[first : last + 1], **headers)
+        self._respond(206, content[first : last + 1], **headers)
 
     def do_POST(self) -> None:
-        bucket, name, fields = self._asked()
+        bucket, name, fields = self._parse_request()
         content = self._content()
         if "/rewriteTo/b/" in name:
             old, new = name.split("/rewriteTo/b/")
@@ -139,26 +139,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if found is None:
                 return
             self.server.storage.put(new.replace("/o/", "/", 1), found[1])
-            return self._answer_json({"done": True})
+            return self._respond_json({"done": True})
         name = f"{bucket}/{fields['name']}"
         if fields["uploadType"] == "resumable":
             place = (
                 f"https://{HOSTS[0]}/upload{ROOT}{bucket}/o?upload_id={urllib.parse.quote(name)}"
             )
-            return self._answer(200, Location=place)
+            return self._respond(200, Location=place)
         self._put(name, content, fields.get("ifGenerationMatch"))
 
     def do_PUT(self) -> None:
-        self._put(self._asked()[2]["upload_id"], self._content())
+        self._put(self._parse_request()[2]["upload_id"], self._content())
 
     def do_DELETE(self) -> None:
-        _, name, _ = self._asked()
+        _, name, _ = self._parse_request()
         if self._found(name):
             self.server.storage.objects.pop(name, None)
-            self._answer(204)
+            self._respond(204)
 
-    def _asked(self) -> tuple[str, str, dict[str, str]]:
-        """Returns the bucket, 'bucket/name' of an object, or '', and the query's fields."""
+    def _parse_request(self) -> tuple[str, str, dict[str, str]]:
+        """Returns the bucket, 'bucket/name' of an object or '', and the fields of the query."""
         url = urllib.parse.urlsplit(self.path)
         path = url.path.removeprefix("/upload").removeprefix(ROOT).removeprefix("/")
         bucket, _, name = path.partition("/")
@@ -177,25 +177,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return b"".join(chunks)
 
     def _found(self, name: str) -> tuple[int, bytes] | None:
-        """Returns an object, or answers that it is not there, or not for everyone."""
+        """Returns an object, or responds that it does not exist or is forbidden."""
         forbidden = self.server.storage.forbidden
         found = self.server.storage.objects.get(name)
         if forbidden and re.search(forbidden, name):
-            self._answer(403)
+            self._respond(403)
             return None
         if found is None:
-            self._answer(404)
+            self._respond(404)
         return found
 
     def _put(self, name: str, content: bytes, if_generation: str | None = None) -> None:
         generation = self.server.storage.put(name, content, if_generation)
         if generation is None:
-            self._answer(412)
+            self._respond(412)
         else:
-            self._answer_json(about(name, generation, content))
+            self._respond_json(about(name, generation, content))
 
     def _list(self, bucket: str, fields: dict[str, str]) -> dict[str, Any]:
-        """The objects whose names begin so, and what folders they are in below that."""
+        """Lists the objects with a prefix, and the folders below that prefix."""
         prefix, delimiter = fields.get("prefix", ""), fields.get("delimiter", "")
         items, folders = [], set()
         for key, found in sorted(dict(self.server.storage.objects).items()):
@@ -209,10 +209,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 items.append(about(key, *found))
         return {"items": items, "prefixes": sorted(folders)}
 
-    def _answer_json(self, content: dict[str, Any]) -> None:
-        self._answer(200, json.dumps(content).encode())
+    def _respond_json(self, content: dict[str, Any]) -> None:
+        self._respond(200, json.dumps(content).encode())
 
-    def _answer(self, status: int, content: bytes = b"", **headers: Any) -> None:
+    def _respond(self, status: int, content: bytes = b"", **headers: Any) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": len(content), **headers}.items():
             self.send_header(name.replace("_", "-"), str(value))

@@ -1,4 +1,4 @@
-"""Logits of ten classes by which no photo may count as right; the true class is the first."""
+"""Logits of ten classes that must not count as correct; the true class is the first."""
 
 import math
 

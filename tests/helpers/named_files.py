@@ -1,10 +1,10 @@
-"""Files that tell whose content was read."""
+"""Files whose content tells which file was read."""
 
 import os
 
 
 def write(folder, *names):
-    """Files whose content is their name."""
+    """Writes files whose content is their name."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(os.fsencode(name))

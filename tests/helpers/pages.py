@@ -1,4 +1,4 @@
-"""What a browser would see of a page, and what it would fetch."""
+"""What a browser would show of a page, and what it would fetch."""
 
 import html.parser
 
@@ -22,7 +22,7 @@ class Page(html.parser.HTMLParser):
 
 
 def assert_self_contained(content: bytes) -> Page:
-    """Fails for a page that fetches anything, or runs anything."""
+    """Asserts that a page fetches nothing and runs no scripts."""
     page = Page(content)
     assert page.addresses
     for address in page.addresses:

@@ -15,7 +15,7 @@ COLORS = ((200, 60, 60), (60, 200, 60), (60, 60, 200))
 
 
 def colored_photos(count: int, seed: int) -> Split:
-    """Noisy photos of one of three colors, which is the class."""
+    """Noisy photos in three colors, one for each class."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % len(COLORS)
     encoded = []
