@@ -17,9 +17,8 @@ LAYERS = (
     ("efficientnet.reporting",),
     ("efficientnet.weights",),
     ("efficientnet.network", "input_pipeline"),
-    ("efficientnet.records",),
-    ("efficientnet.config", "efficientnet.runtime"),
-    ("efficientnet.metrics",),
+    ("efficientnet.config", "efficientnet.records"),
+    ("efficientnet.metrics", "efficientnet.runtime"),
     ("efficientnet.paths",),
     ("efficientnet.errors",),
 )
