@@ -5,6 +5,8 @@ The files are parsed, not run, so imports inside functions and those for the typ
 
 import ast
 import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
@@ -94,3 +96,15 @@ def test_another_arrow_is_found() -> None:
         len(wrong_arrows("efficientnet.training.run", "import train, numpy, configs.common")) == 2
     )
     assert not wrong_arrows("efficientnet.inference.loading", "import efficientnet.weights as w")
+
+
+def test_the_package_imports_jax_only_when_it_is_used() -> None:
+    program = """
+import sys
+import efficientnet
+assert efficientnet.VARIANTS["b0"].resolution == 224
+assert not {"jax", "tensorflow", "cv2"} & set(sys.modules)
+assert efficientnet.load and efficientnet.Network and efficientnet.EfficientNet
+assert "jax" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, check=True)
