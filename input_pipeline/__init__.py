@@ -3,7 +3,7 @@
     source = load_source('stanford_cars', '/data/cars')
     train, validation = hold_out(source.splits['train'], fraction=0.1, seed=0)
     for batch in train_batches(train, batch_size=32, resolution=224, num_steps=100):
-        batch['image']  # uint8 [32, 224, 224, 3]
+        batch['image']  # uint8 [32, 224, 224, 3], of a tf.data.Dataset
     for batch in eval_batches(validation, batch_size=32, resolution=224):
         batch['mask']  # False where the last batch is padded
 
@@ -14,7 +14,15 @@ threads or processes, nor of where a run was restarted. Normalization happens on
 from input_pipeline.augment.augmentation import Augmentation, without_chance
 from input_pipeline.augment.spec import OPS, parse
 from input_pipeline.cache import decoded
-from input_pipeline.loader import Batches, eval_batches, train_batches
+from input_pipeline.loader import (
+    Batch,
+    BatchSource,
+    ExampleSpec,
+    Loader,
+    as_numpy,
+    eval_batches,
+    train_batches,
+)
 from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
 from input_pipeline.sources.unlabeled import find_photos, photo_split
 from input_pipeline.statistics import cached_statistics
@@ -23,9 +31,13 @@ __all__ = [
     "OPS",
     "SOURCES",
     "Augmentation",
-    "Batches",
+    "Batch",
+    "BatchSource",
+    "ExampleSpec",
+    "Loader",
     "Source",
     "Split",
+    "as_numpy",
     "cached_statistics",
     "decoded",
     "eval_batches",

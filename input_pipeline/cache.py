@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efficientnet.errors import UserError
-from input_pipeline.loader import eval_batches
+from input_pipeline.loader import as_numpy, eval_batches
 from input_pipeline.sources.split import Split, stamp_of
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ def decoded(
     channels: int,
     place: str,
     broken_limit: int = 0,
-    skipped: list[str] | None = None,
 ) -> Split:
     """Decodes a split once, each photo squeezed to a square; says beforehand what it takes.
 
@@ -43,8 +42,7 @@ def decoded(
       channels: 3, or 1 for gray.
       place: 'memory', or the folder of the file. It is written whole or not at all, named after
         the examples and these arguments, and read by whoever asks for the same again.
-      broken_limit: how many photos that can't be read are left out.
-      skipped: gets their names.
+      broken_limit: how many photos that can't be read are left out of the split.
 
     Raises:
       UserError: it does not fit, the folder can't be written, or a photo can't be read.
@@ -56,9 +54,6 @@ def decoded(
         readable = _fill(photos, split, broken_limit)
     else:
         photos, readable = _on_disk(pathlib.Path(place).expanduser(), shape, split, broken_limit)
-    if skipped is not None:
-        names = [split.names[row] for row in np.flatnonzero(~readable).tolist()]
-        skipped.extend(name for name in names if name not in skipped)
     # The rows of what can't be read stay empty, and are never asked for.
     whole = Split(split.labels, split.names, lambda index: photos[index], split.stamps)
     return whole if readable.all() else whole.take(np.flatnonzero(readable))
@@ -123,7 +118,7 @@ def _fill(photos: np.ndarray, split: Split, broken_limit: int) -> np.ndarray:
         broken_limit=broken_limit,
     )
     with tqdm(total=len(split), desc="decoding", unit=" photos", mininterval=1.0) as line:
-        for batch in batches:
+        for batch in as_numpy(batches):
             good = batch["mask"]
             photos[batch["index"][good]] = batch["image"][good]
             readable[batch["index"][good]] = True

@@ -1,16 +1,18 @@
-"""Batches of one process: shuffled without a buffer, augmented, and exact at any restart."""
+"""From a split to batches: examples are read, decoded and augmented by tf.data, in order."""
 
 import dataclasses
+import functools
 import logging
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from efficientnet.errors import UserError
-from input_pipeline.ahead import in_threads
 from input_pipeline.augment.augmentation import Augmentation, without_chance
-from input_pipeline.order import Rows, eval_rows, local_batch_size, numbers_of, train_rows, uniform
+from input_pipeline.order import Order, numbers_of, uniform
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
 
@@ -18,137 +20,244 @@ log = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
 
-# Batches that are prepared before they are asked for.
+# Batches that are ready before they are asked for.
 PREFETCH = 2
 # Examples that a thread prepares in one go, at most.
-TOGETHER = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    rows: Rows
-    images: np.ndarray  # of the whole batch
-    places: range  # in the batch
-
-
-class Batches(Iterator[Batch]):
-    """An iterator over batches that knows broken photos by name.
-
-    A batch holds 'image' uint8 [b, resolution, resolution, channels], 'label' int32 [b], 'index'
-    int64 [b] (of the example in the split) and 'mask' bool [b]: False for padding and for photos
-    that can't be read. These show the pixels of the next example of the split that can be, so that
-    BatchNorm which uses a batch's statistics sees photos alone.
-
-    Attributes:
-      skipped: names of the photos that could not be read, in the order of their discovery.
-    """
-
-    def __init__(
-        self,
-        split: Split,
-        batches: Iterable[Rows],
-        local: int,
-        augmentation: Augmentation,
-        seed: int,
-        threads: int | None,
-        broken_limit: int,
-        skipped: list[str] | None = None,
-    ) -> None:
-        """Prepares batches in threads, from when the first is asked for.
-
-        Args:
-          split: what is read.
-          batches: what stands in them.
-          local: how many examples each holds.
-          augmentation: what to make of each photo.
-          seed: of the draws.
-          threads: how many examples to prepare at a time, by default as many as there are cores.
-          broken_limit: how many photos may be skipped.
-          skipped: the names of those that are known already; gets those of more.
-        """
-        self.skipped: list[str] = [] if skipped is None else skipped
-        self._split, self._augmentation = split, augmentation
-        self._seed, self._limit = seed, broken_limit
-        self._batches = self._prepared(batches, local, threads or os.cpu_count() or 1)
-
-    def __next__(self) -> Batch:
-        """The next batch.
-
-        Raises:
-          UserError: a photo of it can't be read, and as many as may be are skipped already.
-        """
-        return next(self._batches)
-
-    def _prepared(self, batches: Iterable[Rows], local: int, threads: int) -> Iterator[Batch]:
-        side, channels = self._augmentation.resolution, self._augmentation.channels
-        # So small that all threads take part in a batch.
-        together = min(TOGETHER, -(-local // threads))
-        parts = -(-local // together)
-
-        def tasks() -> Iterator[_Task]:
-            for rows in batches:
-                images = np.empty((local, side, side, channels), np.uint8)
-                for first in range(0, local, together):
-                    yield _Task(rows, images, range(first, min(first + together, local)))
-
-        reasons: list[str] = []
-        for task, found in in_threads(self._fill, tasks(), threads, parts * (1 + PREFETCH)):
-            reasons += found
-            if len(reasons) == local:
-                index = task.rows.index
-                readable = np.array([not reason for reason in reasons])
-                for place in np.flatnonzero(~readable):
-                    self._skip(self._split.names[index[place]], reasons[place])
-                reasons = []
-                yield {
-                    "image": task.images,
-                    "label": self._split.labels[index],
-                    "index": index,
-                    "mask": task.rows.mask & readable,
-                }
-
-    def _fill(self, task: _Task) -> tuple[_Task, list[str]]:
-        """Puts images in their places; returns why which photo can't be read, '' if it can."""
-        there = slice(task.places.start, task.places.stop)
-        index = task.rows.index[there]
-        numbers = numbers_of(task.rows.epoch[there], index)
-        draws = uniform(self._seed, numbers, self._augmentation.draws)
-        reasons = []
-        for place, *example in zip(
-            task.places, index.tolist(), numbers.tolist(), draws.tolist(), strict=True
-        ):
-            task.images[place], reason = self._image(*example)
-            reasons.append(reason)
-        return task, reasons
-
-    def _image(self, index: int, number: int, draws: list[float]) -> tuple[np.ndarray, str]:
-        reasons = []
-        # Where more in a row are broken than may be, this batch is never given.
-        for other in range(index, index + self._limit + 2):
-            try:
-                photo = self._split.read(other % len(self._split))
-                image = self._augmentation(photo, draws, (self._seed, number))
-            except UNREADABLE as error:
-                reasons.append(in_one_line(error))
-            else:
-                return image, "".join(reasons[:1])
-        shape = (self._augmentation.resolution,) * 2 + (self._augmentation.channels,)
-        return np.zeros(shape, np.uint8), reasons[0]
-
-    def _skip(self, name: str, reason: str) -> None:
-        if name in self.skipped:
-            return
-        if len(self.skipped) >= self._limit:
-            beyond = f", and {self._limit} were skipped before" if self._limit else ""
-            raise UserError(
-                f"{name} is not a readable photo{beyond}: replace or remove it ({reason})"
-            )
-        log.warning("skipping %s, which is not a readable photo (%s)", name, reason)
-        self.skipped.append(name)
-
+PART = 16
 
 # What a split's `read` and the decoder raise.
 UNREADABLE = (OSError, tf.errors.OpError)
+
+
+class ExampleSpec(NamedTuple):
+    """Shape and type of one example's 'image'."""
+
+    shape: tuple[int, ...]
+    dtype: type[np.generic]
+
+
+class BatchSource(Protocol):
+    """What training takes its batches from: photos, or features computed of them.
+
+    A batch is a dict of 'image' (what the network is given), 'label' int32 [b], 'index' int64 [b]
+    (of the example in its split) and 'mask' bool [b], False for what does not count.
+    """
+
+    @property
+    def skipped(self) -> list[str]:
+        """Names of the training photos that can't be read, as far as is known."""
+
+    @property
+    def example(self) -> ExampleSpec:
+        """What 'image' has of each example."""
+
+    def train(self, start_step: int, num_steps: int) -> Iterable[Batch]:
+        """This process's part of the batches of some steps; these count over all stages."""
+
+    def evaluate(self, split: Split) -> Iterable[Batch]:
+        """Its part of the batches of a split: every example once, the last batch padded."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """Makes batches of photos: a `BatchSource`.
+
+    'image' is uint8 [b, resolution, resolution, channels]. 'mask' is False for padding and for
+    photos that can't be read. These show the pixels of the next example of the split that can be,
+    so that BatchNorm which uses a batch's statistics sees photos alone.
+
+    Attributes:
+      split: to train on.
+      batch_size: of the global batch; each process gets its equal part.
+      resolution: height and width of the images, pixels.
+      channels: 3, or 1 for gray.
+      augment: of training, see `spec.parse`; '' resizes only.
+      preprocess: of evaluation, a specification without chance.
+      seed: of order and augmentations.
+      process_index: which part of the global batch.
+      process_count: of how many.
+      threads: how many prepare examples, by default as many as there are cores.
+      broken_limit: how many of the photos to train on may be skipped as unreadable.
+      skipped: the names of those that were, in the order of their discovery.
+    """
+
+    split: Split
+    _: dataclasses.KW_ONLY
+    batch_size: int
+    resolution: int
+    channels: int = 3
+    augment: str = ""
+    preprocess: str = "resize"
+    seed: int = 0
+    process_index: int = 0
+    process_count: int = 1
+    threads: int | None = None
+    broken_limit: int = 0
+    skipped: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def example(self) -> ExampleSpec:
+        """See `BatchSource`."""
+        return ExampleSpec((self.resolution, self.resolution, self.channels), np.uint8)
+
+    def train(self, start_step: int, num_steps: int) -> Iterator[Batch]:
+        """Gives the batches of `train_dataset` as NumPy arrays."""
+        return as_numpy(self.train_dataset(start_step, num_steps))
+
+    def evaluate(self, split: Split, broken_limit: int = 0) -> Iterator[Batch]:
+        """Gives the batches of `eval_dataset` as NumPy arrays."""
+        return as_numpy(self.eval_dataset(split, broken_limit))
+
+    def train_dataset(self, start_step: int, num_steps: int) -> tf.data.Dataset:
+        """Shuffled and augmented batches, see `train_batches`."""
+        augmentation = Augmentation(self.augment, self.resolution, self.channels)
+        order = self._order(self.split, self.seed)
+        steps = range(start_step, start_step + num_steps)
+        return self.dataset(self.split, order, steps, augmentation, self.broken_limit)
+
+    def eval_dataset(self, split: Split, broken_limit: int = 0) -> tf.data.Dataset:
+        """Every example of a split once, see `eval_batches`."""
+        augmentation = without_chance(self.preprocess, self.resolution, self.channels)
+        order = self._order(split, None)
+        return self.dataset(split, order, order.steps, augmentation, broken_limit)
+
+    def _order(self, split: Split, seed: int | None) -> Order:
+        return Order(len(split), self.batch_size, seed, self.process_index, self.process_count)
+
+    def dataset(
+        self,
+        split: Split,
+        order: Order,
+        steps: range,
+        augmentation: Augmentation,
+        broken_limit: int = 0,
+    ) -> tf.data.Dataset:
+        """Batches in any order, of whatever an augmentation makes of photos."""
+        reader = _Reader(split, order, augmentation, broken_limit + 2)
+        threads = self.threads or os.cpu_count() or 1
+        # So small that all threads take part in a batch.
+        size = min(PART, -(-order.local // threads))
+        last = steps.stop * order.local
+
+        def part(first: tf.Tensor) -> dict[str, tf.Tensor]:
+            return _call(reader.part, [first, tf.minimum(last - first, size)], reader.spec)
+
+        def checked(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            problem = batch.pop("problem")
+            spec = {"mask": tf.TensorSpec([order.local], tf.bool)}
+            check = functools.partial(self._check, split, broken_limit)
+            return batch | _call(check, [batch["index"], batch["mask"], problem], spec)
+
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        options.threading.private_threadpool_size = threads
+        options.threading.max_intra_op_parallelism = 1
+        as_it_is = tf.autograph.experimental.do_not_convert
+        return (
+            tf.data.Dataset.range(steps.start * order.local, last, size)
+            # More calls than threads, so that no thread waits until results are taken.
+            .map(as_it_is(part), num_parallel_calls=2 * threads, deterministic=True)
+            .rebatch(order.local, drop_remainder=True)
+            .map(as_it_is(checked))
+            .prefetch(PREFETCH)
+            .with_options(options)
+        )
+
+    def _check(
+        self, split: Split, limit: int, index: np.ndarray, mask: np.ndarray, problem: np.ndarray
+    ) -> tuple[np.ndarray]:
+        """Notes the photos of a batch that can't be read; raises where they are too many."""
+        for place in np.flatnonzero(problem != b"").tolist():
+            name = split.names[index[place]]
+            if limit and name in self.skipped:
+                continue
+            reason = problem[place].decode()
+            if len(self.skipped) >= limit:
+                beyond = f", and {limit} were skipped before" if limit else ""
+                raise UserError(
+                    f"{name} is not a readable photo{beyond}: replace or remove it ({reason})"
+                )
+            log.warning("skipping %s, which is not a readable photo (%s)", name, reason)
+            self.skipped.append(name)
+        return (mask & (problem == b""),)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """Reads and augments examples of an order, several in one go."""
+
+    split: Split
+    order: Order
+    augmentation: Augmentation
+    attempts: int  # how many photos in a row are tried in place of one that can't be read
+
+    @property
+    def spec(self) -> dict[str, tf.TensorSpec]:
+        """What `part` returns."""
+        return {
+            "image": tf.TensorSpec([None, *self._shape], tf.uint8),
+            "label": tf.TensorSpec([None], tf.int32),
+            "index": tf.TensorSpec([None], tf.int64),
+            "mask": tf.TensorSpec([None], tf.bool),
+            "problem": tf.TensorSpec([None], tf.string),  # why it can't be read, '' if it can
+        }
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        side = self.augmentation.resolution
+        return side, side, self.augmentation.channels
+
+    def part(self, first: np.int64, count: np.int64) -> tuple[np.ndarray, ...]:
+        """`count` examples from number `first` on."""
+        rows = self.order.rows(int(first), int(count))
+        numbers = numbers_of(rows.epoch, rows.index)
+        seed = self.order.seed or 0
+        draws = uniform(seed, numbers, self.augmentation.draws)
+        images = np.empty((count, *self._shape), np.uint8)
+        problems = np.full(count, b"", object)
+        for place, (index, number, drawn) in enumerate(
+            zip(rows.index.tolist(), numbers.tolist(), draws.tolist(), strict=True)
+        ):
+            images[place], problems[place] = self._image(index, drawn, (seed, number))
+        return images, self.split.labels[rows.index], rows.index, rows.mask, problems
+
+    def _image(
+        self, index: int, draws: list[float], seed: tuple[int, int]
+    ) -> tuple[np.ndarray | int, bytes]:
+        problem = b""
+        for other in range(index, index + self.attempts):
+            try:
+                photo = self.split.read(other % len(self.split))
+                return self.augmentation(photo, draws, seed), problem
+            except UNREADABLE as error:
+                problem = problem or in_one_line(error).encode()
+        return 0, problem  # its batch is never given
+
+
+def _call(
+    function: Callable[..., Any], arguments: list[tf.Tensor], spec: dict[str, tf.TensorSpec]
+) -> dict[str, tf.Tensor]:
+    """Calls a function on NumPy arrays from tf.data."""
+    results = tf.numpy_function(function, arguments, [of.dtype for of in spec.values()])
+    for result, of in zip(results, spec.values(), strict=True):
+        result.set_shape(of.shape)
+    return dict(zip(spec, results, strict=True))
+
+
+def as_numpy(batches: tf.data.Dataset) -> Iterator[Batch]:
+    """Yields a dataset's batches as NumPy arrays, and raises its errors as what they are.
+
+    Raises:
+      UserError: a photo of the next batch can't be read.
+    """
+    try:
+        yield from batches.as_numpy_iterator()
+    except tf.errors.OpError as error:
+        # tf.data knows an error of Python by its text alone.
+        sentence = re.search("UserError: (.*?)\nTraceback", error.message, re.DOTALL)
+        if sentence is None:
+            raise
+        raise UserError(sentence[1]) from None
 
 
 def in_one_line(error: Exception) -> str:
@@ -159,21 +268,8 @@ def in_one_line(error: Exception) -> str:
 
 
 def train_batches(
-    split: Split,
-    *,
-    batch_size: int,
-    resolution: int,
-    num_steps: int,
-    channels: int = 3,
-    augment: str = "",
-    seed: int = 0,
-    start_step: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
-    threads: int | None = None,
-    broken_limit: int = 0,
-    skipped: list[str] | None = None,
-) -> Batches:
+    split: Split, *, num_steps: int, start_step: int = 0, **settings: Any
+) -> tf.data.Dataset:
     """Shuffled and augmented batches for steps start_step to start_step + num_steps - 1.
 
     Step s covers positions [s * batch_size, (s + 1) * batch_size) of the concatenation of one
@@ -182,44 +278,21 @@ def train_batches(
 
     Args:
       split: what to read.
-      batch_size: of the global batch; each process gets its equal part.
-      resolution: height and width of the images, pixels.
       num_steps: how many batches to give.
-      channels: 3, or 1 for gray.
-      augment: see `spec.parse`; '' resizes only.
-      seed: of order and augmentations.
       start_step: first step, 0 for a run that starts anew.
-      process_index: which part of the global batch.
-      process_count: of how many.
-      threads: how many examples to prepare at a time, by default as many as there are cores.
-      broken_limit: how many photos that can't be read are skipped (see `Batches`).
-      skipped: the names of those that are known already; gets those of more.
+      settings: batch_size, resolution and the other attributes of a `Loader`.
+
+    Returns:
+      A dataset of dicts, see `Loader`; `as_numpy` iterates over them with errors that are
+      `UserError`s, as where a photo can't be read.
 
     Raises:
-      UserError: a wrong specification or an empty split, at once; a broken photo, when its batch
-        comes.
+      UserError: a wrong specification or an empty split.
     """
-    augmentation = Augmentation(augment, resolution, channels)
-    rows_of = train_rows(len(split), batch_size, seed, process_index, process_count)
-    steps = range(start_step, start_step + num_steps)
-    local = local_batch_size(batch_size, process_count)
-    return Batches(
-        split, map(rows_of, steps), local, augmentation, seed, threads, broken_limit, skipped
-    )
+    return Loader(split, **settings).train_dataset(start_step, num_steps)
 
 
-def eval_batches(
-    split: Split,
-    *,
-    batch_size: int,
-    resolution: int,
-    channels: int = 3,
-    preprocess: str = "resize",
-    process_index: int = 0,
-    process_count: int = 1,
-    threads: int | None = None,
-    broken_limit: int = 0,
-) -> Batches:
+def eval_batches(split: Split, *, broken_limit: int = 0, **settings: Any) -> tf.data.Dataset:
     """Every example once and in order; the last batch is padded, with mask False.
 
     Global batch s covers examples [s * batch_size, (s + 1) * batch_size), so every process gives
@@ -227,19 +300,13 @@ def eval_batches(
 
     Args:
       split: what to read.
-      batch_size: of the global batch; each process gets its equal part.
-      resolution: height and width of the images, pixels.
-      channels: 3, or 1 for gray.
-      preprocess: a specification without chance, such as 'resize' or 'center_crop(0.875)'.
-      process_index: which part of the global batch.
-      process_count: of how many.
-      threads: how many examples to prepare at a time, by default as many as there are cores.
-      broken_limit: how many photos that can't be read are skipped (see `Batches`).
+      broken_limit: how many photos that can't be read are skipped.
+      settings: batch_size, resolution and the other attributes of a `Loader`.
+
+    Returns:
+      A dataset of dicts, see `train_batches`.
 
     Raises:
-      UserError: a wrong or random specification, at once; a broken photo, when its batch comes.
+      UserError: a wrong or random specification.
     """
-    augmentation = without_chance(preprocess, resolution, channels)
-    local = local_batch_size(batch_size, process_count)
-    rows = eval_rows(len(split), batch_size, process_index, process_count)
-    return Batches(split, rows, local, augmentation, 0, threads, broken_limit)
+    return Loader(split, **settings).eval_dataset(split, broken_limit)

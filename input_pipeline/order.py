@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -17,43 +16,69 @@ Seed = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """The examples of a process's part of a batch."""
+    """Examples that follow each other in a process's part of the batches."""
 
-    index: np.ndarray  # int64 [b], of the example in the split
-    mask: np.ndarray  # bool [b], False for padding
-    epoch: np.ndarray  # int64 [b]
+    index: np.ndarray  # int64 [n], of the example in the split
+    mask: np.ndarray  # bool [n], False for padding
+    epoch: np.ndarray  # int64 [n]
 
 
-def train_rows(
-    total: int, batch_size: int, seed: int, process_index: int, process_count: int
-) -> Callable[[int], Rows]:
-    """Which of `total` examples stand in a process's part of a training step.
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """Which example stands where in the batches, and in a process's equal part of each.
 
-    Raises:
-      UserError: there is none, or the batch can't be shared equally.
+    Step s covers positions [s * batch_size, (s + 1) * batch_size) of the concatenation of one
+    permutation of the examples an epoch; without a seed, of the examples once in their own order,
+    after which the last is repeated as padding.
+
+    Attributes:
+      total: number of examples.
+      batch_size: of the global batch.
+      seed: fixes the permutations of all epochs; None for evaluation.
+      process_index: which part of the batch.
+      process_count: of how many.
     """
-    local = local_batch_size(batch_size, process_count)
-    if not total:
-        raise UserError("there is no example to train on: the split is empty")
 
-    def rows_of(step: int) -> Rows:
-        first = step * batch_size + process_index * local
-        epochs, offsets = np.divmod(np.arange(first, first + local, dtype=np.int64), total)
-        return Rows(shuffled(offsets, epochs, total, seed), np.ones(local, bool), epochs)
+    total: int
+    batch_size: int
+    seed: int | None
+    process_index: int = 0
+    process_count: int = 1
 
-    return rows_of
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.batch_size % self.process_count:
+            raise UserError(
+                f"batch size {self.batch_size} can't be shared equally by {self.process_count} "
+                f"processes: use a positive multiple of {self.process_count}"
+            )
+        if not self.total and self.seed is not None:
+            raise UserError("there is no example to train on: the split is empty")
 
+    @property
+    def local(self) -> int:
+        """Examples of a batch that are this process's."""
+        return self.batch_size // self.process_count
 
-def eval_rows(
-    total: int, batch_size: int, process_index: int, process_count: int
-) -> Iterator[Rows]:
-    """Yields a process's part of each batch of `total` examples in order; the last is padded."""
-    local = local_batch_size(batch_size, process_count)
-    for first in range(process_index * local, -(-total // batch_size) * batch_size, batch_size):
-        positions = np.arange(first, first + local, dtype=np.int64)
-        # Padding repeats the last example only to keep shapes.
-        index = np.minimum(positions, total - 1)
-        yield Rows(index, positions < total, np.zeros_like(index))
+    @property
+    def steps(self) -> range:
+        """The steps of an evaluation: every process takes as many."""
+        return range(-(-self.total // self.batch_size))
+
+    def rows(self, first: int, count: int) -> Rows:
+        """The process's examples from number `first` on, counted over all batches."""
+        steps, places = np.divmod(np.arange(first, first + count, dtype=np.int64), self.local)
+        positions = steps * self.batch_size + self.process_index * self.local + places
+        if self.seed is None:
+            # Padding repeats the last example only to keep shapes.
+            index = np.minimum(positions, self.total - 1)
+            return Rows(index, positions < self.total, np.zeros_like(index))
+        epochs, offsets = np.divmod(positions, self.total)
+        index = shuffled(offsets, epochs, self.total, self.seed)
+        return Rows(index, np.ones(count, bool), epochs)
+
+    def batch(self, step: int) -> Rows:
+        """The process's part of one batch."""
+        return self.rows(step * self.local, self.local)
 
 
 def shuffled(offsets: np.ndarray, epochs: np.ndarray, total: int, seed: int) -> np.ndarray:
@@ -119,17 +144,3 @@ def _mixed(values: np.ndarray) -> np.ndarray:
     values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return values ^ values >> np.uint64(31)
-
-
-def local_batch_size(batch_size: int, process_count: int) -> int:
-    """Each process's equal part of a batch.
-
-    Raises:
-      UserError: there is none.
-    """
-    if batch_size < 1 or batch_size % process_count:
-        raise UserError(
-            f"batch size {batch_size} can't be shared equally by {process_count} processes: "
-            f"use a positive multiple of {process_count}"
-        )
-    return batch_size // process_count

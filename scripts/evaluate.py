@@ -161,7 +161,7 @@ def evaluate(
             channels=network.channels,
             preprocess=network.preparation,
         )
-        return devices.to_devices(on_host, mesh)
+        return devices.to_devices(input_pipeline.as_numpy(on_host), mesh)
 
     variables = jax.device_put(network.variables, devices.replicated(mesh))
     with progress_line("evaluating", len(split)) as line:

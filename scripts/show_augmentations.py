@@ -41,16 +41,11 @@ def main(arguments: Sequence[str]) -> None:
     check_file(args.output, (".png",))
 
     photo = from_encoded([args.image.read_bytes()], [str(args.image)], [0])
-    options = {"batch_size": 1, "resolution": args.resolution}
-    images = [next(input_pipeline.eval_batches(photo, **options))["image"][0]]
-    variants = input_pipeline.train_batches(
-        photo,
-        num_steps=args.rows * args.columns - 1,
-        augment=args.augment,
-        seed=args.seed,
-        **options,
+    loader = input_pipeline.Loader(
+        photo, batch_size=1, resolution=args.resolution, augment=args.augment, seed=args.seed
     )
-    images.extend(batch["image"][0] for batch in variants)
+    batches = [*loader.evaluate(photo), *loader.train(0, args.rows * args.columns - 1)]
+    images = [batch["image"][0] for batch in batches]
     grid = np.stack(images).reshape(args.rows, args.columns, *images[0].shape)
     grid = np.concatenate(np.concatenate(grid, 1), 1)
     with args.output.open("wb") as file:

@@ -69,6 +69,7 @@ def outline(config: RunConfig, mesh: Mesh, data: Data) -> Experiment:
         config=config,
         mesh=mesh,
         data=data,
+        batches=setup.make_loader(config, data.train, config.resolution or variant.resolution),
         variant=variant,
         padding=padding,
         bn_epsilon=bn_epsilon,
@@ -109,7 +110,7 @@ def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
 
 def _batch(experiment: Experiment, size: int) -> dict[str, jax.ShapeDtypeStruct]:
     """What the input pipeline gives a step."""
-    example = experiment.example
+    example = experiment.batches.example
     batch = {
         "image": jax.ShapeDtypeStruct((size, *example.shape), example.dtype),
         "label": jax.ShapeDtypeStruct((size,), np.int32),

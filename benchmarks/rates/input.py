@@ -53,17 +53,19 @@ def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -
         num_steps=MANY,
         augment=AUGMENTS[augment],
     )
-    return _workload(batches, setting, ("tensorflow-cpu", "opencv-python-headless"))
+    return _workload(
+        batches.as_numpy_iterator(), setting, ("tensorflow-cpu", "opencv-python-headless")
+    )
 
 
 def part(setting: Setting, directory: str, what: str) -> Workload:
     """One part alone: 'read', 'decode', 'augment' (decoded photos), 'batch' or 'transfer'."""
     import jax
 
+    import input_pipeline
     from input_pipeline import decode
     from input_pipeline.augment.augmentation import Augmentation
-    from input_pipeline.loader import Batches
-    from input_pipeline.order import Rows
+    from input_pipeline.order import Order
 
     side = setting.resolution
     blank = np.zeros([side, side, 3], np.uint8)
@@ -87,14 +89,13 @@ def part(setting: Setting, directory: str, what: str) -> Workload:
                 decode.decode(photo, 3)
             return blank
 
-    index = np.arange(setting.batch)
-    rows = (
-        Rows((index + step * setting.batch) % len(split), index >= 0, index * 0)
-        for step in itertools.count()
-    )
+    loader = input_pipeline.Loader(split, batch_size=setting.batch, resolution=side)
+    order = Order(len(split), setting.batch, seed=0)
     augmentation = Part(AUGMENTS["affine and jitter"], side)
-    batches = Batches(split, rows, setting.batch, augmentation, 0, None, 0)
-    return _workload(batches, setting, ("tensorflow-cpu", "opencv-python-headless"))
+    batches = loader.dataset(split, order, range(MANY), augmentation)
+    return _workload(
+        batches.as_numpy_iterator(), setting, ("tensorflow-cpu", "opencv-python-headless")
+    )
 
 
 def bare_decoding(setting: Setting, directory: str) -> Workload:

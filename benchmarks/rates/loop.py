@@ -32,18 +32,24 @@ LEAST_STEPS = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class ReadyExperiment(Experiment):
-    """An experiment that takes the same batch of noise again and again."""
+class ReadyBatches:
+    """The same batch of noise again and again: an `input_pipeline.BatchSource`."""
 
-    batch: dict[str, np.ndarray] = dataclasses.field(kw_only=True)
+    batch: input_pipeline.Batch
+    skipped: list[str] = dataclasses.field(default_factory=list)
 
-    def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, np.ndarray]]:
-        """See `Experiment`."""
+    @property
+    def example(self) -> input_pipeline.ExampleSpec:
+        """See `BatchSource`."""
+        return input_pipeline.ExampleSpec(self.batch["image"].shape[1:], np.uint8)
+
+    def train(self, start_step: int, num_steps: int) -> Iterator[input_pipeline.Batch]:
+        """See `BatchSource`."""
         return itertools.repeat(self.batch, num_steps)
 
-    def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
-        """See `Experiment`."""
-        return itertools.repeat(self.batch, len(split) // self.config.batch_size)
+    def evaluate(self, split: input_pipeline.Split) -> Iterator[input_pipeline.Batch]:
+        """See `BatchSource`."""
+        return itertools.repeat(self.batch, len(split) // len(self.batch["label"]))
 
 
 def train(setting: Setting) -> Workload:
@@ -88,7 +94,7 @@ def evaluate(setting: Setting) -> Workload:
     return Workload(run, ours.PACKAGES, ours.threads())
 
 
-def _experiment(setting: Setting, num_steps: int) -> ReadyExperiment:
+def _experiment(setting: Setting, num_steps: int) -> Experiment:
     config = RunConfig(
         variant=setting.variant,
         weights="",
@@ -100,7 +106,7 @@ def _experiment(setting: Setting, num_steps: int) -> ReadyExperiment:
     variant = get_variant(setting.variant)
     names = tuple(str(number) for number in range(CLASSES))
     one = _split(setting, 1)
-    return ReadyExperiment(
+    return Experiment(
         config=config,
         mesh=devices.data_mesh(),
         data=Data(names, _split(setting, num_steps), one, one),
@@ -110,7 +116,7 @@ def _experiment(setting: Setting, num_steps: int) -> ReadyExperiment:
         mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
         std=np.asarray(MEAN_STD.std, np.float32) * 255,
         variables=init_variables(EfficientNet(variant, CLASSES), jax.random.key(0)),
-        batch=ours.random_batch(setting),
+        batches=ReadyBatches(ours.random_batch(setting)),
     )
 
 

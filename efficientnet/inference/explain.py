@@ -84,8 +84,7 @@ class Explainer(Iterator[Explanation]):
           paths: of the photos, see `input_pipeline.find_photos`.
           label: of the class to explain; by default the most probable one of each photo.
         """
-        batches = photo_batches(network, paths, min(BATCH_SIZE, len(paths)))
-        self.skipped = batches.skipped
+        batches, self.skipped = photo_batches(network, paths, min(BATCH_SIZE, len(paths)))
         self._results = _explain(network, paths, batches, label)
 
     def __next__(self) -> Explanation:

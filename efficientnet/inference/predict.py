@@ -45,8 +45,7 @@ class Predictor(Iterator[PredictedBatch]):
         """
         mesh = devices.data_mesh()
         size = math.ceil(min(BATCH_SIZE, len(paths)) / mesh.size) * mesh.size
-        batches = photo_batches(network, paths, size)
-        self.skipped = batches.skipped
+        batches, self.skipped = photo_batches(network, paths, size)
         self._results = _predict(network, paths, batches, mesh)
 
     def __next__(self) -> PredictedBatch:
@@ -56,20 +55,23 @@ class Predictor(Iterator[PredictedBatch]):
 
 def photo_batches(
     network: Network, paths: Sequence[str], batch_size: int
-) -> input_pipeline.Batches:
-    """Returns batches as in the network's evaluation; unreadable photos are skipped."""
-    return input_pipeline.eval_batches(
+) -> tuple[Iterator[input_pipeline.Batch], list[str]]:
+    """Returns batches as in the network's evaluation, and a growing list of unreadable photos."""
+    loader = input_pipeline.Loader(
         input_pipeline.photo_split(paths),
         batch_size=batch_size,
         resolution=network.resolution,
         channels=network.channels,
         preprocess=network.preparation,
-        broken_limit=len(paths),
     )
+    return loader.evaluate(loader.split, broken_limit=len(paths)), loader.skipped
 
 
 def _predict(
-    network: Network, paths: Sequence[str], batches: input_pipeline.Batches, mesh: jax.sharding.Mesh
+    network: Network,
+    paths: Sequence[str],
+    batches: Iterator[input_pipeline.Batch],
+    mesh: jax.sharding.Mesh,
 ) -> Iterator[PredictedBatch]:
     backbone = network.module.clone(features_only=True)
     classifier = network.module.clone(classifier_only=True)

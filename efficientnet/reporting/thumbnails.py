@@ -20,11 +20,13 @@ def read(split: input_pipeline.Split, indices: np.ndarray, config: Any) -> np.nd
     Returns:
       uint8 [n, THUMBNAIL, THUMBNAIL, channels].
     """
-    (batch,) = input_pipeline.eval_batches(
-        split.take(indices),
-        batch_size=len(indices),
-        resolution=THUMBNAIL,
-        channels=config.channels,
-        preprocess=config.preprocess,
+    (batch,) = input_pipeline.as_numpy(
+        input_pipeline.eval_batches(
+            split.take(indices),
+            batch_size=len(indices),
+            resolution=THUMBNAIL,
+            channels=config.channels,
+            preprocess=config.preprocess,
+        )
     )
     return batch["image"]

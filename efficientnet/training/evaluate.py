@@ -102,7 +102,7 @@ class Evaluator:
 def for_experiment(experiment: Experiment, stop: Stop | None = None) -> Evaluator:
     """Returns an evaluator of an experiment's network, as every stage uses it."""
     program = programs.eval_program(experiment)
-    return Evaluator(program, experiment.mesh, experiment.eval_batches_on_devices, stop)
+    return Evaluator(program, experiment.mesh, experiment.eval_batches, stop)
 
 
 SHOWN_PHOTOS = 24

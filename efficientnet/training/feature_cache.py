@@ -11,58 +11,56 @@ import jax.numpy as jnp
 import numpy as np
 
 import input_pipeline
-from efficientnet.config import StageConfig
-from efficientnet.network.model import EfficientNet
 from efficientnet.network.normalize import normalize
 from efficientnet.runtime import devices
 from efficientnet.runtime.compiler_options import compiler_options
 from efficientnet.training import steps
 from efficientnet.training.setup import Experiment
-from input_pipeline.order import train_rows
+from input_pipeline.order import Order, Rows
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class CachedExperiment(Experiment):
-    """An experiment whose photos are features, and whose network is the classifier alone.
+class FeatureBatches:
+    """Batches of features in place of photos: an `input_pipeline.BatchSource`.
 
-    Order is a function of (seed, epoch), as the pipeline's is; epoch e takes copy e modulo copies.
+    They come in the order of the photos; epoch e takes copy e modulo copies.
     """
 
-    train_features: np.ndarray = dataclasses.field(kw_only=True)  # [copies, photos, features]
-    readable: np.ndarray = dataclasses.field(kw_only=True)  # bool [photos], of the training
-    validation_features: np.ndarray = dataclasses.field(kw_only=True)  # [photos, features]
+    order: Order  # of the photos to train on
+    labels: np.ndarray  # int32 [photos]
+    features: np.ndarray  # float32 [copies, photos, features]
+    readable: np.ndarray  # bool [photos]
+    validation_features: np.ndarray  # float32 [photos, features]
+    skipped: list[str]
 
     @property
-    def example(self) -> jax.ShapeDtypeStruct:
-        """See `Experiment`."""
-        return jax.ShapeDtypeStruct((self.variant.top_filters,), np.float32)
+    def example(self) -> input_pipeline.ExampleSpec:
+        """See `BatchSource`."""
+        return input_pipeline.ExampleSpec(self.features.shape[2:], np.float32)
 
-    def model(self, stage: StageConfig) -> EfficientNet:
-        """See `Experiment`."""
-        return super().model(stage).clone(classifier_only=True)
+    def train(self, start_step: int, num_steps: int) -> Iterator[input_pipeline.Batch]:
+        """See `BatchSource`."""
+        for rows in map(self.order.batch, range(start_step, start_step + num_steps)):
+            features = self.features[rows.epoch % len(self.features), rows.index]
+            yield _batch(features, self.labels, rows, self.readable[rows.index])
 
-    def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, np.ndarray]]:
-        """See `Experiment`."""
-        config = self.config
-        rows_of = train_rows(len(self.data.train), config.batch_size, config.seed, 0, 1)
-        for rows in map(rows_of, range(start_step, start_step + num_steps)):
-            index = rows.index
-            features = self.train_features[rows.epoch % len(self.train_features), index]
-            yield _own_part(features, self.data.train.labels, index, self.readable[index])
-
-    def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
-        """See `Experiment`; only the validation photos have features."""
-        assert split is self.data.validation
-        size, total = self.config.batch_size, len(split)
-        for first in range(0, total, size):
-            positions = np.arange(first, first + size)
-            index = np.minimum(positions, total - 1)
-            yield _own_part(self.validation_features[index], split.labels, index, positions < total)
+    def evaluate(self, split: input_pipeline.Split) -> Iterator[input_pipeline.Batch]:
+        """See `BatchSource`; only the validation photos have features."""
+        assert len(split) == len(self.validation_features)
+        order = dataclasses.replace(self.order, total=len(split), seed=None)
+        for rows in map(order.batch, order.steps):
+            yield _batch(self.validation_features[rows.index], split.labels, rows, rows.mask)
 
 
-def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) -> CachedExperiment:
+def _batch(
+    features: np.ndarray, labels: np.ndarray, rows: Rows, mask: np.ndarray
+) -> input_pipeline.Batch:
+    return {"image": features, "label": labels[rows.index], "index": rows.index, "mask": mask}
+
+
+def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) -> Experiment:
     """Computes the features of `copies` augmented copies of each photo, and of the validation's.
 
     They are not saved: a run that resumes computes them again.
@@ -84,8 +82,8 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
         compiler_options=compiler_options(experiment.mesh),
     )
 
-    def rows(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[tuple[np.ndarray, ...]]:
-        for batch in devices.to_devices(batches, experiment.mesh):
+    def rows(batches: Iterable[dict[str, jax.Array]]) -> Iterator[tuple[np.ndarray, ...]]:
+        for batch in batches:
             yield tuple(np.asarray(x) for x in compute(variables, batch))
 
     width, total = experiment.variant.top_filters, len(experiment.data.train)
@@ -114,23 +112,23 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
 
 def with_features(
     experiment: Experiment, train: np.ndarray, readable: np.ndarray, validation: np.ndarray
-) -> CachedExperiment:
-    """Returns the experiment on features in place of photos, see `CachedExperiment`."""
-    return experiment.as_kind(
-        CachedExperiment,
+) -> Experiment:
+    """Returns the experiment on features in place of photos, see `FeatureBatches`."""
+    config, data = experiment.config, experiment.data
+    order = Order(
+        len(data.train),
+        config.batch_size,
+        config.seed,
+        jax.process_index(),
+        jax.process_count(),
+    )
+    batches = FeatureBatches(
+        order, data.train.labels, train, readable, validation, experiment.batches.skipped
+    )
+    return dataclasses.replace(
+        experiment,
+        batches=batches,
         mean=np.zeros(1, np.float32),
         std=np.ones(1, np.float32),
-        train_features=train,
-        readable=readable,
-        validation_features=validation,
+        on_features=True,
     )
-
-
-def _own_part(
-    features: np.ndarray, labels: np.ndarray, index: np.ndarray, mask: np.ndarray
-) -> dict[str, np.ndarray]:
-    """This process's part of a global batch, as the pipeline gives it."""
-    batch = {"image": features, "label": labels[index], "index": index, "mask": mask}
-    local = len(index) // jax.process_count()
-    first = jax.process_index() * local
-    return {name: value[first : first + local] for name, value in batch.items()}

@@ -70,7 +70,7 @@ def _train(config: RunConfig, folder: epath.Path, stop: Stop) -> dict[str, Any]:
         **_machine(),
     }
     if config.data.broken_limit:
-        summary["skipped_photos"] = sorted(prepared.skipped)
+        summary["skipped_photos"] = sorted(prepared.batches.skipped)
     if distributed.leads():
         report.write_report(runs.Run(folder, config, summary), data.test)
         workdir.write_json(folder / runs.SUMMARY, summary)

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +24,6 @@ from efficientnet.weights import Preprocessing
 from efficientnet.weights.conventions import MEAN_STD
 
 log = logging.getLogger(__name__)
-
-Kind = TypeVar("Kind", bound="Experiment")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +57,7 @@ class Experiment:
     config: RunConfig
     mesh: Mesh
     data: Data
+    batches: input_pipeline.BatchSource
     variant: Variant
     padding: str
     bn_epsilon: float
@@ -67,24 +66,12 @@ class Experiment:
     variables: dict[str, Any]  # before the first stage
     # Of the data before any photo is found unreadable, see `Data.identity`.
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    # Names of the training photos that this process could not read, and skips.
-    skipped: list[str] = dataclasses.field(default_factory=list)
+    on_features: bool = False  # whether batches hold what the backbone makes of photos
 
     @property
     def resolution(self) -> int:
         """Pixels per side of what the network sees."""
         return self.config.resolution or self.variant.resolution
-
-    @property
-    def example(self) -> jax.ShapeDtypeStruct:
-        """One example of a batch, as the network's preprocessing takes it."""
-        shape = (self.resolution, self.resolution, self.config.channels)
-        return jax.ShapeDtypeStruct(shape, np.uint8)
-
-    def as_kind(self, kind: type[Kind], **more: Any) -> Kind:
-        """Returns the same experiment as one of a subclass, with more or changed fields."""
-        same = {field.name: getattr(self, field.name) for field in dataclasses.fields(Experiment)}
-        return kind(**{**same, **more})
 
     def model(self, stage: StageConfig) -> EfficientNet:
         """Returns the network with a stage's regularization."""
@@ -98,47 +85,17 @@ class Experiment:
             head_batch_norm=self.config.head_batch_norm,
             remat=self.config.remat,
             batch_norm_parts=self.mesh.size if self.config.batch_norm_per_device else 1,
+            classifier_only=self.on_features,
             dtype=jnp.dtype(self.config.dtype),
         )
 
-    def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, np.ndarray]]:
-        """Yields this process's part of `num_steps` batches; steps count over all stages."""
-        config = self.config
-        return input_pipeline.train_batches(
-            self.data.train,
-            batch_size=config.batch_size,
-            resolution=self.resolution,
-            channels=config.channels,
-            augment=config.augment,
-            seed=config.seed,
-            start_step=start_step,
-            num_steps=num_steps,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            broken_limit=config.data.broken_limit,
-            skipped=self.skipped,
-        )
+    def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, Any]]:
+        """Yields batches to train on as global arrays; steps count over all stages."""
+        return devices.to_devices(self.batches.train(start_step, num_steps), self.mesh)
 
-    def batches_on_devices(self, start_step: int, num_steps: int) -> Iterator[dict[str, Any]]:
-        """Yields the same batches as global arrays, split over the devices."""
-        return devices.to_devices(self.train_batches(start_step, num_steps), self.mesh)
-
-    def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, np.ndarray]]:
-        """Yields every example of a split once, the last batch padded and masked."""
-        config = self.config
-        return input_pipeline.eval_batches(
-            split,
-            batch_size=config.batch_size,
-            resolution=self.resolution,
-            channels=config.channels,
-            preprocess=config.preprocess,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-
-    def eval_batches_on_devices(self, split: input_pipeline.Split) -> Iterator[dict[str, Any]]:
-        """Yields the same batches as global arrays, split over the devices."""
-        return devices.to_devices(self.eval_batches(split), self.mesh)
+    def eval_batches(self, split: input_pipeline.Split) -> Iterator[dict[str, Any]]:
+        """Yields every example of a split once, the last batch padded, as global arrays."""
+        return devices.to_devices(self.batches.evaluate(split), self.mesh)
 
 
 def check(config: RunConfig, devices: int | None = None) -> None:
@@ -217,14 +174,17 @@ def prepare(config: RunConfig) -> Experiment:
     start = _start(config, variant, len(data.class_names))
     resolution = config.resolution or variant.resolution
     mean, std = _normalization(config, start.preprocessing, data.train, resolution)
-    skipped: list[str] = []
-    identity = data.identity()
-    if config.data.cache in ("memory", "disk"):
-        data = dataclasses.replace(data, train=decode_once(config, data.train, skipped))
+    identity, names = data.identity(), data.train.names
+    if config.data.cache:
+        data = dataclasses.replace(data, train=decode_once(config, data.train))
+    batches = make_loader(config, data.train, resolution)
+    readable = set(data.train.names)
+    batches.skipped.extend(name for name in names if name not in readable)
     return Experiment(
         config=config,
         mesh=devices.data_mesh(),
         data=data,
+        batches=batches,
         variant=variant,
         padding=start.padding,
         bn_epsilon=start.bn_epsilon,
@@ -232,7 +192,6 @@ def prepare(config: RunConfig) -> Experiment:
         std=std,
         variables=start.variables,
         identity=identity,
-        skipped=skipped,
     )
 
 
@@ -269,10 +228,8 @@ def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
     return {name: {**variables[name], "predictions_bn": new[name]} for name in new}
 
 
-def decode_once(
-    config: RunConfig, train: input_pipeline.Split, skipped: list[str]
-) -> input_pipeline.Split:
-    """Returns the training photos as `config.data.cache` wants them; names what can't be read."""
+def decode_once(config: RunConfig, train: input_pipeline.Split) -> input_pipeline.Split:
+    """Returns the training photos, those that can be read, as `config.data.cache` wants them."""
     settings = config.data
     folder = settings.cache_directory or str(cache_directory() / "photos")
     return input_pipeline.decoded(
@@ -281,7 +238,24 @@ def decode_once(
         config.channels,
         folder if settings.cache == "disk" else "memory",
         settings.broken_limit,
-        skipped,
+    )
+
+
+def make_loader(
+    config: RunConfig, train: input_pipeline.Split, resolution: int
+) -> input_pipeline.Loader:
+    """Returns what makes batches of photos as a config wants them, for this process."""
+    return input_pipeline.Loader(
+        train,
+        batch_size=config.batch_size,
+        resolution=resolution,
+        channels=config.channels,
+        augment=config.augment,
+        preprocess=config.preprocess,
+        seed=config.seed,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        broken_limit=config.data.broken_limit,
     )
 
 

@@ -53,8 +53,8 @@ class Trainer:
         saved = self.checkpoints.resume()
         self.progress = Progress.from_json(saved) if saved else Progress()
         if distributed.leads():  # whose list was saved; each process counts its own
-            known = [n for n in self.progress.unreadable if n not in experiment.skipped]
-            experiment.skipped.extend(known)
+            skipped = experiment.batches.skipped
+            skipped.extend(n for n in self.progress.unreadable if n not in skipped)
         progress = self.progress
         self.curves = Curves(workdir / "tensorboard", progress.global_step, progress.validated)
         self._profiler = Profiler(self.config, workdir / "tensorboard")
@@ -119,7 +119,7 @@ class Trainer:
             if progress.step in course.epoch_ends and not progress.validated:
                 state = self._end_epoch(stage, course.epoch_ends[progress.step], state, line)
             remaining = 0 if progress.monitor.stopped else course.num_steps - progress.step
-            for batch in experiment.batches_on_devices(progress.global_step, remaining):
+            for batch in experiment.train_batches(progress.global_step, remaining):
                 if progress.step == 0 and not stage.cached_copies:
                     self._write_photos(batch["image"])
                 state, loss = train_step(state, batch, progress.monitor.rate_scale)
@@ -154,7 +154,7 @@ class Trainer:
         step = self.progress.global_step
         self.curves.flush()
         self._stopwatch.lap()
-        self.progress.unreadable = list(self.experiment.skipped)
+        self.progress.unreadable = list(self.experiment.batches.skipped)
         self.checkpoints.save_latest(step, state, self.progress.to_json())
         self._agenda.saved()
         if self._agenda.stops:

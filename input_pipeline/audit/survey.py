@@ -3,13 +3,13 @@
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from input_pipeline.ahead import in_threads
 from input_pipeline.loader import UNREADABLE, in_one_line
 from input_pipeline.sources.split import Split
 
-# Photos that are read ahead by each thread.
-AHEAD = 8
+# Photos that are read before any of them is given: results are held in memory.
+TOGETHER = 64
 
 
 def survey(
@@ -25,8 +25,10 @@ def survey(
     Yields:
       (index, transformed, '') or (index, b'', why it can't be read), in the order given.
     """
-    threads = os.cpu_count() or 1
-    return in_threads(functools.partial(_one, split, transform), indices, threads, AHEAD * threads)
+    one = functools.partial(_one, split, transform)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for first in range(0, len(indices), TOGETHER):
+            yield from threads.map(one, indices[first : first + TOGETHER])
 
 
 def _one(split: Split, transform: Callable[[bytes], bytes], index: int) -> tuple[int, bytes, str]:

@@ -50,7 +50,7 @@ def loss_of(network: TrainedNetwork, photos: Split) -> float:
         resolution=network.resolution,
         preprocess=network.preparation,
     )
-    (batch,) = batches
+    (batch,) = batches.as_numpy_iterator()
     logits = network(batch["image"])
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
     return float(np.mean(losses))

@@ -11,7 +11,7 @@ AUGMENT = (
 
 
 def gather(batches):
-    batches = list(batches)
+    batches = list(input_pipeline.as_numpy(batches))
     return {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
 
 
@@ -33,7 +33,7 @@ def reference(photos):
 
 
 def test_a_training_batch_has_the_promised_types(photos):
-    batch = next(train(photos))
+    batch = next(train(photos).as_numpy_iterator())
     assert {key: (value.shape, value.dtype) for key, value in batch.items()} == {
         "image": ((8, 16, 16, 3), np.uint8),
         "label": ((8,), np.int32),
@@ -103,7 +103,7 @@ def test_evaluation_counts_every_example_once(photos, batch_size, count):
         list(
             input_pipeline.eval_batches(
                 photos, batch_size=batch_size, resolution=8, process_index=i, process_count=count
-            )
+            ).as_numpy_iterator()
         )
         for i in range(count)
     ]

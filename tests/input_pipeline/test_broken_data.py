@@ -184,7 +184,7 @@ def test_training_sees_an_exif_rotated_photo_upright(tmp_path):
     batches = input_pipeline.train_batches(
         split, batch_size=2, resolution=20, augment="resize|flip_left_right(0)", num_steps=1
     )
-    first, second = next(batches)["image"]
+    first, second = next(batches.as_numpy_iterator())["image"]
     np.testing.assert_array_equal(first, second)
 
 
@@ -196,7 +196,7 @@ def test_very_long_photos(tmp_path, size, kind):
         batches = input_pipeline.train_batches(
             split, batch_size=1, resolution=32, augment=augment, num_steps=1
         )
-        assert next(batches)["image"].std() > 5
+        assert next(batches.as_numpy_iterator())["image"].std() > 5
 
 
 def top_left_corner(height, width):
@@ -264,46 +264,49 @@ def partly_broken(tmp_path):
 def test_a_photo_that_is_not_one_is_named(tmp_path, name):
     fine = encoded(PHOTO, "JPEG")
     split = split_of(tmp_path, **{"1.jpg": fine, "2.jpg": fine, name: BROKEN[name], "4.jpg": fine})
-    evaluation = input_pipeline.eval_batches(split, batch_size=2, resolution=8)
+    loader = input_pipeline.Loader(split, batch_size=2, resolution=8)
+    evaluation = loader.evaluate(split)
     next(evaluation)
     with pytest.raises(UserError, match=f"^{name} is not a readable photo: replace") as error:
         next(evaluation)
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=f"^{name} is not a readable photo: replace"):
-        list(input_pipeline.train_batches(split, batch_size=2, resolution=8, num_steps=2))
+        list(loader.train(0, 2))
 
 
 def test_a_file_that_vanished_or_cannot_be_read_is_named(tmp_path):
     split = split_of(tmp_path, **{"a.jpg": encoded(PHOTO, "JPEG"), "b.jpg": b""})
+    loader = input_pipeline.Loader(split, batch_size=2, resolution=8)
     (tmp_path / "b.jpg").unlink()
     with pytest.raises(UserError, match=r"^b\.jpg is not a readable photo"):
-        list(input_pipeline.eval_batches(split, batch_size=2, resolution=8))
+        list(loader.evaluate(split))
     (tmp_path / "b.jpg").mkdir()
     with pytest.raises(UserError, match=r"^b\.jpg is not a readable photo"):
-        list(input_pipeline.eval_batches(split, batch_size=2, resolution=8))
+        list(loader.evaluate(split))
 
 
 def test_broken_photos_are_skipped_and_counted_up_to_a_limit(partly_broken):
-    def train(**changes):
-        return input_pipeline.train_batches(
-            partly_broken, batch_size=3, resolution=8, num_steps=6, **changes
+    def loader(broken_limit):
+        return input_pipeline.Loader(
+            partly_broken, batch_size=3, resolution=8, broken_limit=broken_limit
         )
 
-    batches = train(broken_limit=3)
+    tolerant = loader(3)
+    batches = tolerant.train(0, 6)
     rows = [(i, m) for batch in batches for i, m in zip(batch["index"], batch["mask"], strict=True)]
-    assert sorted(batches.skipped) == ["empty.jpg", "truncated é.jpg", "truncated.png"]
+    assert sorted(tolerant.skipped) == ["empty.jpg", "truncated é.jpg", "truncated.png"]
     for epoch in (rows[:9], rows[9:]):
         assert sorted(epoch) == [(index, index < 6) for index in range(9)]
-    strict = train(broken_limit=2)
+    strict = loader(2).train(0, 6)
     with pytest.raises(UserError, match="is not a readable photo, and 2 were skipped before"):
         list(strict)
 
 
 def test_evaluation_masks_what_it_skips(partly_broken):
-    batches = input_pipeline.eval_batches(partly_broken, batch_size=4, resolution=8, broken_limit=3)
-    mask = np.concatenate([batch["mask"] for batch in batches])
+    loader = input_pipeline.Loader(partly_broken, batch_size=4, resolution=8)
+    mask = np.concatenate([batch["mask"] for batch in loader.evaluate(partly_broken, 3)])
     assert list(mask) == [True] * 6 + [False] * 6
-    assert len(batches.skipped) == 3
+    assert len(loader.skipped) == 3
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -321,7 +324,7 @@ def test_in_place_of_a_broken_photo_stands_the_next_one(tmp_path, count):
                 broken_limit=2,
                 process_index=part,
                 process_count=count,
-            )
+            ).as_numpy_iterator()
         )
         for part in range(count)
     ]

@@ -18,7 +18,7 @@ def evaluated(source, split="train"):
     batches = input_pipeline.eval_batches(examples, batch_size=4, resolution=16)
     return {
         examples.names[index]: image.tobytes()
-        for batch in batches
+        for batch in batches.as_numpy_iterator()
         for index, image in zip(
             batch["index"][batch["mask"]], batch["image"][batch["mask"]], strict=True
         )

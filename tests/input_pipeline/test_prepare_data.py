@@ -50,8 +50,8 @@ def test_records_hold_what_the_source_holds(folder, tmp_path, capsys, monkeypatc
         assert (prepared.splits[name].labels == split.labels).all()
     options = {"batch_size": 5, "resolution": 8, "num_steps": 2, "augment": "rotate(20)"}
     for one, two in zip(
-        input_pipeline.train_batches(source.splits["train"], **options),
-        input_pipeline.train_batches(prepared.splits["train"], **options),
+        input_pipeline.as_numpy(input_pipeline.train_batches(source.splits["train"], **options)),
+        input_pipeline.as_numpy(input_pipeline.train_batches(prepared.splits["train"], **options)),
         strict=True,
     ):
         assert all((one[key] == two[key]).all() for key in one)
@@ -241,7 +241,8 @@ def test_statistics_are_those_of_numpy(folder, capsys, tmp_path, monkeypatch):
     assert status == 0
     result = json.loads(text.out.splitlines()[-1])
     train = input_pipeline.load_source("folders", str(folder)).splits["train"]
-    (batch,) = input_pipeline.eval_batches(train, batch_size=5, resolution=16)
+    batches = input_pipeline.eval_batches(train, batch_size=5, resolution=16)
+    (batch,) = batches.as_numpy_iterator()
     np.testing.assert_allclose(result["mean"], batch["image"].mean((0, 1, 2)) / 255)
     np.testing.assert_allclose(result["std"], batch["image"].std((0, 1, 2)) / 255)
 

@@ -90,8 +90,8 @@ def test_skipped_photos_have_no_features(
     with monkeypatch.context() as patch:
         patch.setattr(np, "empty", uncleared)
         cached = feature_cache.cached(prepared, prepared.variables, copies=1)
-    np.testing.assert_array_equal(np.flatnonzero(~cached.readable), [7, 30])
-    assert np.isfinite(cached.train_features).all()  # as no loss would be, times the mask's 0
+    np.testing.assert_array_equal(np.flatnonzero(~cached.batches.readable), [7, 30])
+    assert np.isfinite(cached.batches.features).all()  # as no loss would be, times the mask's 0
 
 
 def test_training_photos_normalize_themselves(tiny: Recipe) -> None:
@@ -99,7 +99,7 @@ def test_training_photos_normalize_themselves(tiny: Recipe) -> None:
     config.normalization = "training"
     prepared = setup.prepare(common.parse(config))
     images = np.concatenate(
-        [b["image"][b["mask"]] for b in prepared.eval_batches(prepared.data.train)]
+        [b["image"][b["mask"]] for b in prepared.batches.evaluate(prepared.data.train)]
     )
     np.testing.assert_allclose(prepared.mean, images.mean((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(prepared.std, images.std((0, 1, 2)), rtol=1e-4)

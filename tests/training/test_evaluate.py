@@ -32,13 +32,12 @@ def test_batches_and_devices_change_nothing(
 ) -> None:
     data = prepared.data.test
     model = prepared.model(prepared.config.stages[0])
-    photos = np.concatenate([batch["image"] for batch in prepared.eval_batches(data)])[:21]
+    photos = np.concatenate([batch["image"] for batch in prepared.batches.evaluate(data)])[:21]
     expected = model.apply(prepared.variables, normalize(photos, prepared.mean, prepared.std))
 
     mesh = Mesh(np.asarray(jax.devices()[:count]), ("data",))
     object.__setattr__(prepared, "mesh", mesh)
-    with prepared.config.unlocked():
-        prepared.config.batch_size = batch_size
+    object.__setattr__(prepared.batches, "batch_size", batch_size)
     variables = jax.device_put(prepared.variables, devices.replicated(mesh))
     counts: list[int] = []
     values, logits = evaluate.for_experiment(prepared)(variables, data, counts.append)

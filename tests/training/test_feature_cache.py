@@ -25,18 +25,18 @@ def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -
     variables = jax.device_put(plain.variables, devices.replicated(plain.mesh))
     cached = feature_cache.cached(plain, variables, copies=2)
 
-    assert cached.train_features.shape == (2, 40, 1280 // 4)
+    assert cached.batches.features.shape == (2, 40, 1280 // 4)
     # Without random augmentation every copy is the same.
-    np.testing.assert_allclose(*cached.train_features, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(*cached.batches.features, rtol=1e-5, atol=1e-6)
 
-    batches = list(cached.train_batches(0, 10))
+    batches = list(cached.batches.train(0, 10))
     for half in (batches[:5], batches[5:]):
         seen = np.concatenate([batch["index"] for batch in half])
         assert sorted(seen) == list(range(40))
     assert not np.array_equal(batches[0]["index"], batches[5]["index"])
     for batch in batches:
         np.testing.assert_array_equal(batch["label"], plain.data.train.labels[batch["index"]])
-    (later,) = cached.train_batches(7, 1)
+    (later,) = cached.batches.train(7, 1)
     np.testing.assert_array_equal(later["image"], batches[7]["image"])
 
     by_photo, _ = evaluate.for_experiment(plain)(variables, plain.data.validation)
@@ -91,6 +91,6 @@ def test_a_photo_that_can_be_read_but_once_is_left_out(
         return photos.read(index)
 
     flaky = dataclasses.replace(photos, read=read)
-    plain = dataclasses.replace(plain, data=dataclasses.replace(plain.data, train=flaky))
+    plain = dataclasses.replace(plain, batches=dataclasses.replace(plain.batches, split=flaky))
     cached = feature_cache.cached(plain, {}, copies=2)
-    np.testing.assert_array_equal(np.flatnonzero(~cached.readable), [7])
+    np.testing.assert_array_equal(np.flatnonzero(~cached.batches.readable), [7])

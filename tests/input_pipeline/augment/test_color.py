@@ -204,7 +204,7 @@ def test_gray_images_can_be_changed_too(text, photos):
     batches = input_pipeline.train_batches(
         photos, batch_size=8, resolution=12, channels=1, augment=text, num_steps=1
     )
-    assert next(batches)["image"].shape == (8, 12, 12, 1)
+    assert next(batches.as_numpy_iterator())["image"].shape == (8, 12, 12, 1)
 
 
 def test_what_is_read_stays_as_it_is():
