@@ -2,15 +2,15 @@
 
     python train.py --config=configs/cars_b0.py --workdir=runs/cars_b0
 
-The same command again resumes where the last one stopped, and shows the result of a run that is
-done. Any field of the config can be overridden: --config.batch_size=64,
+Run the same command again to resume where it stopped, or to show the result of a finished run. Any
+field of the config can be overridden: --config.batch_size=64,
 --config.stages[1].learning_rate=1e-4. Watch with `tensorboard --logdir WORKDIR`.
 """
 
 from efficientnet.runtime import preemption
 from efficientnet.runtime.huge_pages import restart_with_huge_pages
 
-if __name__ == "__main__":  # before all that takes time, so that a signal is always answered
+if __name__ == "__main__":  # before the long imports, so that signals are always handled
     preemption.hold_signals()
     restart_with_huge_pages()
     preemption.Stop().__enter__()
@@ -28,27 +28,27 @@ from efficientnet.errors import UserError
 from scripts import recipes
 
 config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's checkpoints and results go.")
+WORKDIR = flags.DEFINE_string("workdir", None, "The folder for checkpoints and results.")
 COORDINATOR = flags.DEFINE_string(
     "coordinator",
     os.environ.get("JAX_COORDINATOR_ADDRESS"),
-    "Of several processes: HOST:PORT of the first, or 'auto' to ask Cloud TPU, Slurm or Open MPI.",
+    "With several processes: HOST:PORT of the first, or 'auto' on Cloud TPU, Slurm or Open MPI.",
 )
 NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", os.environ.get("JAX_NUM_PROCESSES"), "How many processes there are."
+    "num_processes", os.environ.get("JAX_NUM_PROCESSES"), "The number of processes."
 )
 PROCESS_ID = flags.DEFINE_integer(
-    "process_id", os.environ.get("JAX_PROCESS_ID"), "Which of them this is, from 0."
+    "process_id", os.environ.get("JAX_PROCESS_ID"), "The number of this process, from 0."
 )
 
 
 def main(_: list[str]) -> None:
-    """Runs the recipe that the flags name."""
+    """Runs the recipe given by the flags."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     for package in ("efficientnet", "input_pipeline"):
         logging.getLogger(package).setLevel(logging.INFO)
     config = recipes.run_config(flags.FLAGS["config"])
-    # JAX and TensorFlow take seconds to import, and a wrong flag should not.
+    # JAX and TensorFlow take seconds to import; a wrong flag is reported before.
     from efficientnet.runtime import compilation_cache, distributed, failures
     from efficientnet.training.run import run
 
@@ -59,7 +59,7 @@ def main(_: list[str]) -> None:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; what is wrong with it is a `UserError` that names the flag."""
+    """Parses the command line; an error in it is a `UserError` that names the flag."""
     with recipes.explained(argv[1:]):
         rest = flags.FLAGS(argv)
     for flag in ("config", "workdir"):

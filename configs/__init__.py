@@ -1,1 +1,1 @@
-"""One recipe a file; `common.py` declares every field."""
+"""One recipe per file; `common.py` makes the configs that they start from."""

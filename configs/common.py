@@ -1,8 +1,8 @@
-"""Recipes: what they start from, and what they come to.
+"""What every recipe starts from, and the parsing of recipes.
 
 A recipe starts from `get_config()`, and its stages from `stage()`; efficientnet/config.py declares
 their fields. Both are locked: a misspelled field or a value of another type is an error that names
-the field. `parse` makes a recipe, with what the command line changes in it, a `RunConfig`.
+the field. `parse` turns a recipe, with its overrides from the command line, into a `RunConfig`.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
     """Returns one stage, with the defaults of `StageConfig`.
 
     Args:
-      name: what curves, checkpoints and the report call it.
+      name: in TensorBoard, checkpoints and the report.
       train: the freeze groups that train, such as 'predictions', 'block6-' or 'all'.
       epochs: passes over the training photos.
       **fields: values of the other fields.
@@ -38,7 +38,7 @@ def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
 
 
 def _defaults(kind: type[Config], **given: Any) -> ConfigDict:
-    """Returns the fields with their defaults, or with what is given."""
+    """Returns the fields with the given values, or else with their defaults."""
     config = ConfigDict()
     for field in dataclasses.fields(kind):
         value = given.get(field.name, field.default)
@@ -56,12 +56,12 @@ def _type_of(hint: Any) -> Any:
 
 
 def parse(config: ConfigDict) -> RunConfig:
-    """Returns what a recipe comes to; in it are only values that can be.
+    """Returns a recipe as a `RunConfig`, which checks its values.
 
-    What takes long to import is not asked: the language of augmentations, the data, the devices.
+    Augmentations, data and devices are not checked here, because their code takes long to import.
 
     Raises:
-      UserError: a field has a value that can't be, alone or beside another.
+      UserError: a field has a wrong value, or two values don't go together.
     """
     fields = {**config, "stages": [dict(stage) for stage in config.stages]}
     run = RunConfig.from_json({**fields, "data": dict(config.data)})
@@ -74,13 +74,13 @@ def parse(config: ConfigDict) -> RunConfig:
 def progressive(
     down_to: str, epochs: float, *, rate_factor: float = 1.0, **fields: Any
 ) -> tuple[ConfigDict, ...]:
-    """Returns stages that unfreeze one more freeze group each, from the classifier down.
+    """Returns stages that each unfreeze one more freeze group, from the classifier down.
 
     Args:
-      down_to: the last freeze group to open, such as 'block4' or 'stem'.
+      down_to: the last freeze group to unfreeze, such as 'block4' or 'stem'.
       epochs: of each stage.
-      rate_factor: each stage's learning rate is that of the one before times this.
-      **fields: values of the stages' other fields; `learning_rate` is the first stage's.
+      rate_factor: multiplies the learning rate from one stage to the next.
+      **fields: values of the stages' other fields; `learning_rate` is that of the first stage.
 
     Raises:
       UserError: there is no such freeze group.
@@ -93,18 +93,18 @@ def progressive(
 
 
 def arguments(text: str, recipes: Collection[str], variant: str = "b0") -> tuple[str, str]:
-    """Reads what follows the colon of --config=FILE:ARGUMENTS, such as 'head' or 'head,b3'.
+    """Parses the arguments in --config=FILE:ARGUMENTS, such as 'head' or 'head,b3'.
 
     Args:
       text: at most one of the recipes and at most one variant, joined by a comma.
-      recipes: what the file has; the first is the default.
-      variant: the default.
+      recipes: the recipes of the file; the first is the default.
+      variant: the default variant.
 
     Returns:
       The recipe and the variant.
 
     Raises:
-      UserError: a word is neither.
+      UserError: a word is neither a recipe nor a variant.
     """
     recipe = next(iter(recipes))
     for word in filter(None, text.split(",")):

@@ -1,13 +1,13 @@
-"""Every field of a run, declared once: type, default, unit, range, and whether it may change later.
+"""Every config field, declared once: type, default, unit, range, and whether it may change later.
 
-`RunConfig` is what a recipe of configs/ and its overrides come to. A config that exists is valid:
-making one, with `dataclasses.replace` too, converts and checks every value, and one that can't be
-is a `UserError` that names the field. Nothing is imported here that takes long.
+A recipe in configs/ and its overrides are turned into a `RunConfig`. A config that exists is valid:
+making one, also with `dataclasses.replace`, converts and checks every value, and a wrong value is a
+`UserError` that names the field. This module must import nothing that takes long.
 
-To add a field, write it below and use it: recipes, flags and `config.json` have it then. Its
-annotation says what it may be, a `Literal` of choices or a number in a `Range`. Fields that are
-`MayChange` may be others when a run is resumed: they say what is seen and saved, how much of what
-is broken is put up with, and where the data are, but not what is computed.
+To add a field, declare it below and use it: recipes, flags and `config.json` then have it. Its
+annotation gives the allowed values, a `Literal` of choices or a number in a `Range`. Fields marked
+`MayChange` may have another value when a run is resumed: they affect what is shown and saved, how
+many unreadable photos are tolerated, and where the data are, but not what is computed.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from efficientnet.paths import is_in_bucket
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The numbers that a field may be; of a field with several, each of them."""
+    """The range of a number, or of each number of a tuple."""
 
     at_least: float = -math.inf
     more_than: float = -math.inf
@@ -50,7 +50,7 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """The names that a field may be, where a table elsewhere has them as its keys."""
+    """The allowed names: the keys of a table that is declared elsewhere."""
 
     table: Callable[[], Mapping[str, object]]
 
@@ -83,7 +83,7 @@ StageStart = Literal["best", "last"]
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Fields that are converted and checked as their annotations say."""
+    """Base class that converts and checks the fields according to their annotations."""
 
     def __post_init__(self) -> None:
         for field, hint in hints(type(self)).items():
@@ -94,15 +94,15 @@ class Config:
             object.__setattr__(self, field, value)
 
     def wrong(self, field: str, expected: str) -> UserError:
-        """Returns what to raise for a field with a value that can't be."""
+        """Returns the error to raise for a field with a wrong value."""
         return UserError(f"config.{field} is {getattr(self, field)!r}: expected {expected}")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Returns what `to_json` was called on; a field that is missing has its default.
+        """Returns the config that `to_json` was called on; missing fields get their defaults.
 
         Raises:
-          UserError: there is no such field, or a value can't be.
+          UserError: a field is unknown or has a wrong value.
           TypeError: a field without a default is missing.
         """
         unknown = sorted(set(values) - set(hints(cls)))
@@ -111,30 +111,30 @@ class Config:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields as `config.json` has them."""
+        """Returns the fields as they are written to `config.json`."""
         return dict(json.loads(json.dumps(dataclasses.asdict(self))))
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Config):
-    """Which photos, and how they are held."""
+    """Which photos to use, and how to keep them."""
 
-    source: str = ""  # a name known to input_pipeline/sources
-    directory: MayChange[str] = ""  # where its files are, '' if it needs none; may move
+    source: str = ""  # a name in input_pipeline/sources
+    directory: MayChange[str] = ""  # where its files are; '' if it needs none
     validation_split: str = ""  # a split of the source to validate on; '' holds one out
     validation_fraction: float = 0.1  # of the training photos of each class, held out
-    # Photos that can't be read which training skips, in each process; one more stops it.
+    # Unreadable training photos to skip in each process; one more stops the run.
     broken_limit: MayChange[Count] = 0
-    # Decoded training photos, each squeezed to a square: kept in 'memory' or on 'disk'; '' decodes
-    # them anew each time.
+    # Where to keep decoded training photos, each resized to a square: in 'memory' or on 'disk'; ''
+    # decodes them again each time.
     cache: Cache = ""
     cache_resolution: PositiveCount = 256  # pixels per side of the squares
-    cache_directory: MayChange[str] = ""  # of 'disk'; '' takes photos/ in the user's cache folder
+    cache_directory: MayChange[str] = ""  # for 'disk'; '' is photos/ in the cache directory
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if is_in_bucket(epath.Path(self.cache_directory)):
-            expected = "a folder of this machine, as the photos are mapped into memory from there"
+            expected = "a folder on this machine, because the photos are memory-mapped"
             raise self.wrong("cache_directory", expected)
 
     def wrong(self, field: str, expected: str) -> UserError:
@@ -144,59 +144,59 @@ class DataConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class StageConfig(Config):
-    """What trains for some epochs, and how."""
+    """What to train for a number of epochs, and how."""
 
-    name: str  # what curves, checkpoints and the report call it
+    name: str  # in TensorBoard, checkpoints and the report
     train: str  # the freeze groups that train, such as 'predictions', 'block6-' or 'all'
     epochs: Positive  # passes over the training photos
 
     # Optimization.
     optimizer: Optimizer = "adamw"
-    learning_rate: Positive = 1e-3  # peak, after the warm-up
-    head_learning_rate: Positive | None = None  # the classifier's; None: the same
-    layer_decay: Factor = 1.0  # factor on the rate per block from the classifier down; 1 for none
+    learning_rate: Positive = 1e-3  # peak, after the warmup
+    head_learning_rate: Positive | None = None  # of the classifier; None is learning_rate
+    layer_decay: Factor = 1.0  # of the learning rate, per block from the classifier down; 1: none
     momentum: NotNegative = 0.9  # of sgd and rmsprop
-    nesterov: bool = True  # sgd looks ahead along its momentum
+    nesterov: bool = True  # Nesterov momentum, for sgd
     weight_decay: NotNegative = 0.0  # of kernels; never of biases or BatchNorm
-    clip_norm: NotNegative = 0.0  # global norm that gradients are scaled down to; 0 for none
+    clip_norm: NotNegative = 0.0  # global norm that gradients are clipped to; 0 for none
 
-    # The learning rate rises linearly from 0 in the warm-up; then it is 'constant', a 'cosine' to
-    # 0, 'exponential', or a 'step', which falls at once where 'exponential' falls smoothly.
+    # After a linear warmup from 0, the learning rate is 'constant', follows a 'cosine' down to 0,
+    # decays smoothly ('exponential'), or decays in steps ('step').
     schedule: Schedule = "cosine"
-    warmup_epochs: NotNegative = 0.0  # epochs
+    warmup_epochs: NotNegative = 0.0  # length of the warmup
     decay_rate: Positive = 0.97  # factor of 'exponential' and 'step' ...
-    decay_epochs: Positive = 2.4  # ... over so many epochs, counted from the stage's beginning
+    decay_epochs: Positive = 2.4  # ... over this many epochs, counted from the start of the stage
 
-    micro_batches: PositiveCount = 1  # gradient accumulation: parts of a batch, to save memory
+    micro_batches: PositiveCount = 1  # gradient accumulation: parts per batch, to save memory
 
     # Regularization.
     label_smoothing: Share = 0.1  # probability mass spread over all classes
-    mixup: NotNegative = 0.0  # alpha of the Beta distribution of mixup's shares; 0 for none
-    cutmix: NotNegative = 0.0  # the same of CutMix; with both on, each step takes one of them
-    balance_classes: bool = False  # every class gets the same share of the training loss
-    dropout: Share | None = None  # before the classifier; None: the variant's
-    drop_connect: Share = 0.2  # stochastic depth: drop rate of the last block
+    mixup: NotNegative = 0.0  # alpha of mixup's Beta distribution; 0 for none
+    cutmix: NotNegative = 0.0  # the same for CutMix; with both, each step picks one of them
+    balance_classes: bool = False  # give every class the same share of the training loss
+    dropout: Share | None = None  # rate before the classifier; None is the variant's
+    drop_connect: Share = 0.2  # stochastic depth: rate of the last block
 
-    # A stage that trains the classifier alone can compute the features once, of so many augmented
-    # copies of each photo, and take the copies in turns; 0 computes them anew in each step.
+    # A stage that trains only the classifier can compute the features once, for this many augmented
+    # copies of each photo, and use the copies in turn; 0 computes the features in each step.
     cached_copies: Count = 0
 
-    # BatchNorm of what trains: 'frozen', only its 'statistics', or wholly 'trained'.
+    # BatchNorm in the layers that train: 'frozen', update only 'statistics', or 'trained'.
     batch_norm: BatchNormPolicy = "frozen"
 
-    # Moving averages of what trains, validated besides; the better of the two is handed over.
+    # Exponential moving average of the weights; validated too, and the better of the two is kept.
     ema_decay: Share = 0.0  # per step, such as 0.9999; 0 for none
 
-    start: StageStart = "best"  # which weights of the stage before this one starts from
+    start: StageStart = "best"  # weights of the previous stage to start from
 
-    # The validation metric that picks the stage's best weights, and that what follows watches at
-    # each epoch's end.
+    # The validation metric, computed after each epoch, that chooses the stage's best weights and
+    # decides the following.
     monitor: Annotated[str, Names(metrics.per_example)] = "top1"
-    min_improvement: float = 1e-3  # change of the metric that counts, in its own unit
-    plateau_patience: PositiveCount = 3  # epochs without improvement that lower the rate ...
-    plateau_factor: Factor = 1.0  # ... by this factor; 1 never does
+    min_improvement: float = 1e-3  # smallest change that counts, in the metric's unit
+    plateau_patience: PositiveCount = 3  # after this many epochs without improvement, multiply ...
+    plateau_factor: Factor = 1.0  # ... the learning rate by this factor; 1 never changes it
     plateau_floor: float = 0.0  # peak learning rate below which it is not lowered
-    stop_patience: Count = 0  # epochs without improvement that end the stage; 0 never does
+    stop_patience: Count = 0  # end the stage after this many epochs without improvement; 0 never
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,48 +214,48 @@ class StageConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig(Config):
-    """A whole run. Only the data's source and the stages have no default that means anything."""
+    """A whole run; a recipe must set at least `data.source` and `stages`."""
 
-    # Of the validation split, the order, the augmentation and the initialization.
+    # Of the validation split, the order of the photos, the augmentation and the initialization.
     seed: Annotated[int, Range(at_least=0, below=2**31)] = 0
 
     # Network.
     variant: str = "b0"  # a row of efficientnet/network/variants.py
-    weights: str = "noisy_student"  # a name or a path, see docs/weights.md; '' for none
-    resolution: PositiveCount | None = None  # pixels per side; None takes the variant's own
+    weights: str = "noisy_student"  # a name or a path, see docs/weights.md; '' for random
+    resolution: PositiveCount | None = None  # pixels per side; None is the variant's own
     channels: Literal[1, 3] = 3  # 3 for color, 1 for gray
     dtype: Dtype = "float32"  # of activations; parameters are always float32
 
-    # For the gradient, keep only what goes into each block and compute the rest again: a larger
-    # batch or network fits, for about a third more computation.
+    # Rematerialization: keep only the input of each block for the gradient and recompute the rest.
+    # A larger batch or network fits into memory, for about a third more computation.
     remat: bool = False
-    # Each device's BatchNorm takes the statistics of its own photos, where a stage trains it, and
-    # none waits for another: for large slices. Results then depend on the number of devices.
+    # BatchNorm that trains computes its statistics on each device separately, so that no device
+    # waits for another: for large slices. Results then depend on the number of devices.
     batch_norm_per_device: bool = False
     head_batch_norm: bool = False  # a BatchNorm between the features and the classifier
-    # The network sees (photo - mean) / std: those of the 'weights', of 'imagenet', or of the
-    # 'training' photos, computed once. Or numbers, one a channel, on the scale 0..1.
+    # Photos are normalized to (photo - mean) / std with the values of the 'weights', of 'imagenet',
+    # or of the 'training' photos; or with the given ones, for each channel on the scale 0 to 1.
     normalization: Normalization = "weights"
     mean: Annotated[tuple[float, ...], Range(at_least=0, at_most=1)] = ()
     std: Annotated[tuple[float, ...], Range(at_least=1e-6, at_most=1)] = ()
 
     # Data.
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
-    augment: str = "random_resized_crop(scale=(0.5, 1.0))|flip_left_right"  # in reading order
-    preprocess: str = "resize"  # for evaluation, in the same language
-    batch_size: PositiveCount = 32  # photos per step, over all devices and processes
+    augment: str = "random_resized_crop(scale=(0.5, 1.0))|flip_left_right"  # from left to right
+    preprocess: str = "resize"  # for evaluation, in the same syntax
+    batch_size: PositiveCount = 32  # images per step, over all devices and processes
 
-    # In order; each starts from the best weights of the one before, or from its last.
+    # In order; each starts from the best or the last weights of the previous one.
     stages: tuple[StageConfig, ...] = ()
 
-    # Watching and saving.
-    skip_steps: MayChange[int] = 0  # steps of a stage with a loss that is not finite to skip
-    log_every_steps: MayChange[PositiveCount] = 10  # between two points of the training curves
-    # Steps between two checkpoints, besides the one at every epoch's end; 0 for no others.
+    # Logging and checkpoints.
+    skip_steps: MayChange[int] = 0  # steps per stage to skip because their loss is not finite
+    log_every_steps: MayChange[PositiveCount] = 10  # to TensorBoard
+    # Steps between two checkpoints; 0 saves only at the end of every epoch.
     checkpoint_every_steps: MayChange[Count] = 1000
-    checkpoint_every_minutes: MayChange[NotNegative] = 5.0  # after the last one; 0 for steps alone
-    profile_steps: MayChange[str] = ""  # such as '10:20', the steps after 10 up to 20, to trace
-    keep_checkpoints: MayChange[PositiveCount] = 2  # besides the best weights of each stage
+    checkpoint_every_minutes: MayChange[NotNegative] = 5.0  # after the last one; 0 for never
+    profile_steps: MayChange[str] = ""  # to trace, such as '10:20' for those after 10 up to 20
+    keep_checkpoints: MayChange[PositiveCount] = 2  # in addition to the best weights of each stage
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -277,7 +277,7 @@ class RunConfig(Config):
         """The steps of `profile_steps`: after the first, up to the second.
 
         Raises:
-          UserError: they are none, or begin after no step, which would trace a compilation.
+          UserError: there are none, or they include the first step, which compiles.
         """
         if not self.profile_steps:
             return None
@@ -313,10 +313,10 @@ _WORDS = {bool: "True or False", float: "a number", int: "a whole number", str: 
 
 
 def _converted(value: Any, hint: Any) -> Any:
-    """Returns a value as its annotation wants it.
+    """Returns a value converted to the type of its annotation.
 
     Raises:
-      ValueError: it can't be; the message says what can.
+      ValueError: the value is wrong; the message says what was expected.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
@@ -345,7 +345,7 @@ def _converted(value: Any, hint: Any) -> Any:
 
 
 def _limited(value: Any, hint: Any, *notes: Any) -> Any:
-    """Returns what `_converted` does, if it is among the `Names` or in the `Range` of the notes."""
+    """Returns the converted value if it is among the `Names` or in the `Range` of the notes."""
     for names in (note for note in notes if isinstance(note, Names)):
         if value not in names:
             raise ValueError(str(names))

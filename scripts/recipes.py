@@ -1,4 +1,4 @@
-"""Recipes on command lines, and what is wrong with them in one sentence."""
+"""Reading recipes from the command line, with errors in one sentence."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -13,27 +13,27 @@ from efficientnet.errors import UserError
 
 @contextlib.contextmanager
 def explained(words: Sequence[str]) -> Iterator[None]:
-    """Says what is wrong with a recipe, or with the flags that override its fields.
+    """Turns errors in a recipe, or in the flags that override its fields, into a `UserError`.
 
     Args:
       words: of the command line.
 
     Raises:
-      UserError: instead of what absl and ml_collections raise, or an import of the recipe.
+      UserError: in place of the errors of absl, ml_collections and the recipe itself.
     """
     wrong = " ".join(words)
     try:
         yield
     except flags.Error as error:
-        # A config that fails comes with its traceback, of which the last line says why.
+        # The message contains the traceback of the recipe; its last line gives the reason.
         raise UserError(str(error).strip().splitlines()[-1]) from error
     except ImportError as error:
         raise UserError(
-            f"{wrong}: the recipe can't import something ({error}): install it, or correct its name"
+            f"{wrong}: the recipe can't import a module ({error}): install it, or correct its name"
         ) from error
     except AttributeError as error:
         field = str(error).strip("'\"")
-        raise UserError(f"{wrong}: no such field {field!r}, see configs/common.py") from error
+        raise UserError(f"{wrong}: no such field {field!r}, see efficientnet/config.py") from error
     except IndexError as error:
         raise UserError(f"{wrong}: the config has fewer stages") from error
     except OSError as error:
@@ -50,7 +50,7 @@ def read(path: str, overrides: Sequence[str]) -> RunConfig:
       overrides: such as '--config.batch_size=64'.
 
     Raises:
-      UserError: there is no such recipe, it can't be read, or it has a value that can't be.
+      UserError: there is no such recipe, it can't be read, or it has a wrong value.
     """
     command = ["recipe", f"--config={path}", *overrides]
     values = flags.FlagValues()
@@ -58,15 +58,15 @@ def read(path: str, overrides: Sequence[str]) -> RunConfig:
     with explained(command[1:]):
         rest = values(command)
     if rest[1:]:
-        raise UserError(f"{rest[1]} is no argument: see --help")
+        raise UserError(f"{rest[1]} is an unknown argument: see --help")
     return run_config(values["config"])
 
 
 def run_config(flag: flags.Flag) -> RunConfig:
-    """Returns what the recipe of a --config, with the flags that override it, comes to.
+    """Returns the config of a --config flag, with the flags that override its fields.
 
     Raises:
-      UserError: there is no such recipe, or it has a value that can't be.
+      UserError: there is no such recipe, or it has a wrong value.
     """
     if not isinstance(flag.value, ConfigDict):
         path = config_flags.get_config_filename(flag)

@@ -18,7 +18,10 @@ DEMO = "--config=configs/solar_lite0.py"
     [
         ([], "--config is missing"),
         ([DEMO], "--workdir is missing"),
-        ([DEMO, "--workdir=W", "--config.nope=1"], "no such field 'nope', see configs/common.py"),
+        (
+            [DEMO, "--workdir=W", "--config.nope=1"],
+            "no such field 'nope', see efficientnet/config.py",
+        ),
         ([DEMO, "--workdir=W", "--config.seed=one"], "--config.seed=one: invalid literal for int"),
         ([DEMO, "--workdir=W", "--config.stages[9].epochs=1"], "the config has fewer stages"),
         ([DEMO, "--workdir=W", "--wrkdir=W"], "Unknown command line flag 'wrkdir'"),

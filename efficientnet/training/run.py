@@ -27,7 +27,7 @@ def run(config: RunConfig, path: str) -> dict[str, Any]:
     """Runs a config to its end, resuming what the workdir already holds.
 
     Args:
-      config: a recipe, see configs/common.py.
+      config: of the run.
       path: the workdir, which gets `config.json`, `network.json`, `checkpoints/`, `tensorboard/`,
         `predictions/`, `summary.json` and `report/index.html`.
 

@@ -23,7 +23,7 @@ def test_a_recipe_is_read_with_its_overrides() -> None:
         (DEMO, ["--config.nope=1"], f"--config={DEMO} --config.nope=1: no such field 'nope'"),
         (DEMO, ["--config.stages[9].epochs=1"], "the config has fewer stages"),
         (DEMO, ["--config.seed=one"], "--config.seed=one: invalid literal"),
-        (DEMO, ["more"], "more is no argument"),
+        (DEMO, ["more"], "more is an unknown argument"),
         ("configs/none.py", [], "--config=configs/none.py: there is no such file"),
         ("configs/none.py", ["--config.seed=1"], "there is no such file"),
     ],
@@ -38,8 +38,8 @@ def test_a_wrong_recipe_is_one_sentence(path: str, overrides: list[str], message
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("import not_there", r"can't import something \(No module named 'not_there'\): install it"),
-        ("from configs import not_there", r"can't import something .*: install it"),
+        ("import not_there", r"can't import a module \(No module named 'not_there'\): install it"),
+        ("from configs import not_there", r"can't import a module .*: install it"),
         ("def get_config(:", r"mine\.py: invalid syntax \(mine.py, line 1\)"),
     ],
 )
