@@ -15,6 +15,7 @@ Class folders, whose names have '/' replaced, in the label order of the devkit:
 Hugging Face's parquet files; see `parquet`.
 """
 
+import importlib.resources
 import io
 import logging
 from collections.abc import Iterable
@@ -26,10 +27,15 @@ from etils import epath
 from efficientnet.errors import UserError
 from input_pipeline.sources import folders, parquet
 from input_pipeline.sources.split import Source, Split, from_files
-from input_pipeline.sources.stanford_cars_classes import CLASS_NAMES
 
 log = logging.getLogger(__name__)
 
+# In the label order of the devkit, which is not sorted.
+CLASS_NAMES = tuple(
+    (importlib.resources.files("input_pipeline.sources") / "stanford_cars_classes.txt")
+    .read_text("utf-8")
+    .splitlines()
+)
 FULL_SIZES = {"train": 8144, "test": 8041}
 
 

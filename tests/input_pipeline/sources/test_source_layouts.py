@@ -11,7 +11,7 @@ from named_files import contents, write
 
 import input_pipeline
 from efficientnet.errors import UserError
-from input_pipeline.sources.stanford_cars_classes import CLASS_NAMES
+from input_pipeline.sources.stanford_cars import CLASS_NAMES
 
 
 def test_class_folders_with_train_and_test(tmp_path):
