@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"all of it: {folder / comparison.PAGE}")
     if args.json:
         results = [
-            {"run": name, "stage": run.stages[-1]["name"], **run.stages[-1]["metrics"]["test"]}
+            {"run": name, "stage": run.result.name, **run.result.metrics.test}
             for name, run in zip(compared.names, compared.runs, strict=True)
         ]
         command_line.print_json({"runs": results, "no_run_got_right": hardest})

@@ -27,9 +27,9 @@ from efficientnet.inference.network import Network, TrainedNetwork
 from efficientnet.paths import user_path
 from efficientnet.reporting import predictions, scores, tables
 from efficientnet.runtime import devices
+from efficientnet.runtime.progress_bar import progress_bar
 from efficientnet.training import programs, setup
 from efficientnet.training.evaluate import Evaluator
-from efficientnet.training.progress import progress_line
 from efficientnet.training.workdir import class_change, data_changes
 from scripts import command_line, networks
 
@@ -116,7 +116,7 @@ def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> setu
     source = dataclasses.replace(run.config.data, directory=where)
     data = setup.load_data(dataclasses.replace(run.config, data=source))
     _check_classes(run, source.source, data.class_names)
-    now = {"class_names": data.class_names, "data": data.identity()}
+    now = dataclasses.replace(run.record, class_names=data.class_names, data=data.identity())
     changes = data_changes(run.record, now)
     if changes:
         log.warning(
@@ -164,7 +164,7 @@ def evaluate(
         return devices.to_devices(input_pipeline.as_numpy(on_host), mesh)
 
     variables = jax.device_put(network.variables, devices.replicated(mesh))
-    with progress_line("evaluating", len(split)) as line:
+    with progress_bar("evaluating", len(split)) as line:
         return Evaluator(program, mesh, batches)(variables, split, line.update)
 
 

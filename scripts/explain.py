@@ -25,7 +25,7 @@ from efficientnet.inference import heatmaps
 from efficientnet.inference.explain import Explainer, Explanation
 from efficientnet.inference.network import Network
 from efficientnet.paths import check_file, check_folder
-from efficientnet.training.progress import progress_line
+from efficientnet.runtime.progress_bar import progress_bar
 from scripts import command_line, networks
 
 DPI = 100
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     results, kept = [], []
     explanations = Explainer(network, paths, label)
     taken: set[str] = set()
-    with progress_line("explain", len(paths), hidden=together) as line:
+    with progress_bar("explain", len(paths), hidden=together) as line:
         for explanation in explanations:
             picture = args.output if together else args.output / _free_name(explanation, taken)
             results.append(

@@ -27,11 +27,12 @@ from typing import Any
 from etils import epath
 from matplotlib.figure import Figure
 
-from efficientnet import metrics
+from efficientnet import metrics, records
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
-from efficientnet.reporting.runs import SUMMARY, read_json
+from efficientnet.records import RunSummary
+from efficientnet.reporting.runs import SUMMARY
 from efficientnet.training.workdir import check_config, finished_summary
 from scripts import command_line, recipes
 
@@ -160,7 +161,7 @@ def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
     """
     known = workdir / "sweep.json"
     if known.exists():
-        if read_json(epath.Path(known)) != settings:
+        if records.read_json(epath.Path(known)) != settings:
             raise UserError(f"{workdir} holds a sweep with another --config or --set: take another")
         return
     workdir.mkdir(parents=True, exist_ok=True)
@@ -206,8 +207,8 @@ def run_point(
         command = [sys.executable, str(TRAIN), f"--config={config}", f"--workdir={folder}", *words]
         with folder.with_name(folder.name + ".log").open("ab") as log:
             subprocess.run(command, env=env, stdout=log, stderr=log, check=True)
-        summary = read_json(epath.Path(folder / SUMMARY))
-    found = summary["stages"][-1]["metrics"]
+        summary = records.read(RunSummary, epath.Path(folder / SUMMARY))
+    found = records.to_json(summary.stages[-1].metrics)
     return {f"{split}.{name}": value for split in SPLITS for name, value in found[split].items()}
 
 

@@ -11,8 +11,8 @@ import pages
 import pytest
 from etils import epath
 
-from configs import common
 from efficientnet import metrics
+from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
 from efficientnet.metrics import METRICS, Metric, Outputs
 from efficientnet.reporting import comparison, plots, report, scores, tables
@@ -37,12 +37,11 @@ def test_every_row_is_counted_where_it_says(tmp_path: pathlib.Path) -> None:
         f"{split}.{name}" for split in ("validation", "test") for name in metrics.per_example()
     ]
     for name in METRICS:
-        stage = common.stage("s", "all", 1, monitor=name)
         if name in metrics.per_example():
-            monitoring.check(stage)
+            assert StageConfig("s", "all", 1, monitor=name).monitor == name
         else:
             with pytest.raises(UserError, match=f"monitor '{name}'"):
-                monitoring.check(stage)
+                StageConfig("s", "all", 1, monitor=name)
 
 
 def test_a_new_row_is_counted_and_shown_everywhere(
@@ -60,7 +59,7 @@ def test_a_new_row_is_counted_and_shown_everywhere(
     assert counted.compute()["confidence"] == 0.75
 
     run = made_up.run(tmp_path / "after", seed=1)
-    test = run.stages[-1]["metrics"]["test"]
+    test = run.result.metrics.test
     assert test["confidence"] == pytest.approx(
         run.predictions("all").probabilities.max(axis=1).mean()
     )
@@ -74,7 +73,9 @@ def test_a_new_row_is_counted_and_shown_everywhere(
         page = pages.assert_self_contained(path.read_bytes())
         assert f"{100 * test['confidence']:.1f} %" in page.text
     assert "test.confidence" in sweep.choices()
-    monitoring.check(common.stage("s", "all", 1, monitor="confidence"))
+    stage = StageConfig("s", "all", 1, monitor="confidence")
+    low, high = ({"confidence": value, "loss": 1.0} for value in (0.5, 0.6))
+    assert monitoring.score(stage, high) > monitoring.score(stage, low)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])

@@ -63,8 +63,8 @@ def train(setting: Setting) -> Workload:
         count = max(LEAST_STEPS, round(seconds * rate / setting.batch))
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
             experiment = _experiment(setting, num_steps=count)
-            (summary,) = Trainer(experiment, epath.Path(folder), Stop()).run().finished
-        rate = summary["images_per_second"]
+            (result,) = Trainer(experiment, epath.Path(folder), Stop()).run().finished
+        rate = result.images_per_second
         images = (count - 1) * setting.batch  # the first step is not timed
         return images, images / rate
 

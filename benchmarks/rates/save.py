@@ -14,6 +14,7 @@ from benchmarks.rates.workload import CLASSES, Setting
 from efficientnet.config import RunConfig, StageConfig
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
+from efficientnet.records import Progress
 from efficientnet.runtime import devices
 from efficientnet.training import optim, stages, steps
 from efficientnet.training.checkpoints import Checkpoints
@@ -41,7 +42,7 @@ def save(setting: Setting, rounds: int) -> dict[str, Any]:
         checkpoints.resume()
         for step in range(rounds + 1):
             begin = time.perf_counter()
-            checkpoints.save_latest(step, state, {})
+            checkpoints.save_latest(step, state, Progress())
             called = time.perf_counter()
             checkpoints.wait()
             blocking.append(called - begin)

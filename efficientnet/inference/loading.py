@@ -3,18 +3,19 @@
 import importlib.resources
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from etils import epath
 
+from efficientnet import records
 from efficientnet.errors import UserError
 from efficientnet.inference.network import Network, TrainedNetwork
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.paths import absolute
-from efficientnet.reporting.runs import read_config, read_json, reading
+from efficientnet.records import NetworkRecord
+from efficientnet.reporting.runs import read_config
 from efficientnet.training import checkpoints, workdir
 from efficientnet.weights import Preprocessing, load_pretrained
 
@@ -97,18 +98,15 @@ def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
             "train.py command completes it"
         )
     config = read_config(folder)
-    with reading(folder / workdir.NETWORK):
-        record = read_json(folder / workdir.NETWORK)
-        names, resolution = tuple(record["class_names"]), int(record["resolution"])
-        preprocessing = Preprocessing(tuple(record["mean"]), tuple(record["std"]))
-        settings = {name: record[name] for name in ("padding", "bn_epsilon")}
-    with reading(folder / workdir.CONFIG):
+    record = records.read(NetworkRecord, folder / workdir.NETWORK)
+    with records.reading(folder / workdir.CONFIG):
         module = EfficientNet(
             variant=get_variant(config.variant),
-            num_classes=len(names),
+            num_classes=len(record.class_names),
             head_batch_norm=config.head_batch_norm,
             dtype=jnp.dtype(config.dtype),
-            **settings,
+            padding=record.padding,
+            bn_epsilon=record.bn_epsilon,
         )
         channels, preparation = config.channels, config.preprocess
         stage_names = [stage.name for stage in config.stages]
@@ -117,9 +115,9 @@ def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
     return TrainedNetwork(
         module=module,
         variables=checkpoints.read_best(folder / "checkpoints", stage, shapes),
-        preprocessing=preprocessing,
-        class_names=names,
-        resolution=resolution,
+        preprocessing=Preprocessing(record.mean, record.std),
+        class_names=record.class_names,
+        resolution=record.resolution,
         preparation=preparation,
         folder=folder,
         config=config,
@@ -130,8 +128,8 @@ def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
 
 def _choose_stage(folder: epath.Path, names: Sequence[str], stage: str | None) -> str:
     """Returns the stage to load: the one asked for, or the last finished one."""
-    progress: dict[str, Any] = checkpoints.read_progress(folder / "checkpoints")
-    finished = [entry["name"] for entry in progress["finished"]]
+    progress = checkpoints.read_progress(folder / "checkpoints")
+    finished = [result.name for result in progress.finished]
     if (folder / workdir.SUMMARY).exists():
         finished = list(names)
     if stage is None:
@@ -144,7 +142,7 @@ def _choose_stage(folder: epath.Path, names: Sequence[str], stage: str | None) -
     if stage not in names:
         raise UserError(f"{folder} has no stage {stage!r}: expected one of {', '.join(names)}")
     if stage not in finished:
-        if not any(entry["stage"] == stage for entry in progress["history"]):
+        if not any(epoch.stage == stage for epoch in progress.history):
             raise UserError(
                 f"stage {stage!r} of {folder} has no weights yet: wait for its first epoch's end"
             )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from etils import epath
 from efficientnet.config import RunConfig
 from efficientnet.network.model import EfficientNet
 from efficientnet.network.normalize import normalize
+from efficientnet.records import NetworkRecord
 from efficientnet.weights import Preprocessing
 
 
@@ -70,4 +70,4 @@ class TrainedNetwork(Network):
     folder: epath.Path
     config: RunConfig
     stage: str
-    record: Mapping[str, Any]
+    record: NetworkRecord

@@ -14,7 +14,7 @@ from efficientnet.inference.network import Network
 from efficientnet.reporting.predictions import softmax
 from efficientnet.runtime import devices
 from efficientnet.runtime.compiler_options import compiler_options
-from efficientnet.training.progress import progress_line
+from efficientnet.runtime.progress_bar import progress_bar
 
 BATCH_SIZE = 32  # over all devices
 
@@ -82,11 +82,11 @@ def _predict(
         return jnp.asarray(classifier.apply(variables, features)), jnp.asarray(features)
 
     variables = jax.device_put(network.variables, devices.replicated(mesh))
-    with progress_line("predict", len(paths), hidden=len(paths) <= BATCH_SIZE) as line:
+    with progress_bar("predict", len(paths), hidden=len(paths) <= BATCH_SIZE) as bar:
         for batch in devices.to_devices(batches, mesh):
             logits, features = map(np.asarray, apply(variables, batch["image"]))
             index, mask = np.asarray(batch["index"]), np.asarray(batch["mask"])
-            line.update(len(np.unique(index)))
+            bar.update(len(np.unique(index)))
             if mask.any():
                 names = [paths[i] for i in index[mask]]
                 yield PredictedBatch(names, softmax(logits[mask]), features[mask])

@@ -38,7 +38,7 @@ class Comparison:
             raise UserError("a comparison needs two runs or more")
         self.runs = runs
         self.names = short_names([str(run.folder) for run in runs])
-        self.predictions = [run.predictions(run.stages[-1]["name"]) for run in runs]
+        self.predictions = [run.predictions(run.result.name) for run in runs]
         for run, found in zip(runs, self.predictions, strict=True):
             _check_same(runs[0], self.predictions[0], run, found)
         self.wrong = np.stack([np.not_equal(p.predicted, p.label) for p in self.predictions], 1)
@@ -58,12 +58,12 @@ class Comparison:
     def rows(self) -> Iterator[tuple[str, ...]]:
         """What each run has come to."""
         for name, run in zip(self.names, self.runs, strict=True):
-            stage = run.stages[-1]
+            stage = run.result
             yield (
                 name,
-                *tables.results(stage["metrics"]["test"]),
-                f"{stage['parameters']['trainable']:,}",
-                duration(sum(stage["seconds"] for stage in run.stages)),
+                *tables.results(stage.metrics.test),
+                f"{stage.parameters.trainable:,}",
+                duration(run.seconds),
             )
 
     def table(self) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from efficientnet.metrics import METRICS, Metric
+from efficientnet.records import EpochRecord, StageResult
 from efficientnet.reporting.fonts import drawable
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.scores import Calibration
@@ -31,35 +31,32 @@ def plotted() -> list[Metric]:
     return [metric for metric in METRICS.values() if metric.plotted]
 
 
-def curves(
-    history: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]], metric: Metric
-) -> Figure:
+def curves(history: Sequence[EpochRecord], stages: Sequence[StageResult], metric: Metric) -> Figure:
     """Draws a metric over the epochs of all stages, one color a stage, with the test results.
 
     Args:
-      history: one entry an epoch: 'stage', the 'train' metrics, and the validation metrics under
-        the name that is 'chosen' (plain weights or their average).
-      stages: finished stages: 'name', 'best_epoch' and 'metrics'.
+      history: of all epochs.
+      stages: the results of all stages.
       metric: one that is counted in training and validation.
     """
     figure, panel = _panel()
-    names = drawable([stage["name"] for stage in stages])
+    names = drawable([stage.name for stage in stages])
     for color, (name, stage) in enumerate(zip(names, stages, strict=True)):
-        points = [(x, e) for x, e in enumerate(history, 1) if e["stage"] == stage["name"]]
+        points = [(x, e) for x, e in enumerate(history, 1) if e.stage == stage.name]
         epochs = [x for x, _ in points]
         for split, style in (("train", ":"), ("validation", "-")):
             values = [
-                e["train" if split == "train" else e["chosen"]].get(metric.name, math.nan)
+                (e.train if split == "train" else e.validated).get(metric.name, math.nan)
                 for _, e in points
             ]
             marker = "o" if split == "validation" else "."
             label = f"{name}, {split}"
             panel.plot(epochs, values, style, marker=marker, color=f"C{color}", label=label)
         # Epochs that end with the same step, of fewer photos than a batch has, are one entry.
-        best = next(x for x, e in points if e["epoch"] == stage["best_epoch"])
+        best = next(x for x, e in points if e.epoch == stage.best_epoch)
         panel.plot(
             [best],
-            [stage["metrics"]["test"].get(metric.name, math.nan)],
+            [stage.metrics.test.get(metric.name, math.nan)],
             "D",
             color=f"C{color}",
             markerfacecolor="white",
@@ -71,7 +68,7 @@ def curves(
     return figure
 
 
-def overlaid_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: Metric) -> Figure:
+def overlaid_curves(runs: Mapping[str, Sequence[EpochRecord]], metric: Metric) -> Figure:
     """Draws the validation metric of several runs, one color a run, with dots where stages begin.
 
     Args:
@@ -80,11 +77,11 @@ def overlaid_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: Met
     """
     figure, panel = _panel()
     for color, (name, history) in enumerate(zip(drawable(tuple(runs)), runs.values(), strict=True)):
-        values = [entry[entry["chosen"]].get(metric.name, math.nan) for entry in history]
+        values = [record.validated.get(metric.name, math.nan) for record in history]
         first = [
             place
-            for place, entry in enumerate(history)
-            if not place or entry["stage"] != history[place - 1]["stage"]
+            for place, record in enumerate(history)
+            if not place or record.stage != history[place - 1].stage
         ]
         epochs = range(1, len(values) + 1)
         panel.plot(epochs, values, "-o", markevery=first, color=f"C{color}", label=name)

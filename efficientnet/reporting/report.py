@@ -27,8 +27,8 @@ def write_report(run: Run, test: input_pipeline.Split) -> None:
       run: what was done; its predictions are read from its workdir.
       test: the test photos, some of which are shown.
     """
-    predictions = {stage["name"]: run.predictions(stage["name"]) for stage in run.stages}
-    last = predictions[run.stages[-1]["name"]]
+    predictions = {stage.name: run.predictions(stage.name) for stage in run.stages}
+    last = predictions[run.result.name]
     content = markup.page(
         run.name,
         _header(run),
@@ -47,23 +47,22 @@ def write_report(run: Run, test: input_pipeline.Split) -> None:
 
 
 def _header(run: Run) -> Element:
-    config, summary, stage = run.config, run.summary, run.stages[-1]
-    test, sizes = stage["metrics"]["test"], summary["photos"]
-    seconds = sum(stage["seconds"] for stage in run.stages)
+    config, summary, stage = run.config, run.summary, run.result
+    test, sizes = stage.metrics.test, summary.photos
     start = f"from the weights {config.weights}" if config.weights else "from random weights"
     facts = (
         f"EfficientNet {config.variant} on {config.data.source}, {start}. "
-        f"{summary['classes']:,} classes; {sizes['train']:,} photos to train, "
-        f"{sizes['validation']:,} to validate, {sizes['test']:,} to test. "
-        f"{datetime.date.today():%Y-%m-%d}, on {summary['devices']}."
+        f"{summary.classes:,} classes; {sizes.train:,} photos to train, "
+        f"{sizes.validation:,} to validate, {sizes.test:,} to test. "
+        f"{datetime.date.today():%Y-%m-%d}, on {summary.devices}."
     )
     figures = [
         (metric.title, metric.short(test[metric.name]), _note(metric, test))
         for metric in METRICS.values()
-        if metric.highlighted and metric.name in test and summary["classes"] >= metric.least_classes
+        if metric.highlighted and metric.name in test and summary.classes >= metric.least_classes
     ]
-    rate = f"{stage['images_per_second']:,.0f} images/s at the end"
-    figures.append(("Trained in", duration(seconds), rate))
+    rate = f"{stage.images_per_second:,.0f} images/s at the end"
+    figures.append(("Trained in", duration(run.seconds), rate))
     return tag(
         "header",
         tag("h1", run.name),
@@ -78,7 +77,7 @@ def _note(metric: Metric, test: Mapping[str, float]) -> str:
 
 
 def _selection(run: Run) -> str:
-    chosen_on = run.stages[-1]["selected_on"]
+    chosen_on = run.result.selected_on
     if chosen_on == "test":
         return (
             "The best weights of each stage were picked on the test photos themselves, so these "
@@ -87,7 +86,7 @@ def _selection(run: Run) -> str:
     source = chosen_on if chosen_on.startswith("photos") else f"the split {chosen_on}"
     return (
         f"Results are of the test photos, each counted once, after the last stage, "
-        f"{run.stages[-1]['name']}. The best weights of each stage were picked on {source}. "
+        f"{run.result.name}. The best weights of each stage were picked on {source}. "
         "The interval is what chance in the choice of test photos allows for (bootstrap)."
     )
 
@@ -97,13 +96,13 @@ def _stages(run: Run) -> Element:
     for config, stage in zip(run.config.stages, run.stages, strict=True):
         rows.append(
             (
-                stage["name"],
+                stage.name,
                 config.train,
-                f"{stage['best_epoch']} of {stage['epochs']:g}",
-                *results(stage["metrics"]["test"]),
-                f"{stage['parameters']['trainable']:,}",
-                f"{stage['seconds']:,.0f}",
-                f"{stage['images_per_second']:,.1f}",
+                f"{stage.best_epoch} of {stage.epochs:g}",
+                *results(stage.metrics.test),
+                f"{stage.parameters.trainable:,}",
+                f"{stage.seconds:,.0f}",
+                f"{stage.images_per_second:,.1f}",
             )
         )
     header = (
@@ -228,9 +227,9 @@ def _earlier(predictions: dict[str, Predictions]) -> list[Element]:
 
 
 def _recipe(run: Run) -> Element:
-    versions = ", ".join(f"{name} {v}" for name, v in run.summary["versions"].items())
-    processes = run.summary["processes"]
-    where = f"{run.summary['devices']}, {processes} process{'es' if processes > 1 else ''}"
+    versions = ", ".join(f"{name} {v}" for name, v in run.summary.versions.items())
+    processes = run.summary.processes
+    where = f"{run.summary.devices}, {processes} process{'es' if processes > 1 else ''}"
     recipe = tag("pre", json.dumps(run.config.to_json(), indent=2))
     return markup.section(
         "What was run",

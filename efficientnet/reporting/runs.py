@@ -1,16 +1,14 @@
 """What a finished run has left in its workdir."""
 
-import contextlib
 import dataclasses
-import json
-from collections.abc import Iterator
-from typing import Any
 
 from etils import epath
 
+from efficientnet import records
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute
+from efficientnet.records import EpochRecord, RunSummary, StageResult
 from efficientnet.reporting import predictions
 from efficientnet.reporting.predictions import Predictions
 
@@ -26,13 +24,12 @@ class Run:
     Attributes:
       folder: the workdir.
       config: the content of `config.json`.
-      summary: the content of `summary.json`: 'stages', 'history' (one entry an epoch), and what
-        it ran on.
+      summary: the content of `summary.json`.
     """
 
     folder: epath.Path
     config: RunConfig
-    summary: dict[str, Any]
+    summary: RunSummary
 
     @property
     def name(self) -> str:
@@ -40,14 +37,24 @@ class Run:
         return self.folder.name
 
     @property
-    def stages(self) -> list[dict[str, Any]]:
-        """The summaries of the stages, in order."""
-        return self.summary["stages"]
+    def stages(self) -> tuple[StageResult, ...]:
+        """The results of the stages, in order."""
+        return self.summary.stages
 
     @property
-    def history(self) -> list[dict[str, Any]]:
-        """One entry an epoch: 'stage', 'train' metrics, and those under the name in 'chosen'."""
-        return self.summary["history"]
+    def history(self) -> tuple[EpochRecord, ...]:
+        """The records of all epochs."""
+        return self.summary.history
+
+    @property
+    def result(self) -> StageResult:
+        """That of the last stage, which counts for the run."""
+        return self.stages[-1]
+
+    @property
+    def seconds(self) -> float:
+        """Wall clock of all stages."""
+        return sum(stage.seconds for stage in self.stages)
 
     def predictions(self, stage: str) -> Predictions:
         """What a stage's best weights say about the test photos.
@@ -58,36 +65,11 @@ class Run:
         return predictions.load(self.folder / PREDICTIONS / f"{stage}.npz")
 
 
-@contextlib.contextmanager
-def reading(path: epath.Path) -> Iterator[None]:
-    """Says which file is damaged when its content is not what a run writes.
-
-    Raises:
-      UserError: a `ValueError`, or a missing key or attribute, came from inside.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(
-            f"{path} is damaged ({reason}): put back a copy, or train again in another --workdir"
-        ) from error
-
-
-def read_json(path: epath.Path) -> Any:
-    """Reads a JSON file of a workdir; a damaged one is a `UserError`."""
-    with reading(path):
-        content = json.loads(path.read_text())
-    return content
-
-
 def read_config(folder: epath.Path) -> RunConfig:
     """Reads the recipe of a workdir; a damaged one is a `UserError`."""
-    content = read_json(folder / CONFIG)
+    content = records.read_json(folder / CONFIG)
     try:
-        with reading(folder / CONFIG):
+        with records.reading(folder / CONFIG):
             return RunConfig.from_json(content)
     except UserError as error:
         raise UserError(
@@ -106,13 +88,14 @@ def load(path: str) -> Run:
         raise UserError(f"{path} is no workdir of a run: it has no {CONFIG}")
     if not (folder / SUMMARY).exists():
         raise UserError(f"the run in {path} is not finished: start its command again first")
-    config, summary = read_config(folder), read_json(folder / SUMMARY)
-    with reading(folder / SUMMARY):
-        if not all(stage["name"] and stage["metrics"]["test"] for stage in summary["stages"]):
-            raise ValueError("a stage without a name or test results")
-        if "history" not in summary:
+    config, content = read_config(folder), records.read_json(folder / SUMMARY)
+    with records.reading(folder / SUMMARY):
+        if content["stages"] and "history" not in content:
             raise UserError(
                 f"the run in {path} is of an earlier version, which kept no curves and "
                 "predictions: train it again"
             )
+        summary = records.from_json(RunSummary, content)
+        if not summary.stages:
+            raise ValueError("no stages")
     return Run(folder, config, summary)

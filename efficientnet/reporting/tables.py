@@ -1,21 +1,21 @@
 """Results as text."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from efficientnet.metrics import METRICS, Metric
+from efficientnet.records import StageResult
 
 
-def stage_table(stages: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the stages of a `summary.json` as an aligned table, one line a stage."""
+def stage_table(stages: Sequence[StageResult]) -> str:
+    """Returns the stages of a run as an aligned table, one line a stage."""
     header = ("stage", "trainable", *result_headings(), "seconds", "images/s")
     rows = [
         (
-            stage["name"],
-            f"{stage['parameters']['trainable']:,}",
-            *results(stage["metrics"]["test"], Metric.exact),
-            f"{stage['seconds']:.0f}",
-            f"{stage['images_per_second']:.1f}",
+            stage.name,
+            f"{stage.parameters.trainable:,}",
+            *results(stage.metrics.test, Metric.exact),
+            f"{stage.seconds:.0f}",
+            f"{stage.images_per_second:.1f}",
         )
         for stage in stages
     ]

@@ -15,6 +15,7 @@ from etils import epath
 
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
+from efficientnet.records import Progress, from_json, to_json
 from efficientnet.runtime.distributed import Agreement, leads
 from efficientnet.runtime.preemption import Stop
 from efficientnet.training import checkpoint_files
@@ -48,7 +49,7 @@ class Checkpoints:
             self._best[stage] = checkpoint_files.best_manager(self._folder, stage, self._keep_best)
         return self._best[stage]
 
-    def resume(self) -> dict[str, Any] | None:
+    def resume(self) -> Progress | None:
         """Goes back to the newest checkpoint that is whole, and forgets those after it.
 
         Whole means that every array and the progress have the checksums they were saved with, and
@@ -84,19 +85,17 @@ class Checkpoints:
         self._forget_best_after(step)
         return progress
 
-    def _load(self, step: int) -> dict[str, Any]:
+    def _load(self, step: int) -> Progress:
         """Returns a checkpoint's progress and keeps its state; raises `DamagedError`."""
         self._state = None
-        progress, sums = checkpoint_files.read_progress(self._latest, step)
+        progress, sums = _read_progress(self._latest, step)
         state = checkpoint_files.read_state(self._latest, step, sums)
-        best = progress["best"]
+        best = progress.best
         if best:
             try:
-                checkpoint_files.read_variables(self._best_of(best["stage"]), best["step"])
+                checkpoint_files.read_variables(self._best_of(best.stage), best.step)
             except DamagedError as error:
-                raise DamagedError(
-                    f"its best weights are, best/{best['stage']}: {error}"
-                ) from error
+                raise DamagedError(f"its best weights are, best/{best.stage}: {error}") from error
         self._state = state
         return progress
 
@@ -114,7 +113,7 @@ class Checkpoints:
         state, self._state = self._state, None
         return checkpoint_files.placed(state, like, "the checkpoint")
 
-    def save_latest(self, step: int, state: Any, progress: Mapping[str, Any]) -> None:
+    def save_latest(self, step: int, state: Any, progress: Progress) -> None:
         """Saves the state of the run after `step` steps.
 
         Raises:
@@ -123,7 +122,7 @@ class Checkpoints:
         if not self._folder.exists():
             raise FileNotFoundError(f"{self._folder} is gone")
         self.wait()
-        checkpoint_files.save_state(self._latest, step, state, progress)
+        checkpoint_files.save_state(self._latest, step, state, to_json(progress))
 
     def save_best(self, stage: str, step: int, variables: Mapping[str, Any]) -> None:
         """Saves the best variables of a stage so far; the ones before stay until the next."""
@@ -168,7 +167,7 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
         arrays = {
             f"latest/{k}": v for k, v in checkpoint_files.named_leaves(checkpoints._state).items()
         }
-        for stage in dict.fromkeys(entry["stage"] for entry in progress["history"]):
+        for stage in dict.fromkeys(record.stage for record in progress.history):
             best = checkpoint_files.read_variables(checkpoints._best_of(stage))
             arrays |= {
                 f"best/{stage}/{k}": v for k, v in checkpoint_files.named_leaves(best).items()
@@ -176,7 +175,7 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_progress(folder: epath.Path) -> dict[str, Any]:
+def read_progress(folder: epath.Path) -> Progress:
     """Returns the progress of the newest checkpoint that has a whole one, and changes nothing.
 
     Unlike `Checkpoints`, this may look at a run that another process trains.
@@ -187,10 +186,19 @@ def read_progress(folder: epath.Path) -> dict[str, Any]:
     with contextlib.closing(checkpoint_files.latest_manager(folder)) as manager:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
-                return checkpoint_files.read_progress(manager, step)[0]
+                return _read_progress(manager, step)[0]
             except DamagedError as error:
                 log.warning("checkpoint %s is damaged: %s", folder / f"latest/{step}", error)
     raise UserError(f"{folder / 'latest'} has no whole checkpoint: train on, with the same command")
+
+
+def _read_progress(manager: ocp.CheckpointManager, step: int) -> tuple[Progress, dict[str, int]]:
+    """Returns a checkpoint's progress, and the checksums of its arrays; or `DamagedError`."""
+    content, sums = checkpoint_files.read_progress(manager, step)
+    try:
+        return from_json(Progress, content), sums
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"its progress is of another version ({error})") from error
 
 
 def read_best(folder: epath.Path, stage: str, like: Any) -> Any:
@@ -210,7 +218,7 @@ def read_best(folder: epath.Path, stage: str, like: Any) -> Any:
     return checkpoint_files.placed(variables, like, f"the best weights of stage {stage!r}")
 
 
-class Agenda:
+class CheckpointPolicy:
     """Saves by steps and by minutes, and when the run is asked to stop."""
 
     def __init__(self, config: RunConfig, stop: Stop) -> None:

@@ -21,7 +21,7 @@ from efficientnet.runtime.preemption import Stop
 from efficientnet.training import programs
 from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.setup import Experiment
-from efficientnet.training.tensorboard import Curves
+from efficientnet.training.tensorboard import TensorBoardWriter
 
 # Batches that are computed while the host fetches an earlier one's logits.
 IN_FLIGHT = 2
@@ -108,12 +108,12 @@ def for_experiment(experiment: Experiment, stop: Stop | None = None) -> Evaluato
 SHOWN_PHOTOS = 24
 
 
-def examine(
+def test_stage(
     experiment: Experiment,
     evaluator: Evaluator,
     variables: Mapping[str, Any],
     path: epath.Path,
-    curves: Curves,
+    tensorboard: TensorBoardWriter,
     step: int,
 ) -> dict[str, float]:
     """Tests variables, already on the devices, and returns the metrics of `scores.summary`.
@@ -123,14 +123,14 @@ def examine(
       evaluator: of its network.
       variables: to test.
       path: of the predictions that are kept.
-      curves: get the metrics, the confusion matrix and the worst photos.
+      tensorboard: gets the metrics, the confusion matrix and the worst photos.
       step: where on the time axis.
     """
     data = experiment.data
     counted, logits = evaluator(variables, data.test)
     found = predictions.from_logits(logits, data.test.labels, data.test.names, data.class_names)
     values = scores.summary(found) | counted
-    curves.write("test", step, values)
+    tensorboard.write("test", step, values)
     if leads():
         predictions.save(path, found)
         counts = scores.confusion(found)
@@ -141,5 +141,5 @@ def examine(
         if len(worst):
             pixels = thumbnails.read(data.test, worst, experiment.config)
             pictures["worst_photos"] = plots.pixels(plots.photo_grid(found, worst, pixels))
-        curves.write_images("test", step, pictures)
+        tensorboard.write_images("test", step, pictures)
     return values

@@ -1,54 +1,48 @@
-"""What a stage does about its validation metric: lower the rate where it stands still, or end.
+"""What a stage does about its metrics.
 
-Stops a run whose loss says that it is lost.
+On a plateau it lowers the learning rate, or ends early; a loss that is lost ends the run.
 """
 
 import collections
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import jax
 
 from efficientnet import metrics
 from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
-
-if TYPE_CHECKING:
-    from efficientnet.training.progress import Progress
+from efficientnet.records import MonitorState
 
 
-@dataclasses.dataclass
-class Monitor:
-    """The state of a stage's plateau and early stopping, all of it JSON."""
+def update(
+    state: MonitorState, stage: StageConfig, validation: Mapping[str, float]
+) -> MonitorState:
+    """Returns the state after an epoch with these validation metrics.
 
-    best: float | None = None  # the value that counted as the last improvement
-    epochs_without: int = 0  # since then
-    epochs_at_rate: int = 0  # since then, or since the rate was lowered
-    rate_scale: float = 1.0  # what plateaus have multiplied the learning rate by
-    stopped: bool = False  # the stage has ended early
-
-    def update(self, stage: StageConfig, validation: Mapping[str, float]) -> None:
-        """Takes note of an epoch's validation metrics.
-
-        An epoch counts as an improvement where it beats the last one that did by more than
-        `min_improvement`; one whose metric is not finite never is. Patience p means that the p-th
-        epoch in a row without one acts.
-        """
-        value = validation[stage.monitor]
-        # NaN, which is no gain, where neither is finite.
-        gain = _worth(stage.monitor, value) - _worth(stage.monitor, self.best)
-        if gain > stage.min_improvement:
-            self.best, self.epochs_without, self.epochs_at_rate = value, 0, 0
-            return
-        self.epochs_without += 1
-        self.epochs_at_rate += 1
-        if self.epochs_at_rate >= stage.plateau_patience:
-            floor = min(1.0, stage.plateau_floor / stage.learning_rate)
-            self.rate_scale = max(self.rate_scale * stage.plateau_factor, floor)
-            self.epochs_at_rate = 0
-        self.stopped = bool(stage.stop_patience) and self.epochs_without >= stage.stop_patience
+    An epoch counts as an improvement where it beats the last one that did by more than
+    `min_improvement`; one whose metric is not finite never is. Patience p means that the p-th epoch
+    in a row without one acts.
+    """
+    value = validation[stage.monitor]
+    # NaN, which is no gain, where neither is finite.
+    gain = _worth(stage.monitor, value) - _worth(stage.monitor, state.best)
+    if gain > stage.min_improvement:
+        return dataclasses.replace(state, best=value, epochs_without=0, epochs_at_rate=0)
+    epochs_without, epochs_at_rate = state.epochs_without + 1, state.epochs_at_rate + 1
+    lr_scale = state.lr_scale
+    if epochs_at_rate >= stage.plateau_patience:
+        floor = min(1.0, stage.plateau_floor / stage.learning_rate)
+        lr_scale = max(lr_scale * stage.plateau_factor, floor)
+        epochs_at_rate = 0
+    return dataclasses.replace(
+        state,
+        epochs_without=epochs_without,
+        epochs_at_rate=epochs_at_rate,
+        lr_scale=lr_scale,
+        stopped=bool(stage.stop_patience) and epochs_without >= stage.stop_patience,
+    )
 
 
 def score(stage: StageConfig, validation: Mapping[str, float]) -> tuple[float, ...]:
@@ -69,18 +63,22 @@ ADVICE = (
 )
 
 
-class LossGuard:
-    """Waits for the losses of the steps in flight, and counts those that are not finite."""
+class NanGuard:
+    """Waits for the losses of the steps in flight, and counts those that are not finite.
 
-    def __init__(self, stage: StageConfig, progress: "Progress", may_skip: int) -> None:
+    Attributes:
+      skipped: steps of the stage so far whose loss was not finite.
+    """
+
+    def __init__(self, stage: StageConfig, skipped: int, may_skip: int) -> None:
+        self.skipped = skipped
         self._stage = stage
-        self._progress = progress
         self._may_skip = may_skip
-        self._in_flight: collections.deque[jax.Array] = collections.deque()
+        self._in_flight: collections.deque[tuple[int, jax.Array]] = collections.deque()
 
-    def add(self, loss: jax.Array) -> None:
-        """Takes the loss, NaN where it or the update was not finite, of the step just begun."""
-        self._in_flight.append(loss)
+    def add(self, step: int, loss: jax.Array) -> None:
+        """Takes the loss, NaN where it or the update was not finite, of a step that has begun."""
+        self._in_flight.append((step, loss))
 
     def wait(self, at_most: int) -> None:
         """Waits until so many steps are in flight.
@@ -89,13 +87,13 @@ class LossGuard:
           UserError: more steps than allowed were not finite.
         """
         while len(self._in_flight) > at_most:
-            if math.isfinite(float(self._in_flight.popleft())):
+            step, loss = self._in_flight.popleft()
+            if math.isfinite(float(loss)):
                 continue
-            self._progress.skipped += 1
-            if self._progress.skipped > self._may_skip:
+            self.skipped += 1
+            if self.skipped > self._may_skip:
                 raise UserError(
-                    f"the loss of stage {self._stage.name!r} is not finite at step "
-                    f"{self._progress.step - len(self._in_flight)}: {ADVICE}"
+                    f"the loss of stage {self._stage.name!r} is not finite at step {step}: {ADVICE}"
                 )
 
 

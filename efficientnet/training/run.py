@@ -9,8 +9,10 @@ from typing import Any
 import jax
 from etils import epath
 
+from efficientnet import records
 from efficientnet.config import RunConfig
 from efficientnet.paths import reaching_buckets
+from efficientnet.records import NetworkRecord, RunSummary, SplitSizes
 from efficientnet.reporting import report, runs, tables
 from efficientnet.runtime import distributed, failures
 from efficientnet.runtime.preemption import Stop
@@ -23,7 +25,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 @reaching_buckets()
-def run(config: RunConfig, path: str) -> dict[str, Any]:
+def run(config: RunConfig, path: str) -> RunSummary:
     """Runs a config to its end, resuming what the workdir already holds.
 
     Args:
@@ -47,47 +49,44 @@ def run(config: RunConfig, path: str) -> dict[str, Any]:
         alone = jax.process_count() == 1
         with failures.explained(folder, workdir.LOCK), workdir.locked(folder), Stop(alone) as stop:
             summary = _train(config, folder, stop)
-    log.info("%s", tables.stage_table(summary["stages"]))
+    log.info("%s", tables.stage_table(summary.stages))
     log.info("results: %s, curves: tensorboard --logdir %s", folder / report.PAGE, folder)
     return summary
 
 
-def _train(config: RunConfig, folder: epath.Path, stop: Stop) -> dict[str, Any]:
+def _train(config: RunConfig, folder: epath.Path, stop: Stop) -> RunSummary:
     prepared = setup.prepare(config)
     workdir.write_config(folder, config, _network(prepared))
     progress = Trainer(prepared, folder, stop).run()
     data = prepared.data
-    summary = {
-        "status": "finished",
-        "stages": progress.finished,
-        "history": progress.history,
-        "photos": {
-            "train": len(data.train),
-            "validation": len(data.validation),
-            "test": len(data.test),
-        },
-        "classes": len(data.class_names),
+    sizes = SplitSizes(train=len(data.train), validation=len(data.validation), test=len(data.test))
+    summary = RunSummary(
+        stages=progress.finished,
+        history=progress.history,
+        photos=sizes,
+        classes=len(data.class_names),
+        skipped_photos=tuple(sorted(prepared.batches.skipped))
+        if config.data.broken_limit
+        else None,
         **_machine(),
-    }
-    if config.data.broken_limit:
-        summary["skipped_photos"] = sorted(prepared.batches.skipped)
+    )
     if distributed.leads():
         report.write_report(runs.Run(folder, config, summary), data.test)
-        workdir.write_json(folder / runs.SUMMARY, summary)
+        records.write(folder / runs.SUMMARY, summary)
     return summary
 
 
-def _network(experiment: setup.Experiment) -> dict[str, Any]:
-    """Returns as JSON what loading the network needs beside the config, and which data it is of."""
-    return {
-        "class_names": list(experiment.data.class_names),
-        "resolution": experiment.resolution,
-        "padding": experiment.padding,
-        "bn_epsilon": experiment.bn_epsilon,
-        "mean": experiment.mean.tolist(),  # per channel, of values from 0 to 255
-        "std": experiment.std.tolist(),
-        "data": experiment.identity,
-    }
+def _network(experiment: setup.Experiment) -> NetworkRecord:
+    """Returns what loading the network needs beside the config, and which data it is of."""
+    return NetworkRecord(
+        class_names=tuple(experiment.data.class_names),
+        resolution=experiment.resolution,
+        padding=experiment.padding,
+        bn_epsilon=experiment.bn_epsilon,
+        mean=tuple(experiment.mean.tolist()),
+        std=tuple(experiment.std.tolist()),
+        data=dict(experiment.identity),
+    )
 
 
 def _machine() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from efficientnet.errors import UserError
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import Variant, get_variant
 from efficientnet.paths import cache_directory
+from efficientnet.records import SplitIdentity
 from efficientnet.runtime import devices
 from efficientnet.training import stages
 from efficientnet.weights import Preprocessing
@@ -35,17 +36,16 @@ class Data:
     validation: input_pipeline.Split
     test: input_pipeline.Split
 
-    def identity(self) -> dict[str, dict[str, Any]]:
-        """Returns as JSON how many photos each split has, and a digest of their names and labels.
+    def identity(self) -> dict[str, SplitIdentity]:
+        """Returns how many photos each split has, and a digest of their names and labels.
 
         A copy of the data is the same data: its folder and its files' times are not part of it.
         """
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
-            name: {
-                "photos": len(split),
-                "digest": dataclasses.replace(split, stamps=()).fingerprint(),
-            }
+            name: SplitIdentity(
+                photos=len(split), digest=dataclasses.replace(split, stamps=()).fingerprint()
+            )
             for name, split in splits.items()
         }
 
@@ -65,7 +65,7 @@ class Experiment:
     std: np.ndarray
     variables: dict[str, Any]  # before the first stage
     # Of the data before any photo is found unreadable, see `Data.identity`.
-    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    identity: Mapping[str, SplitIdentity] = dataclasses.field(default_factory=dict)
     on_features: bool = False  # whether batches hold what the backbone makes of photos
 
     @property

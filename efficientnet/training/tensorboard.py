@@ -25,7 +25,7 @@ FOLDERS = ("train", "validation", "validation_ema", "weights", "test")
 VALIDATED = ("validation", "validation_ema", "weights")
 
 
-class Curves:
+class TensorBoardWriter:
     """Writes a folder a split, so that TensorBoard draws their curves into one chart.
 
     The folder above them has the run's hyperparameters, with which TensorBoard lists the metrics.

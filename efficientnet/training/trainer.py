@@ -1,7 +1,9 @@
 """Runs the stages of an experiment: batches in, metrics out, checkpoints on time."""
 
 import contextlib
+import dataclasses
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +15,18 @@ from tqdm import tqdm
 
 from efficientnet.config import StageConfig, may_change
 from efficientnet.metrics import METRICS
+from efficientnet.records import (
+    EpochRecord,
+    ParameterCounts,
+    Progress,
+    StageMetrics,
+    StageResult,
+)
 from efficientnet.reporting.runs import PREDICTIONS
 from efficientnet.runtime import devices, distributed
 from efficientnet.runtime.huge_pages import release_free_memory
 from efficientnet.runtime.preemption import Stop, Stopped
+from efficientnet.runtime.progress_bar import progress_bar
 from efficientnet.training import (
     evaluate,
     feature_cache,
@@ -25,18 +35,65 @@ from efficientnet.training import (
     stages,
     steps,
 )
-from efficientnet.training.checkpoints import Agenda, Checkpoints
+from efficientnet.training.checkpoints import CheckpointPolicy, Checkpoints
 from efficientnet.training.losses import BatchMetrics
-from efficientnet.training.monitoring import LossGuard, check_first_epoch
-from efficientnet.training.progress import Progress, Stopwatch, progress_line
+from efficientnet.training.monitoring import NanGuard, check_first_epoch
 from efficientnet.training.setup import Experiment
-from efficientnet.training.tensorboard import Curves, Profiler
+from efficientnet.training.tensorboard import Profiler, TensorBoardWriter
 
 log = logging.getLogger(__name__)
 
 # Steps in flight before the host waits for the oldest: enough to hide the dispatch.
 IN_FLIGHT = 2
-GRID_PHOTOS = 16
+GRID_IMAGES = 16
+
+
+class Stopwatch:
+    """Takes a stage's times: the wall clock, and that of the training steps alone.
+
+    Attributes: as those of `Progress`, from whose values it goes on.
+    """
+
+    def __init__(self, progress: Progress, batch_size: int) -> None:
+        self.seconds = progress.seconds
+        self.timed_images, self.timed_seconds = progress.timed_images, progress.timed_seconds
+        self.running = False
+        self._batch_size = batch_size
+        self._wall = self._train = self._recent = time.monotonic()
+        self._recent_images = 0
+
+    def step_done(self) -> None:
+        """Counts a step, or starts the clock where it does not run."""
+        if self.running:
+            self.timed_images += self._batch_size
+            self._recent_images += self._batch_size
+        else:
+            self.start()
+
+    def start(self) -> None:
+        """Starts timing training steps."""
+        self.running = True
+        self._train = self._recent = time.monotonic()
+        self._recent_images = 0
+
+    def stop(self) -> None:
+        """Stops timing training steps, because something else comes."""
+        if self.running:
+            self.timed_seconds += time.monotonic() - self._train
+        self.running = False
+
+    def lap(self) -> None:
+        """Brings the seconds of wall clock up to date."""
+        now = time.monotonic()
+        self.seconds += now - self._wall
+        self._wall = now
+
+    def recent_rate(self) -> float:
+        """Returns images per second since the last call."""
+        now = time.monotonic()
+        rate = self._recent_images / max(now - self._recent, 1e-9)
+        self._recent, self._recent_images = now, 0
+        return rate
 
 
 class Trainer:
@@ -46,20 +103,21 @@ class Trainer:
         self.experiment = experiment
         self.config = experiment.config
         self.sharding = devices.replicated(experiment.mesh)
-        self._stop, self._agenda = stop, Agenda(self.config, stop)
+        self._stop, self._policy = stop, CheckpointPolicy(self.config, stop)
         self._evaluator = self._validator = evaluate.for_experiment(experiment, stop)
         self._predictions = workdir / PREDICTIONS
         self.checkpoints = Checkpoints(workdir / "checkpoints", self.config.keep_checkpoints)
-        saved = self.checkpoints.resume()
-        self.progress = Progress.from_json(saved) if saved else Progress()
+        self.progress = self.checkpoints.resume() or Progress()  # only the trainer moves it on
         if distributed.leads():  # whose list was saved; each process counts its own
             skipped = experiment.batches.skipped
             skipped.extend(n for n in self.progress.unreadable if n not in skipped)
         progress = self.progress
-        self.curves = Curves(workdir / "tensorboard", progress.global_step, progress.validated)
+        self.tensorboard = TensorBoardWriter(
+            workdir / "tensorboard", progress.global_step, progress.validated
+        )
         self._profiler = Profiler(self.config, workdir / "tensorboard")
         fields = self.config.to_json().items()
-        self.curves.write_hyperparameters(
+        self.tensorboard.write_hyperparameters(
             {name: value for name, value in fields if f"config.{name}" not in may_change()}
         )
         self._last: Any = None  # weights that the stage just finished ended with
@@ -70,19 +128,30 @@ class Trainer:
             log.info("resuming after step %d", self.progress.global_step)
         with (
             contextlib.closing(self.checkpoints),
-            contextlib.closing(self.curves),
+            contextlib.closing(self.tensorboard),
             contextlib.closing(self._profiler),
         ):
             while self.progress.stage < len(self.config.stages):
                 self._run_stage(self.config.stages[self.progress.stage])
         return self.progress
 
+    def _move_on(self, **changes: Any) -> None:
+        self.progress = dataclasses.replace(self.progress, **changes)
+
+    def _take_times(self) -> None:
+        watch = self._stopwatch
+        watch.lap()
+        self._move_on(
+            seconds=watch.seconds,
+            timed_images=watch.timed_images,
+            timed_seconds=watch.timed_seconds,
+        )
+
     def _run_stage(self, stage: StageConfig) -> None:
-        progress = self.progress
-        self._stopwatch = Stopwatch(progress, self.config.batch_size)
+        self._stopwatch = Stopwatch(self.progress, self.config.batch_size)
         course = programs.course(self.experiment, stage)
         state = self._place(programs.initial_state(self._start_variables(stage), stage, course))
-        if progress.step:
+        if self.progress.step:
             state = self.checkpoints.restore_latest(like=state)
         experiment, self._validator = self.experiment, self._evaluator
         if stage.cached_copies:
@@ -96,7 +165,7 @@ class Trainer:
         )
         state = self._train(experiment, stage, course, state)
         self.checkpoints.wait()
-        self._stopwatch.lap()
+        self._take_times()
         self._stop.safe = True
         try:
             self._end_stage(stage, course.plan, state)
@@ -113,38 +182,39 @@ class Trainer:
         """Takes the steps that a stage has left, and validates and saves on time."""
         progress, config, stopwatch = self.progress, self.config, self._stopwatch
         train_step = programs.train_program(experiment, stage, course, progress.stage)
-        guard = LossGuard(stage, progress, config.skip_steps)
+        nan_guard = NanGuard(stage, progress.skipped, config.skip_steps)
         images, done = course.num_steps * config.batch_size, progress.step * config.batch_size
-        with progress_line(stage.name, images, done) as line:
+        with progress_bar(stage.name, images, done) as bar:
             if progress.step in course.epoch_ends and not progress.validated:
-                state = self._end_epoch(stage, course.epoch_ends[progress.step], state, line)
-            remaining = 0 if progress.monitor.stopped else course.num_steps - progress.step
+                state = self._end_epoch(stage, course.epoch_ends[progress.step], state, bar)
+            remaining = 0 if self.progress.monitor.stopped else course.num_steps - progress.step
             for batch in experiment.train_batches(progress.global_step, remaining):
-                if progress.step == 0 and not stage.cached_copies:
-                    self._write_photos(batch["image"])
-                state, loss = train_step(state, batch, progress.monitor.rate_scale)
+                if self.progress.step == 0 and not stage.cached_copies:
+                    self._write_images(batch["image"])
+                state, loss = train_step(state, batch, self.progress.monitor.lr_scale)
                 self._stop.safe = False
-                guard.add(loss)
-                progress.step += 1
+                self._move_on(step=self.progress.step + 1)
+                nan_guard.add(self.progress.step, loss)
                 if stopwatch.running:
-                    guard.wait(at_most=IN_FLIGHT)
+                    nan_guard.wait(at_most=IN_FLIGHT)
                 else:  # the first step compiles, and is not timed
-                    guard.wait(at_most=0)
+                    nan_guard.wait(at_most=0)
                     release_free_memory()
                 stopwatch.step_done()
-                self._profiler.step_done(progress.global_step, loss)
-                line.update(config.batch_size)
-                if progress.step % config.log_every_steps == 0:
+                self._profiler.step_done(self.progress.global_step, loss)
+                bar.update(config.batch_size)
+                if self.progress.step % config.log_every_steps == 0:
                     state = self._write_recent(course, state)
-                epoch = course.epoch_ends.get(progress.step)
-                if not self._agenda.save_is_due(progress.global_step) and epoch is None:
+                epoch = course.epoch_ends.get(self.progress.step)
+                if not self._policy.save_is_due(self.progress.global_step) and epoch is None:
                     continue
-                guard.wait(at_most=0)
+                nan_guard.wait(at_most=0)
+                self._move_on(skipped=nan_guard.skipped)
                 stopwatch.stop()
                 if epoch is not None:
-                    state = self._end_epoch(stage, epoch, state, line)
+                    state = self._end_epoch(stage, epoch, state, bar)
                 self._save(state)
-                if progress.monitor.stopped:
+                if self.progress.monitor.stopped:
                     log.info("stage %s ends early, after epoch %d", stage.name, epoch)
                     break
                 stopwatch.start()
@@ -152,12 +222,12 @@ class Trainer:
 
     def _save(self, state: steps.TrainState) -> None:
         step = self.progress.global_step
-        self.curves.flush()
-        self._stopwatch.lap()
-        self.progress.unreadable = list(self.experiment.batches.skipped)
-        self.checkpoints.save_latest(step, state, self.progress.to_json())
-        self._agenda.saved()
-        if self._agenda.stops:
+        self.tensorboard.flush()
+        self._take_times()
+        self._move_on(unreadable=tuple(self.experiment.batches.skipped))
+        self.checkpoints.save_latest(step, state, self.progress)
+        self._policy.saved()
+        if self._policy.stops:
             raise self._stopped()
 
     def _stopped(self) -> Stopped:
@@ -187,37 +257,37 @@ class Trainer:
         return self._place(BatchMetrics.empty())
 
     def _write(self, split: str, scalars: Mapping[str, Any]) -> None:
-        self.curves.write(split, self.progress.global_step, scalars)
+        self.tensorboard.write(split, self.progress.global_step, scalars)
 
     def _write_recent(self, course: programs.Course, state: steps.TrainState) -> steps.TrainState:
         """Draws what the steps since the last time were like."""
-        rate = float(course.schedule(self.progress.step - 1)) * self.progress.monitor.rate_scale
+        rate = float(course.schedule(self.progress.step - 1)) * self.progress.monitor.lr_scale
         rates = {"learning_rate": rate, "images_per_second": self._stopwatch.recent_rate()}
         self._write("train", state.recent_metrics.compute() | rates)
         return state.replace(recent_metrics=self._no_metrics())
 
-    def _write_photos(self, images: jax.Array) -> None:
-        """Shows the first photos of a stage as the network sees them."""
-        photos = np.asarray(images.addressable_data(0))[:GRID_PHOTOS]
-        self.curves.write_images("train", self.progress.global_step + 1, {"photos": photos})
+    def _write_images(self, images: jax.Array) -> None:
+        """Shows the first images of a stage as the network sees them."""
+        photos = np.asarray(images.addressable_data(0))[:GRID_IMAGES]
+        self.tensorboard.write_images("train", self.progress.global_step + 1, {"photos": photos})
 
     def _end_epoch(
-        self, stage: StageConfig, epoch: int, state: steps.TrainState, line: tqdm
+        self, stage: StageConfig, epoch: int, state: steps.TrainState, bar: tqdm
     ) -> steps.TrainState:
         """Ends an epoch; a run that is asked to stop leaves that to the one that resumes it."""
-        if self._agenda.stops:
+        if self._policy.stops:
             return state
         try:
-            entry = self._validate(stage, epoch, state)
+            record = self._validate(stage, epoch, state)
         except evaluate.Interrupted:
-            self._agenda.save_is_due(self.progress.global_step)
+            self._policy.save_is_due(self.progress.global_step)
             return state
-        line.set_postfix_str(
-            f"loss {entry['train']['loss']:.3f}, validation {_said(stage, entry[entry['chosen']])}"
+        bar.set_postfix_str(
+            f"loss {record.train['loss']:.3f}, validation {_said(stage, record.validated)}"
         )
         return state.replace(epoch_metrics=self._no_metrics())
 
-    def _validate(self, stage: StageConfig, epoch: int, state: steps.TrainState) -> dict[str, Any]:
+    def _validate(self, stage: StageConfig, epoch: int, state: steps.TrainState) -> EpochRecord:
         """Validates, keeps the weights if they are the best so far, and returns the record."""
         progress = self.progress
         trained = {name: float(value) for name, value in state.epoch_metrics.compute().items()}
@@ -231,58 +301,58 @@ class Trainer:
             measured[name], _ = self._validator(variables, self.experiment.data.validation)
             self._write(name, measured[name])
         trainable, _ = stages.split_params(state.params, stages.plan(stage))
-        self.curves.write_histograms(progress.global_step, trainable)
+        self.tensorboard.write_histograms(progress.global_step, trainable)
         chosen = max(measured, key=lambda name: monitoring.score(stage, measured[name]))
-        entry = {
-            "stage": stage.name,
-            "epoch": epoch,
-            "step": progress.global_step,
-            "rate_scale": progress.monitor.rate_scale,
-            "train": trained,
+        record = EpochRecord(
+            stage=stage.name,
+            epoch=epoch,
+            step=progress.global_step,
+            lr_scale=progress.monitor.lr_scale,
+            train=trained,
             **measured,
-            "chosen": chosen,  # which of the above counts
-        }
-        progress.history.append(entry)
-        progress.monitor.update(stage, measured[chosen])
+            chosen=chosen,
+        )
+        self._move_on(
+            history=(*progress.history, record),
+            monitor=monitoring.update(progress.monitor, stage, record.validated),
+        )
         best = progress.best
-        score = monitoring.score(stage, measured[chosen])
-        if best is None or score > monitoring.score(stage, best[best["chosen"]]):
-            progress.best = entry
+        score = monitoring.score(stage, record.validated)
+        if best is None or score > monitoring.score(stage, best.validated):
+            self._move_on(best=record)
             self.checkpoints.save_best(stage.name, progress.global_step, candidates[chosen])
-        return entry
+        return record
 
     def _end_stage(self, stage: StageConfig, plan: stages.Plan, state: steps.TrainState) -> None:
         """Tests the stage's best weights and moves on."""
         progress = self.progress
         self._last = state.averaged_variables if stage.ema_decay else state.variables
         best = self.checkpoints.restore_best(stage.name, like=state.variables)
-        test = evaluate.examine(
+        test = evaluate.test_stage(
             self.experiment,
             self._evaluator,
             best,
             self._predictions / f"{stage.name}.npz",
-            self.curves,
+            self.tensorboard,
             progress.global_step,
         )
         log.info("stage %s: test %s", stage.name, _said(stage, test))
-        entry = progress.best
-        assert entry is not None
-        progress.finish_stage(
-            {
-                "name": stage.name,
-                "epochs": progress.history[-1]["epoch"]
-                if progress.monitor.stopped
-                else stage.epochs,
-                "best_epoch": entry["epoch"],
-                "weights": "moving average" if entry["chosen"] == "validation_ema" else "plain",
-                "steps": progress.step,
-                "seconds": progress.seconds,
-                "images_per_second": progress.images_per_second,
-                "parameters": stages.count_params(state.params, plan),
-                "metrics": {"test": test, "validation": entry[entry["chosen"]]},
-                "selected_on": self.config.data.validation_split or "photos held out of training",
-            }
+        record = progress.best
+        assert record is not None
+        stopped = progress.monitor.stopped
+        result = StageResult(
+            name=stage.name,
+            epochs=progress.history[-1].epoch if stopped else stage.epochs,
+            best_epoch=record.epoch,
+            weights="moving average" if record.chosen == "validation_ema" else "plain",
+            steps=progress.step,
+            seconds=progress.seconds,
+            images_per_second=progress.images_per_second,
+            parameters=ParameterCounts(**stages.count_params(state.params, plan)),
+            metrics=StageMetrics(test=test, validation=record.validated),
+            selected_on=self.config.data.validation_split or "photos held out of training",
         )
+        self.progress = progress.next_stage(result)
 
 
 def _said(stage: StageConfig, values: Mapping[str, float]) -> str:

@@ -2,19 +2,20 @@
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from etils import epath
 
+from efficientnet import records
 from efficientnet.config import RunConfig, may_change
 from efficientnet.errors import UserError
-from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable, write_whole
-from efficientnet.reporting.runs import CONFIG, SUMMARY, read_json
+from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable
+from efficientnet.records import NetworkRecord, RunSummary
+from efficientnet.reporting.runs import CONFIG, SUMMARY
 from efficientnet.runtime import distributed
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def _changing(workdir: epath.Path) -> Iterator[None]:
 def check_config(workdir: epath.Path, config: RunConfig) -> None:
     """Raises a `UserError` where a folder, there or not, holds a run of another config."""
     known = workdir / CONFIG
-    changes = differences(read_json(known), config.to_json()) if known.exists() else []
+    changes = differences(records.read_json(known), config.to_json()) if known.exists() else []
     if changes:
         raise UserError(
             f"{workdir} holds a run of another config ({'; '.join(changes)}): "
@@ -104,25 +105,25 @@ def locked(workdir: epath.Path) -> Iterator[None]:
         yield
 
 
-def write_config(workdir: epath.Path, config: RunConfig, network: Mapping[str, Any]) -> None:
+def write_config(workdir: epath.Path, config: RunConfig, network: NetworkRecord) -> None:
     """Makes the folder that of this config; done only when training can really begin.
 
     Args:
       workdir: the run's folder.
       config: its recipe.
-      network: the content of `network.json`, for whoever loads the run without its data.
+      network: for whoever loads the run without its data.
 
     Raises:
       UserError: the folder has checkpoints of a run on other data, or can't be written.
     """
     if _has_checkpoint(workdir) and (workdir / NETWORK).exists():
-        changes = data_changes(read_json(workdir / NETWORK), network)
+        changes = data_changes(records.read(NetworkRecord, workdir / NETWORK), network)
         if changes:
             raise UserError(
                 f"{workdir} holds a run on other data ({'; '.join(changes)}): take another "
                 "--workdir, or the data of before to resume"
             )
-        before = read_json(workdir / CONFIG)["data"]["directory"]
+        before = records.read_json(workdir / CONFIG)["data"]["directory"]
         if before != config.data.directory:
             log.info("data: were in %r, are the same in %r", before, config.data.directory)
     if not distributed.leads():
@@ -130,8 +131,8 @@ def write_config(workdir: epath.Path, config: RunConfig, network: Mapping[str, A
     with _changing(workdir):
         # More is to be trained than the summary of a shorter run tells.
         (workdir / SUMMARY).unlink(missing_ok=True)
-        write_json(workdir / NETWORK, network)
-        write_json(workdir / CONFIG, config.to_json())
+        records.write(workdir / NETWORK, network)
+        records.write(workdir / CONFIG, config.to_json())
 
 
 def _has_checkpoint(workdir: epath.Path) -> bool:
@@ -139,16 +140,16 @@ def _has_checkpoint(workdir: epath.Path) -> bool:
     return latest.exists() and any(step.name.isdigit() for step in latest.iterdir())
 
 
-def data_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Returns in words how the data that two `network.json` describe differ."""
-    changes = [class_change(old["class_names"], new["class_names"])]
-    for split, before in old.get("data", {}).items():  # which earlier versions did not record
-        now = new["data"][split]
-        if before["photos"] != now["photos"]:
-            changes.append(f"{split} had {before['photos']:,} photos, has {now['photos']:,}")
-        elif before["digest"] != now["digest"]:
+def data_changes(old: NetworkRecord, new: NetworkRecord) -> list[str]:
+    """Returns in words how the data of two networks differ."""
+    changes = [class_change(old.class_names, new.class_names)]
+    for split, before in old.data.items():  # which earlier versions did not record
+        now = new.data[split]
+        if before.photos != now.photos:
+            changes.append(f"{split} had {before.photos:,} photos, has {now.photos:,}")
+        elif before.digest != now.digest:
             changes.append(
-                f"the {now['photos']:,} photos of {split} have other names, labels or order"
+                f"the {now.photos:,} photos of {split} have other names, labels or order"
             )
     return [change for change in changes if change]
 
@@ -197,20 +198,15 @@ def _differences(old: Any, new: Any, name: str) -> list[str]:
     return [] if old == new else [f"{name} was {old!r}, is {new!r}"]
 
 
-def write_json(path: epath.Path, content: Any) -> None:
-    """Writes a JSON file so that it is never seen half-written."""
-    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def finished_summary(workdir: epath.Path, config: RunConfig) -> dict[str, Any] | None:
+def finished_summary(workdir: epath.Path, config: RunConfig) -> RunSummary | None:
     """Returns the summary of a run that is done, else None; more to train means not done."""
     path = workdir / SUMMARY
     if not path.exists() or not (workdir / NETWORK).exists():
         return None
-    known = read_json(workdir / CONFIG)
+    known = records.read_json(workdir / CONFIG)
     if _length(known) != _length(config.to_json()):
         return None
-    return read_json(path)
+    return records.read(RunSummary, path)
 
 
 def _length(config: dict[str, Any]) -> list[float]:

@@ -109,9 +109,9 @@ def test_two_steps(name: str, tiny_world: None, tmp_path: pathlib.Path) -> None:
         stage.epochs = 2.0 / len(ends)
     config.stages = ends
     progress = Trainer(setup.prepare(common.parse(config)), epath.Path(tmp_path), Stop()).run()
-    assert [stage["name"] for stage in progress.finished] == [stage.name for stage in ends]
+    assert [result.name for result in progress.finished] == [stage.name for stage in ends]
     assert progress.global_step == 2
-    assert all(np.isfinite(entry["train"]["loss"]) for entry in progress.history)
+    assert all(np.isfinite(record.train["loss"]) for record in progress.history)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,25 @@
 """Predictions and runs that no network made."""
 
 import io
-import json
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image
 from etils import epath
 
-from efficientnet import metrics
+from efficientnet import metrics as metrics_table
+from efficientnet import records
 from efficientnet.config import DataConfig, RunConfig, StageConfig
+from efficientnet.records import (
+    EpochRecord,
+    NetworkRecord,
+    ParameterCounts,
+    RunSummary,
+    SplitIdentity,
+    SplitSizes,
+    StageMetrics,
+    StageResult,
+)
 from efficientnet.reporting import predictions, runs, scores
 from efficientnet.reporting.predictions import Predictions
 from input_pipeline.sources.split import Split, from_encoded
@@ -52,48 +62,76 @@ def run(
         data=DataConfig(source="made_up"),
         stages=tuple(StageConfig(name, train="all", epochs=2) for name in STAGES),
     )
-    stages, history = [], []
+    stages: list[StageResult] = []
+    history: list[EpochRecord] = []
     for number, name in enumerate(STAGES):
         found = predict(classes, 60, seed + 100 * number, truth, margin)
         predictions.save(folder / "predictions" / f"{name}.npz", found)
         test = scores.summary(found)
         history += [entry(name, epoch, test) for epoch in (1, 2)]
-        stages.append(
-            {
-                "name": name,
-                "epochs": 2.0,
-                "best_epoch": 2,
-                "seconds": 61.4,
-                "images_per_second": 12.34,
-                "parameters": {"trainable": 1234567, "frozen": 1},
-                "metrics": {"test": test, "validation": history[-1]["validation"]},
-                "selected_on": "photos held out of training",
-            }
-        )
-    summary = {
-        "status": "finished",
-        "stages": stages,
-        "history": history,
-        "photos": {"train": 100, "validation": 10, "test": 60},
-        "classes": classes,
-        "devices": "8 x cpu",
-        "processes": 1,
-        "versions": {"python": "3.11", "jax": "0"},
-    }
-    (folder / "config.json").write_text(json.dumps(config.to_json()))
-    (folder / "summary.json").write_text(json.dumps(summary))
+        metrics = StageMetrics(test=test, validation=history[-1].validation)
+        stages.append(result(name, metrics))
+    records.write(folder / "config.json", config.to_json())
+    records.write(folder / "summary.json", summary(stages, history, classes))
     return runs.load(str(folder))
 
 
-def entry(stage: str, epoch: int, test: dict[str, float]) -> dict[str, Any]:
+def summary(
+    stages: Sequence[StageResult] = (), history: Sequence[EpochRecord] = (), classes: int = 3
+) -> RunSummary:
+    """A summary of such stages."""
+    return RunSummary(
+        stages=tuple(stages),
+        history=tuple(history),
+        photos=SplitSizes(train=100, validation=10, test=60),
+        classes=classes,
+        devices="8 x cpu",
+        processes=1,
+        versions={"python": "3.11", "jax": "0"},
+    )
+
+
+def result(name: str, metrics: StageMetrics, best_epoch: int = 2) -> StageResult:
+    """What a stage of two epochs has come to."""
+    return StageResult(
+        name=name,
+        epochs=2.0,
+        best_epoch=best_epoch,
+        weights="moving average",
+        steps=20,
+        seconds=61.4,
+        images_per_second=12.34,
+        parameters=ParameterCounts(trainable=1234567, frozen=1),
+        metrics=metrics,
+        selected_on="photos held out of training",
+    )
+
+
+def entry(stage: str, epoch: int, test: dict[str, float]) -> EpochRecord:
     """An epoch's record; the average of the weights is a tenth better than the weights."""
-    values = {name: test[name] for name in metrics.per_example()}
-    better = {name: value + 0.1 for name, value in values.items()}
-    return {
-        "stage": stage,
-        "epoch": epoch,
-        "train": values,
-        "validation": values,
-        "validation_ema": better,
-        "chosen": "validation_ema",
-    }
+    values = {name: test[name] for name in metrics_table.per_example() if name in test}
+    return EpochRecord(
+        stage=stage,
+        epoch=epoch,
+        step=10 * epoch,
+        lr_scale=1.0,
+        train=values,
+        validation=values,
+        validation_ema={name: value + 0.1 for name, value in values.items()},
+        chosen="validation_ema",
+    )
+
+
+def network(
+    class_names: tuple[str, ...], data: dict[str, SplitIdentity] | None = None
+) -> NetworkRecord:
+    """A network with such classes, trained on such data."""
+    return NetworkRecord(
+        class_names=class_names,
+        resolution=32,
+        padding="same",
+        bn_epsilon=1e-3,
+        mean=(0.0,),
+        std=(1.0,),
+        data=data or {},
+    )

@@ -9,6 +9,7 @@ import pages
 import pytest
 
 from efficientnet.metrics import METRICS
+from efficientnet.records import StageMetrics
 from efficientnet.reporting import fonts, plots, predictions, report, scores
 
 NAMES = ("玫瑰", "Rose", "🌹", "Tulpe für $1")
@@ -33,9 +34,9 @@ def test_every_picture_with_such_names_is_drawn(caplog: pytest.LogCaptureFixture
     found = dataclasses.replace(made_up.predict(4, 20), class_names=NAMES)
     worst = scores.worst_photos(found, 3)
     values = {"top1": 0.5}
-    entry = {"stage": "头", "epoch": 1, "train": values, "validation": values}
-    history = [entry | {"chosen": "validation"}]
-    stages = [{"name": "头", "best_epoch": 1, "metrics": {"test": values}}]
+    history = [made_up.entry("头", 1, values)]
+    metrics = StageMetrics(test=values, validation=values)
+    stages = [made_up.result("头", metrics, best_epoch=1)]
     for figure in (
         plots.confusion_matrix(scores.confusion(found), NAMES),
         plots.photo_grid(found, worst, np.zeros((len(worst), 8, 8, 1), np.uint8)),

@@ -6,6 +6,7 @@ import made_up
 import numpy as np
 
 from efficientnet.metrics import METRICS
+from efficientnet.records import StageMetrics
 from efficientnet.reporting import plots, scores
 
 
@@ -13,7 +14,7 @@ def test_curves_show_the_weights_that_count_and_mark_the_stages(tmp_path: pathli
     run = made_up.run(tmp_path)
     (panel,) = plots.curves(run.history, run.stages, METRICS["top1"]).axes
     lines = {line.get_label(): line.get_xydata() for line in panel.get_lines()}
-    late = run.stages[1]["metrics"]["test"]["top1"]
+    late = run.stages[1].metrics.test["top1"]
     np.testing.assert_allclose(lines["all, validation"], [(3, late + 0.1), (4, late + 0.1)])
     np.testing.assert_allclose(lines["all, train"], [(3, late), (4, late)])
     np.testing.assert_allclose(lines["all, test of the best weights"], [(4, late)])
@@ -23,17 +24,8 @@ def test_curves_show_the_weights_that_count_and_mark_the_stages(tmp_path: pathli
 
 def test_the_test_result_stands_at_its_epoch_where_epochs_share_a_step() -> None:
     values = {"top1": 0.5}
-    history = [
-        {
-            "stage": "a",
-            "epoch": epoch,
-            "train": values,
-            "validation": values,
-            "chosen": "validation",
-        }
-        for epoch in (2, 4, 6)
-    ]
-    stages = [{"name": "a", "best_epoch": 4, "metrics": {"test": values}}]
+    history = [made_up.entry("a", epoch, values) for epoch in (2, 4, 6)]
+    stages = [made_up.result("a", StageMetrics(test=values, validation=values), best_epoch=4)]
     (panel,) = plots.curves(history, stages, METRICS["top1"]).axes
     lines = {line.get_label(): line.get_xydata() for line in panel.get_lines()}
     np.testing.assert_allclose(lines["a, test of the best weights"], [(2, 0.5)])

@@ -1,5 +1,6 @@
 """The page of a run, for few and for many classes."""
 
+import dataclasses
 import pathlib
 
 import made_up
@@ -23,7 +24,7 @@ def test_the_page_stands_alone(tmp_path: pathlib.Path, classes: int) -> None:
     assert 0 < len(worst) <= 24
     for words in ("1,234,567", "61", "12.3", "8 x cpu", "100 photos to train", "jax 0"):
         assert words in page.text
-    assert f"{100 * run.stages[1]['metrics']['test']['top1']:.1f} %" in page.text
+    assert f"{100 * run.stages[1].metrics.test['top1']:.1f} %" in page.text
     assert ("Hardest classes" in page.text) == (classes > 10)
     assert page.text.count('"learning_rate"') == 2
 
@@ -38,7 +39,9 @@ def test_a_run_without_mistakes_says_so(tmp_path: pathlib.Path) -> None:
 
 def test_weights_that_were_picked_on_the_test_photos_are_said_to_be(tmp_path: pathlib.Path) -> None:
     run = made_up.run(tmp_path)
-    run.stages[-1]["selected_on"] = "test"
+    result = dataclasses.replace(run.result, selected_on="test")
+    summary = dataclasses.replace(run.summary, stages=(run.stages[0], result))
+    run = dataclasses.replace(run, summary=summary)
     report.write_report(run, made_up.split(run.predictions("all")))
     assert b"picked on the test photos themselves" in (tmp_path / report.PAGE).read_bytes()
 

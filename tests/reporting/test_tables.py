@@ -15,7 +15,7 @@ def test_the_table_has_a_line_for_each_stage(tmp_path: pathlib.Path, column: str
     assert [line.split()[0] for line in lines] == ["head", "all"]
     assert all(column in line for line in lines)
     assert {len(line) for line in lines} == {len(header)}
-    assert f"{run.stages[0]['metrics']['test']['top1']:.2%}" in lines[0]
+    assert f"{run.stages[0].metrics.test['top1']:.2%}" in lines[0]
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def recipe(tiny: Recipe) -> ConfigDict:
 def goes_on(tiny: Recipe, workdir: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.clear()
     with caplog.at_level("INFO", "efficientnet"):
-        assert run(common.parse(recipe(tiny)), str(workdir))["status"] == "finished"
+        assert run(common.parse(recipe(tiny)), str(workdir)).status == "finished"
     assert any("resuming after step" in message for message in caplog.messages)
     assert not any("damaged" in message for message in caplog.messages)
 

@@ -19,7 +19,7 @@ from efficientnet.config import RunConfig, StageConfig
 from efficientnet.runtime import preemption
 from efficientnet.runtime.preemption import STOPPED, Stop, Stopped
 from efficientnet.training import checkpoints, tensorboard
-from efficientnet.training.checkpoints import Agenda
+from efficientnet.training.checkpoints import CheckpointPolicy
 from efficientnet.training.evaluate import Evaluator
 from efficientnet.training.run import run
 from efficientnet.training.trainer import Trainer
@@ -46,7 +46,7 @@ def test_each_step_that_ends_renews_the_patience(monkeypatch: pytest.MonkeyPatch
         stop.safe = False
         ask_to_stop(stop)
         first = stop._timer
-        Agenda(RunConfig(stages=(StageConfig("all", "all", 1),)), stop).save_is_due(1)
+        CheckpointPolicy(RunConfig(stages=(StageConfig("all", "all", 1),)), stop).save_is_due(1)
         assert first is not None
         assert stop._timer is not None
         assert first.finished.is_set()
@@ -174,4 +174,4 @@ def test_in_the_middle_of_a_stage_the_weights_of_the_one_before_are_not_needed(
         run(common.parse(two_stages(tiny)), str(tmp_path))
     monkeypatch.setattr(Trainer, "_write", write)
     shutil.rmtree(tmp_path / "checkpoints/best/head")
-    assert run(common.parse(two_stages(tiny)), str(tmp_path))["status"] == "finished"
+    assert run(common.parse(two_stages(tiny)), str(tmp_path)).status == "finished"

@@ -87,16 +87,16 @@ def test_a_run_is_measured_as_in_training(
         arguments = [f"--workdir={workdir}", f"--output={output}", *words]
         values = measured(capsys, *arguments)
         assert values["photos"] == 21
-        expected = next(known for known in finished.stages if known["name"] == stage)
-        for name, value in expected["metrics"]["test"].items():
+        expected = next(known for known in finished.stages if known.name == stage)
+        for name, value in expected.metrics.test.items():
             assert values[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
         kept, known = predictions.load(epath.Path(output)), finished.predictions(stage)
         np.testing.assert_allclose(kept.probabilities, known.probabilities, rtol=1e-4, atol=1e-6)
         assert (kept.names, kept.class_names) == (known.names, known.class_names)
 
     values = measured(capsys, f"--workdir={workdir}", "--split=validation")
-    assert values["photos"] == finished.summary["photos"]["validation"]
-    for name, value in finished.stages[-1]["metrics"]["validation"].items():
+    assert values["photos"] == finished.summary.photos.validation
+    for name, value in finished.result.metrics.validation.items():
         assert values[name] == pytest.approx(value, rel=1e-4), name
 
 

@@ -28,7 +28,15 @@ from scripts import recipes
 config = recipes.read(words["config"], [word for word in sys.argv if word.startswith("--config.")])
 (workdir / "config.json").write_text(json.dumps(config.to_json()))
 (workdir / "network.json").touch()
-summary = {"stages": [{"metrics": {"validation": metrics, "test": metrics}}]}
+stage = {
+    "name": "all", "epochs": 1.0, "best_epoch": 1, "weights": "plain", "steps": 1, "seconds": 1.0,
+    "images_per_second": 1.0, "parameters": {"trainable": 1, "frozen": 0},
+    "metrics": {"validation": metrics, "test": metrics}, "selected_on": "test",
+}
+summary = {
+    "status": "finished", "stages": [stage], "history": [], "classes": 2, "devices": "1 x cpu",
+    "photos": {"train": 1, "validation": 1, "test": 1}, "processes": 1, "versions": {},
+}
 (workdir / "summary.json").write_text(json.dumps(summary))
 """
 ROOT = pathlib.Path(sweep.TRAIN).parent

@@ -1,5 +1,6 @@
 """What is saved comes back; what is damaged is reported, and the checkpoint before it used."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import made_up
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
@@ -17,6 +19,7 @@ from etils import epath
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from efficientnet.errors import UserError
+from efficientnet.records import Progress
 from efficientnet.training import checkpoint_files
 from efficientnet.training.checkpoints import Checkpoints, read_arrays
 
@@ -41,9 +44,9 @@ def state(seed: int, devices: int = 8) -> State:
     return jax.device_put(whole, NamedSharding(mesh, PartitionSpec()))
 
 
-def progress(step: int) -> dict[str, Any]:
-    best = {"stage": "head", "step": step}
-    return {"best": best, "history": [best], "third": step / 3}
+def progress(step: int) -> Progress:
+    best = dataclasses.replace(made_up.entry("head", 1, {"top1": step / 3}), step=step)
+    return Progress(best=best, history=(best,), step=step, seconds=step / 3)
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +101,8 @@ def flip(folder: pathlib.Path) -> None:
 
 def change_progress(folder: pathlib.Path) -> None:
     path = folder / "progress/metadata"
-    path.write_text(path.read_text().replace('"third": 1.0', '"third": 2.0'))
-    assert json.loads(path.read_text())["third"] == 2.0
+    path.write_text(path.read_text().replace('"seconds": 1.0', '"seconds": 2.0'))
+    assert json.loads(path.read_text())["seconds"] == 2.0
 
 
 def empty(folder: pathlib.Path) -> None:

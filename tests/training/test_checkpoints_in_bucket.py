@@ -1,9 +1,13 @@
 """Checkpoints in a bucket."""
 
+import dataclasses
+
+import made_up
 import numpy as np
 import pytest
 
 from efficientnet.errors import UserError
+from efficientnet.records import Progress
 from efficientnet.training.checkpoints import Checkpoints, read_arrays
 
 
@@ -11,18 +15,20 @@ def test_checkpoints_in_a_bucket_come_back_bit_by_bit(bucket):
     folder = bucket.root / "runs/mine/checkpoints"
     folder.mkdir(parents=True)
     values = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
-    best = {"stage": "head", "step": 2}
+    best = dataclasses.replace(made_up.entry("head", 1, {"loss": 0.5}), step=2)
     checkpoints = Checkpoints(folder)
     assert checkpoints.resume() is None
     for step in (1, 2, 3):
         if step < 3:
             checkpoints.save_best("head", step, {"params": {"kernel": values + step}})
-        progress = {"best": {**best, "step": min(step, 2)}, "history": [best], "step": step}
+        progress = Progress(
+            best=dataclasses.replace(best, step=min(step, 2)), history=(best,), step=step
+        )
         checkpoints.save_latest(step, {"kernel": values * step}, progress)
     checkpoints.close()
 
     again = Checkpoints(folder)
-    assert again.resume() == {"best": best, "history": [best], "step": 3}
+    assert again.resume() == Progress(best=best, history=(best,), step=3)
     again.close()
     arrays = read_arrays(folder)
     assert sorted(arrays) == ["best/head/params/kernel", "latest/kernel"]
@@ -39,14 +45,14 @@ def test_a_checkpoint_that_may_not_be_read_is_not_taken_for_damaged(bucket, item
     checkpoints = Checkpoints(folder)
     for step in (1, 2):
         state = {"kernel": np.full(3, step, np.float32)}
-        checkpoints.save_latest(step, state, {"best": None, "history": [], "step": step})
+        checkpoints.save_latest(step, state, Progress(step=step))
     checkpoints.close()
     again = Checkpoints(folder)
     bucket.storage.forbidden = f"latest/2/{item}"
     with pytest.raises(UserError, match=r"latest/2 can't be read now \(.*nothing is changed"):
         again.resume()
     bucket.storage.forbidden = ""
-    assert again.resume()["step"] == 2
+    assert again.resume().step == 2
     del bucket.storage.objects[f"{bucket.root.name}/runs/mine/checkpoints/latest/2/{item}"]
-    assert again.resume()["step"] == 1
+    assert again.resume().step == 1
     again.close()

@@ -58,7 +58,7 @@ def test_broken_photos_are_skipped_and_stand_in_the_summary(
     config.data.broken_limit = 2
     config.data.cache = cache
     config.data.cache_resolution = 36
-    assert run(common.parse(config), str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
+    assert run(common.parse(config), str(tmp_path)).skipped_photos == ("30.png", "7.png")
 
 
 def test_a_photo_that_is_skipped_changes_no_data(partly_broken: Recipe) -> None:
@@ -69,7 +69,7 @@ def test_a_photo_that_is_skipped_changes_no_data(partly_broken: Recipe) -> None:
     config.data.cache_resolution = 36
     prepared = setup.prepare(common.parse(config))
     assert len(prepared.data.train) == len(whole.splits["train"]) - 2
-    assert prepared.identity["train"]["photos"] == len(whole.splits["train"])
+    assert prepared.identity["train"].photos == len(whole.splits["train"])
     assert prepared.identity == setup.load_data(common.parse(config)).identity()
 
 
@@ -78,7 +78,7 @@ def test_skipped_photos_have_no_features(
 ) -> None:
     config = partly_broken(common.stage("head", train="predictions", epochs=2, cached_copies=1))
     config.data.broken_limit = 2
-    assert run(common.parse(config), str(tmp_path))["skipped_photos"] == ["30.png", "7.png"]
+    assert run(common.parse(config), str(tmp_path)).skipped_photos == ("30.png", "7.png")
 
     def uncleared(shape: Any, dtype: Any = float) -> np.ndarray:
         array = np.zeros(shape, dtype)

@@ -77,18 +77,18 @@ def test_a_killed_run_goes_on_exactly(
     (history,) = histories
     whole = run(common.parse(config), str(tmp_path / "whole"))
 
-    late = resumed["stages"][1]
-    assert late["epochs"] == 3  # of 10: the second and the third brought nothing
-    assert [entry["rate_scale"] for entry in history[1:]] == [1.0, 1.0, 0.5]
-    assert late["weights"] in ("plain", "moving average")
-    assert late["selected_on"] == "photos held out of training"
-    best = next(entry for entry in history if entry["epoch"] == late["best_epoch"])
-    assert {"validation", "validation_ema"} <= history[-1].keys()
-    assert best["stage"] in ("head", "late")
+    late = resumed.stages[1]
+    assert late.epochs == 3  # of 10: the second and the third brought nothing
+    assert [record.lr_scale for record in history[1:]] == [1.0, 1.0, 0.5]
+    assert late.weights in ("plain", "moving average")
+    assert late.selected_on == "photos held out of training"
+    best = next(record for record in history if record.epoch == late.best_epoch)
+    assert history[-1].validation_ema is not None
+    assert best.stage in ("head", "late")
     assert (tmp_path / "killed" / "tensorboard" / "validation_ema").is_dir()
 
-    for first, second in zip(resumed["stages"], whole["stages"], strict=True):
-        assert first["metrics"] == second["metrics"]
+    for first, second in zip(resumed.stages, whole.stages, strict=True):
+        assert first.metrics == second.metrics
     states = [last_state(tmp_path / name) for name in ("killed", "whole")]
     assert states[0].keys() == states[1].keys()
     assert [n for n in states[0] if not np.array_equal(states[0][n], states[1][n])] == []

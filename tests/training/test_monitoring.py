@@ -1,6 +1,5 @@
 """Plateaus, early stopping and lost runs."""
 
-import dataclasses
 import json
 import math
 from typing import Any
@@ -10,29 +9,28 @@ import pytest
 
 from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
+from efficientnet.records import MonitorState, from_json, to_json
 from efficientnet.training import monitoring
-from efficientnet.training.monitoring import LossGuard, Monitor, check_first_epoch
-from efficientnet.training.progress import Progress
+from efficientnet.training.monitoring import NanGuard, check_first_epoch
 
 
 def stage(**fields: Any) -> StageConfig:
     return StageConfig("s", "all", 1, **fields)
 
 
-def follow(settings: StageConfig, values: list[float]) -> list[Monitor]:
+def follow(settings: StageConfig, values: list[float]) -> list[MonitorState]:
     """Returns the state after each epoch, each restored from JSON as after a restart."""
-    states = [Monitor()]
+    states = [MonitorState()]
     for value in values:
-        state = Monitor(**json.loads(json.dumps(dataclasses.asdict(states[-1]))))
-        state.update(settings, {settings.monitor: value})
-        states.append(state)
+        state = from_json(MonitorState, json.loads(json.dumps(to_json(states[-1]))))
+        states.append(monitoring.update(state, settings, {settings.monitor: value}))
     return states[1:]
 
 
 def test_the_rate_falls_at_a_plateau_and_not_below_the_floor() -> None:
     settings = stage(learning_rate=1.0, plateau_factor=0.1, plateau_patience=2, plateau_floor=0.05)
     states = follow(settings, [0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.9, 0.9, 0.9])
-    scales = [state.rate_scale for state in states]
+    scales = [state.lr_scale for state in states]
     assert scales == pytest.approx([1, 1, 1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05])
 
 
@@ -46,7 +44,7 @@ def test_only_a_gain_above_the_threshold_counts() -> None:
 
 def test_without_patience_a_stage_never_stops() -> None:
     assert not any(state.stopped for state in follow(stage(), [0.5] * 20))
-    assert {state.rate_scale for state in follow(stage(), [0.5] * 20)} == {1.0}
+    assert {state.lr_scale for state in follow(stage(), [0.5] * 20)} == {1.0}
 
 
 def test_epochs_are_ordered_by_metric_then_loss() -> None:
@@ -74,16 +72,8 @@ def test_what_is_not_finite_is_no_improvement_and_hides_none(lost: float) -> Non
     assert [state.epochs_without for state in states] == [1, 2, 0, 1, 0, 1]
     assert states[-1].best == 2.0
     # A run of an earlier version may have taken note of one.
-    state = Monitor(best=lost)
-    state.update(stage(monitor="loss"), {"loss": 1.0})
+    state = monitoring.update(MonitorState(best=lost), stage(monitor="loss"), {"loss": 1.0})
     assert state.best == 1.0
-
-
-def test_progress_survives_json() -> None:
-    progress = Progress(stage=1, step=7, skipped=2, monitor=Monitor(best=0.1 + 0.2, rate_scale=0.1))
-    assert Progress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
-    progress.finish_stage({})
-    assert (progress.monitor, progress.skipped) == (Monitor(), 0)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +90,12 @@ def test_bad_values_are_named(fields: dict[str, Any], message: str) -> None:
 
 
 def test_so_many_steps_may_be_skipped_and_no_more() -> None:
-    progress = Progress(step=3)
-    guard = LossGuard(stage(), progress, may_skip=1)
-    for loss in (1.0, float("nan"), 2.0):
-        guard.add(jnp.asarray(loss))
+    guard = NanGuard(stage(), skipped=0, may_skip=1)
+    for step, loss in enumerate((1.0, float("nan"), 2.0), start=1):
+        guard.add(step, jnp.asarray(loss))
     guard.wait(at_most=0)
-    assert progress.skipped == 1
-    guard.add(jnp.asarray(float("nan")))
-    progress.step = 4
+    assert guard.skipped == 1
+    guard.add(4, jnp.asarray(float("nan")))
     with pytest.raises(UserError, match="of stage 's' is not finite at step 4: the learning rate"):
         guard.wait(at_most=0)
 

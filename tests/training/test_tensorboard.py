@@ -7,14 +7,14 @@ from etils import epath
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
 from efficientnet.training import tensorboard
-from efficientnet.training.tensorboard import Curves
+from efficientnet.training.tensorboard import TensorBoardWriter
 
 
 def steps(folder: pathlib.Path, name: str) -> list[int]:
     return [step for step, _ in tensorboard.read(epath.Path(folder))[name]]
 
 
-def draw(drawn: Curves, first: int, last: int) -> None:
+def draw(drawn: TensorBoardWriter, first: int, last: int) -> None:
     for step in range(first, last + 1):
         drawn.write("train", step, {"loss": 1 / step})
         if step % 4 == 0:
@@ -22,14 +22,14 @@ def draw(drawn: Curves, first: int, last: int) -> None:
 
 
 def test_points_after_the_checkpoint_are_drawn_once(tmp_path: pathlib.Path) -> None:
-    whole = Curves(epath.Path(tmp_path / "whole"), 0)
+    whole = TensorBoardWriter(epath.Path(tmp_path / "whole"), 0)
     draw(whole, 1, 12)
     whole.write("test", 12, {"loss": 0.5})
     whole.close()
 
     # Killed at step 9, where the last checkpoint was at step 6; again at the test after the end.
     for first, last in ((1, 9), (7, 12), (13, 12)):
-        killed = Curves(epath.Path(tmp_path / "killed"), first - 1)
+        killed = TensorBoardWriter(epath.Path(tmp_path / "killed"), first - 1)
         draw(killed, first, last)
         if last == 12:
             killed.write("test", 12, {"loss": 0.5})
@@ -42,12 +42,12 @@ def test_points_after_the_checkpoint_are_drawn_once(tmp_path: pathlib.Path) -> N
 
 
 def test_a_point_that_was_cut_in_two_is_no_obstacle(tmp_path: pathlib.Path) -> None:
-    first = Curves(epath.Path(tmp_path), 0)
+    first = TensorBoardWriter(epath.Path(tmp_path), 0)
     draw(first, 1, 5)
     first.close()
     (events,) = (tmp_path / "train").glob("*.tfevents.*")
     events.write_bytes(events.read_bytes()[:-7])
-    second = Curves(epath.Path(tmp_path), 4)
+    second = TensorBoardWriter(epath.Path(tmp_path), 4)
     draw(second, 5, 6)
     second.close()
     assert steps(tmp_path, "train/loss") == [1, 2, 3, 4, 5, 6]
@@ -55,18 +55,18 @@ def test_a_point_that_was_cut_in_two_is_no_obstacle(tmp_path: pathlib.Path) -> N
 
 def test_a_validation_that_is_not_saved_is_drawn_once(tmp_path: pathlib.Path) -> None:
     for _ in range(2):
-        drawn = Curves(epath.Path(tmp_path), 4, validated=False)
+        drawn = TensorBoardWriter(epath.Path(tmp_path), 4, validated=False)
         drawn.write("validation", 4, {"loss": 0.5})
         drawn.write_histograms(4, {"top_conv": {"kernel": np.arange(5.0)}})
         drawn.close()
     assert steps(tmp_path, "validation/loss") == steps(tmp_path, "weights/parameters/top") == [4]
-    Curves(epath.Path(tmp_path), 4).close()
+    TensorBoardWriter(epath.Path(tmp_path), 4).close()
     assert steps(tmp_path, "validation/loss") == [4]
 
 
 def test_hyperparameters_are_listed_once(tmp_path: pathlib.Path) -> None:
     for rate in (0.1, 0.2):
-        drawn = Curves(epath.Path(tmp_path), 0)
+        drawn = TensorBoardWriter(epath.Path(tmp_path), 0)
         stage = {"learning_rate": rate, "dropout": None, "name": "head"}
         drawn.write_hyperparameters({"seed": 0, "stages": (stage,)})
         drawn.close()

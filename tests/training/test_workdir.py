@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import made_up
 import pytest
 from etils import epath
 
+from efficientnet import records
 from efficientnet.config import DataConfig, RunConfig, StageConfig
 from efficientnet.errors import UserError
-from efficientnet.reporting import runs
+from efficientnet.records import NetworkRecord
 from efficientnet.training import workdir
 from efficientnet.training.setup import Data
 from input_pipeline.sources.split import Split, from_encoded, from_files
@@ -33,7 +35,7 @@ def network(
     test: int = 2,
     first: int = 0,
     folder: str = "",
-) -> dict[str, Any]:
+) -> NetworkRecord:
     """A record of a network that is trained on so many photos, of which the first has a label."""
 
     def photos(count: int) -> Split:
@@ -41,7 +43,7 @@ def network(
         return from_encoded([b""] * count, [f"{folder}{n}.jpg" for n in range(count)], labels)
 
     data = Data(class_names, photos(train), photos(2), photos(test))
-    return {"class_names": list(class_names), "data": data.identity()}
+    return made_up.network(class_names, data.identity())
 
 
 NETWORK = network()
@@ -86,7 +88,7 @@ def test_what_leaves_the_past_as_it_was_goes_on(
 ) -> None:
     folder = workdir.open_workdir(str(tmp_path), recipe())
     workdir.write_config(folder, recipe(), NETWORK)
-    workdir.write_json(folder / workdir.SUMMARY, {"status": "finished"})
+    records.write(folder / workdir.SUMMARY, made_up.summary())
     config = change(recipe())
     assert workdir.open_workdir(str(tmp_path), config) == folder
     finished = workdir.finished_summary(folder, config)
@@ -162,9 +164,9 @@ def test_other_data_are_refused(begun: epath.Path, change: dict[str, Any], messa
 
 def test_the_same_data_go_on_and_so_does_a_run_of_an_earlier_version(begun: epath.Path) -> None:
     workdir.write_config(begun, recipe(), network())
-    workdir.write_json(begun / workdir.NETWORK, {"class_names": ["cat", "dog"]})
+    records.write(begun / workdir.NETWORK, dataclasses.replace(network(), data={}))
     workdir.write_config(begun, recipe(), network(train=5))
-    assert runs.read_json(begun / workdir.NETWORK)["data"]["train"]["photos"] == 5
+    assert records.read_json(begun / workdir.NETWORK)["data"]["train"]["photos"] == 5
     (begun / workdir.NETWORK).unlink()
     workdir.write_config(begun, recipe(), network())
 
@@ -185,7 +187,7 @@ def test_where_the_data_have_moved_is_said(
         "data: were in '', are the same in '/before'",
         "data: were in '/before', are the same in '/now'",
     ]
-    assert runs.read_json(begun / workdir.CONFIG)["data"]["directory"] == "/now"
+    assert records.read_json(begun / workdir.CONFIG)["data"]["directory"] == "/now"
 
 
 def test_a_copy_of_the_data_is_the_same_data(tmp_path: pathlib.Path) -> None:

@@ -2,9 +2,11 @@ import json
 import sys
 import types
 
+import made_up
 import numpy as np
 import pytest
 
+from efficientnet import records
 from efficientnet.config import RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.training import tensorboard, workdir
@@ -15,19 +17,19 @@ CONFIG = RunConfig(stages=(StageConfig("head", "predictions", epochs=1),))
 def test_a_workdir_in_a_bucket(bucket):
     folder = workdir.open_workdir(str(bucket.root / "runs" / "cars"), CONFIG)
     with workdir.locked(folder):
-        workdir.write_config(folder, CONFIG, {"class_names": ["a", "b"]})
+        workdir.write_config(folder, CONFIG, made_up.network(("a", "b")))
     assert json.loads((folder / workdir.CONFIG).read_text())["batch_size"] == CONFIG.batch_size
     assert workdir.finished_summary(folder, CONFIG) is None
-    workdir.write_json(folder / workdir.SUMMARY, {"status": "finished"})
+    records.write(folder / workdir.SUMMARY, made_up.summary())
     assert workdir.open_workdir(str(folder), CONFIG) == folder
-    assert workdir.finished_summary(folder, CONFIG) == {"status": "finished"}
+    assert workdir.finished_summary(folder, CONFIG) == made_up.summary()
     names = {workdir.CONFIG, workdir.SUMMARY, workdir.NETWORK}
     assert {path.name for path in folder.iterdir()} == names
 
 
 def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
     for first in (0, 2):
-        opened = tensorboard.Curves(bucket.root / "tensorboard", first)
+        opened = tensorboard.TensorBoardWriter(bucket.root / "tensorboard", first)
         for step in range(first + 1, first + 4):
             opened.write("train", step, {"loss": np.float32(step)})
         opened.close()
@@ -38,7 +40,7 @@ def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
 def test_curves_in_a_bucket_of_which_nothing_stays(bucket):
     """TensorFlow makes no object of a file that nothing was written to."""
     for value in (1, 2):
-        opened = tensorboard.Curves(bucket.root / "tensorboard", 0)
+        opened = tensorboard.TensorBoardWriter(bucket.root / "tensorboard", 0)
         opened.write("test", 1, {"top1": np.float32(value)})
         opened.close()
     assert len(tensorboard.read(bucket.root / "tensorboard")["test/top1"]) == 1

@@ -1,0 +1,294 @@
+"""What a run remembers in files, and the one reader and writer of these as JSON.
+
+A record is a frozen dataclass. The names of its fields are the keys in the file, unless a field's
+metadata give the key that earlier versions chose.
+"""
+
+import contextlib
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from etils import epath
+
+from efficientnet.errors import UserError
+from efficientnet.paths import write_whole
+
+RecordT = TypeVar("RecordT")
+Values = dict[str, float]  # metrics by name, see `efficientnet.metrics`
+
+
+KEY = "key"  # metadata of a field that files keep under another key
+LEFT_OUT = "left out"  # metadata of a field that files leave out where it is None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """A validated epoch.
+
+    Attributes:
+      stage: name of its stage.
+      epoch: number in the stage, from 1.
+      step: steps over all stages at its end.
+      lr_scale: what plateaus had multiplied the learning rate by.
+      train: metrics of its training steps.
+      validation: metrics of the weights.
+      validation_ema: metrics of their moving average, where there is one.
+      chosen: which of the two counts, by its field's name.
+    """
+
+    stage: str
+    epoch: int
+    step: int
+    lr_scale: float = dataclasses.field(metadata={KEY: "rate_scale"})
+    train: Values
+    validation: Values
+    validation_ema: Values | None = dataclasses.field(default=None, metadata={LEFT_OUT: True})
+    chosen: str
+
+    @property
+    def validated(self) -> Values:
+        """The validation metrics that count."""
+        return getattr(self, self.chosen)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ParameterCounts:
+    """How many parameters a stage trains, and how many it leaves as they are."""
+
+    trainable: int
+    frozen: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StageMetrics:
+    """The metrics of a stage's best weights."""
+
+    test: Values
+    validation: Values
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """What a finished stage has come to.
+
+    Attributes:
+      name: of the stage.
+      epochs: that it trained.
+      best_epoch: whose weights are its result.
+      weights: 'plain' or 'moving average'.
+      steps: that it took.
+      seconds: of wall clock, over all restarts, without the test.
+      images_per_second: rate of its training steps.
+      parameters: their number.
+      metrics: of the best weights.
+      selected_on: the split that the best epoch was chosen on.
+    """
+
+    name: str
+    epochs: float
+    best_epoch: int
+    weights: str
+    steps: int
+    seconds: float
+    images_per_second: float
+    parameters: ParameterCounts
+    metrics: StageMetrics
+    selected_on: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MonitorState:
+    """Where a stage stands with its plateaus and early stopping."""
+
+    best: float | None = None  # the value that counted as the last improvement
+    epochs_without: int = 0  # since then
+    epochs_at_rate: int = 0  # since then, or since the learning rate was lowered
+    # What all plateaus together have multiplied the learning rate by.
+    lr_scale: float = dataclasses.field(default=1.0, metadata={KEY: "rate_scale"})
+    stopped: bool = False  # the stage has ended early
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands: the host's part of a checkpoint. The arrays are in `steps.TrainState`."""
+
+    stage: int = 0  # index of the running stage
+    step: int = 0  # steps of the running stage that are done
+    steps_before: int = 0  # steps of the stages before
+    best: EpochRecord | None = None  # the running stage's best epoch
+    history: tuple[EpochRecord, ...] = ()
+    finished: tuple[StageResult, ...] = ()
+    monitor: MonitorState = MonitorState()  # the running stage's
+    skipped: int = 0  # steps of the running stage whose loss was not finite
+    unreadable: tuple[str, ...] = ()  # training images that were skipped
+    seconds: float = 0.0  # of wall clock in the running stage, over all restarts
+    timed_images: int = 0  # images trained on in the seconds below
+    timed_seconds: float = 0.0  # training alone: without compilation and evaluation
+
+    @property
+    def global_step(self) -> int:
+        """Steps done over all stages, the time axis of every curve."""
+        return self.steps_before + self.step
+
+    @property
+    def images_per_second(self) -> float:
+        """Rate of the running stage's training steps; 0.0 before two of them were timed."""
+        return self.timed_images / self.timed_seconds if self.timed_images else 0.0
+
+    @property
+    def validated(self) -> bool:
+        """Whether the epoch that ends with this step is in the history already."""
+        return bool(self.history) and self.history[-1].step == self.global_step
+
+    def next_stage(self, result: StageResult) -> "Progress":
+        """Returns the progress at the beginning of the stage after the one with this result."""
+        return Progress(
+            stage=self.stage + 1,
+            steps_before=self.global_step,
+            history=self.history,
+            finished=(*self.finished, result),
+            unreadable=self.unreadable,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitSizes:
+    """How many images each split has."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What a finished run has come to, and what it ran on: `summary.json`."""
+
+    status: str = "finished"
+    stages: tuple[StageResult, ...]
+    history: tuple[EpochRecord, ...]
+    photos: SplitSizes
+    classes: int
+    devices: str
+    processes: int
+    versions: dict[str, str]  # of Python and packages
+    # Names, where skipping is allowed.
+    skipped_photos: tuple[str, ...] | None = dataclasses.field(
+        default=None, metadata={LEFT_OUT: True}
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitIdentity:
+    """How many images a split has, and a digest of their names, labels and order."""
+
+    photos: int
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkRecord:
+    """What a run's network needs beside its config, and what it was trained on: `network.json`."""
+
+    class_names: tuple[str, ...]
+    resolution: int  # pixels per side
+    padding: str
+    bn_epsilon: float
+    mean: tuple[float, ...]  # per channel, of values from 0 to 255
+    std: tuple[float, ...]
+    data: dict[str, SplitIdentity] = dataclasses.field(default_factory=dict)  # by split
+
+
+def to_json(record: Any) -> Any:
+    """Returns a record, or anything made of records and JSON types, as JSON types."""
+    if dataclasses.is_dataclass(record):
+        values = [(field, getattr(record, field.name)) for field in dataclasses.fields(record)]
+        return {
+            _key(field): to_json(value)
+            for field, value in values
+            if value is not None or LEFT_OUT not in field.metadata
+        }
+    if isinstance(record, Mapping):
+        return {key: to_json(value) for key, value in record.items()}
+    return [to_json(item) for item in record] if isinstance(record, list | tuple) else record
+
+
+def from_json(kind: type[RecordT], content: Any) -> RecordT:
+    """Returns the record of a class that `to_json` has made JSON types of.
+
+    What has no default must be there; keys of other versions are left aside.
+
+    Raises:
+      ValueError or TypeError: it is no such record.
+    """
+    return _from_json(kind, content)
+
+
+def _from_json(kind: Any, content: Any) -> Any:
+    arguments = typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        _expect(content, dict)
+        fields = [field for field in dataclasses.fields(kind) if _key(field) in content]
+        values = {
+            field.name: _from_json(hints[field.name], content[_key(field)]) for field in fields
+        }
+        return typing.cast(Any, kind)(**values)
+    if isinstance(kind, types.UnionType):  # with None
+        return None if content is None else _from_json(arguments[0], content)
+    if typing.get_origin(kind) is tuple:
+        return tuple(_from_json(arguments[0], item) for item in _expect(content, list))
+    if typing.get_origin(kind) is dict:
+        return {key: _from_json(arguments[1], item) for key, item in _expect(content, dict).items()}
+    return _expect(content, float | int if kind is float else kind)
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    return field.metadata.get(KEY, field.name)
+
+
+def _expect(content: Any, kind: Any) -> Any:
+    if not isinstance(content, kind):
+        raise ValueError(f"{content!r:.40} in place of {getattr(kind, '__name__', 'a number')}")
+    return content
+
+
+@contextlib.contextmanager
+def reading(path: epath.Path) -> Iterator[None]:
+    """Says which file is damaged when its content is not what a run writes.
+
+    Raises:
+      UserError: a `ValueError`, or a missing key or attribute, came from inside.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"{path} is damaged ({reason}): put back a copy, or train again in another --workdir"
+        ) from error
+
+
+def read_json(path: epath.Path) -> Any:
+    """Reads a JSON file of a workdir; a damaged one is a `UserError`."""
+    with reading(path):
+        content = json.loads(path.read_text())
+    return content
+
+
+def read(kind: type[RecordT], path: epath.Path) -> RecordT:
+    """Reads a record from a file of a workdir; a damaged one is a `UserError`."""
+    content = read_json(path)
+    with reading(path):
+        return from_json(kind, content)
+
+
+def write(path: epath.Path, record: Any) -> None:
+    """Writes a record, or JSON types, so that the file is never seen half-written."""
+    write_whole(path, (json.dumps(to_json(record), indent=2) + "\n").encode())
