@@ -1,1 +1,1 @@
-"""What measures and proves: rates against peers, parity, kills, estimates."""
+"""Measurements and proofs: rates against other libraries, parity, kills, TPU estimates."""

@@ -1,22 +1,23 @@
-"""Measures rates and memory against peers, in interleaved rounds; prints a line of JSON for each.
+"""Measures rates and memory against other libraries, in interleaved rounds, as lines of JSON.
 
     python benchmarks/benchmark.py train --variant=b0 --batch=16 --resolution=224 --peers=timm,keras
 
-train   the step of a stage that trains everything
-infer   the step that evaluates
-stages  the steps of infer, head (the classifier), blocks67 (from block 6 on) and all, by `stage`
-input   the input pipeline on the photos of --data, its parts (read; decode, with reading; augment
-        what is decoded; batch; transfer), bare decoding, plain tf.data, torchvision if installed
-loop    the trainer and its evaluation on data that is ready, against the bare steps
-save    a checkpoint: seconds, those in which training waits, share of the default interval
+train   the training step of a stage that trains everything
+infer   the evaluation step
+stages  the evaluation step, and the training steps of the classifier, of block 6 and above, and of
+        everything
+input   the input pipeline on the photos of --data, its parts (read; read and decode; augment
+        decoded photos; batch; transfer), bare decoding, plain tf.data, torchvision if installed
+loop    the training and evaluation loops on data that is ready, against the bare steps
+save    a checkpoint: its time, how long training waits for it, and the share of the interval
 
-Of the others, each contender has a process of its own, which is warmed up and then told to run in
-turns. A line holds `mode`, `contender`, `images_per_second` (median over the rounds), `spread`
-(interquartile range), `relative` (the rate as a multiple of the others', median of ratios within
-each round), `peak_memory_mb` (of the whole process once it is warm), `temporary_memory_mb` (of a
-compiled step: activations above all), `threads` and `versions`. The peers are in the extra
-'oracles'.
-All contenders hold their memory to the end: where it is scarce, take few peers at a time.
+In all modes but `save`, each contender has its own process, which is warmed up and then runs in
+turns with the others. A line holds `mode`, `contender`, `images_per_second` (median over the
+rounds), `spread` (interquartile range), `relative` (the rate as a multiple of each other
+contender's, the median of the ratios within each round), `peak_memory_mb` (of the whole process
+after warming up), `temporary_memory_mb` (of a compiled step, mostly activations), `threads` and
+`versions`. The extra 'oracles' installs the other libraries.
+All contenders keep their memory until the end: if memory is scarce, compare few at a time.
 """
 
 import argparse
@@ -40,22 +41,22 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("mode", choices=(*MODES, "save"))
     parser.add_argument("--variant", default="b0", help="default b0")
-    parser.add_argument("--batch", type=int, default=16, help="images a step, default 16")
+    parser.add_argument("--batch", type=int, default=16, help="images per step, default 16")
     parser.add_argument("--resolution", type=int, help="pixels, default the variant's own")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument(
         "--batch-norm",
         default="trained",
         choices=("frozen", "statistics", "trained"),
-        help="of what trains, default trained as in the peers; recipes' own default is frozen",
+        help="in layers that train; default trained, as in the peers (recipes: frozen)",
     )
     parser.add_argument(
-        "--profile", action="store_true", help="of train: add the ten costliest operations"
+        "--profile", action="store_true", help="with train: add the ten most expensive operations"
     )
     parser.add_argument(
-        "--peers", default="", help="timm,keras, or single ones such as timm.compiled"
+        "--peers", default="", help="timm,keras, or single variants such as timm.compiled"
     )
-    parser.add_argument("--data", help="a directory of JPEG photos, of input")
+    parser.add_argument("--data", help="a directory of JPEG photos, with input")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender, default 7")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, default 2")
     options = parser.parse_args(arguments)
@@ -85,13 +86,13 @@ def main(arguments: Sequence[str]) -> None:
         return
     contenders = MODES[options.mode](peers)
     if (options.mode == "input") != bool(options.data):
-        raise UserError("--data, a directory of photos, is what input measures with, and only that")
+        raise UserError("--data, a directory of photos, is needed by input, and only by input")
     if options.data:
         for contender in contenders:
             contender.arguments["directory"] = options.data
     if options.profile:
         if options.mode != "train":
-            raise UserError(f"--profile is of train, not of {options.mode}")
+            raise UserError(f"--profile works with train, not with {options.mode}")
         contenders[0].arguments["profile"] = True
     for result in contest(contenders, setting, options.rounds, options.seconds):
         print_costliest(result.get("costliest", []))
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def print_costliest(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Shows people what `costliest.costliest` found."""
+    """Prints the most expensive operations for people."""
     for row in rows:
         print(
             f"{row['milliseconds']:8.1f} ms {row['share']:6.1%}  {row['layer'] or '-':24}"

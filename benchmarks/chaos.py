@@ -1,12 +1,12 @@
-"""Kills a training run again and again, and compares its end with an undisturbed one's, bit by bit.
+"""Kills a training run again and again, and compares it bit by bit with an undisturbed run.
 
     python benchmarks/chaos.py --kills=20 --json
 
-Runs train.py with configs/chaos.py on a few real photos. Each start is killed at a random moment
-of a random kind: while it starts, compiles, trains, saves or evaluates, or some time after; with
-SIGKILL, or with SIGTERM and then it must end by itself with its own exit code. The undisturbed run
-comes first. Exit status 1 where anything differs. With --bucket the runs write there, the last test
-of a bucket before long work.
+Runs train.py with configs/chaos.py on a few real photos, first without disturbance. Then each start
+is killed at a random moment: while the run starts, compiles, trains, saves or evaluates, or later.
+The signal is SIGKILL, or SIGTERM, after which the run must end by itself with its own exit status.
+The exit status of this command is 1 if anything differs. With --bucket the runs write to a bucket,
+which tests the bucket before a long run.
 """
 
 import argparse
@@ -35,9 +35,9 @@ from scripts import command_line
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 TRAIN_PHOTOS, TEST_PHOTOS = 43, 21
-# Within these a run starts, and ends after SIGTERM; many times what they take.
+# Limits for starting a run and for its end after SIGTERM: many times what they usually take.
 START_SECONDS, END_SECONDS = 600, 120
-# Timings of a run differ, all else must not.
+# Timings may differ; everything else must be equal.
 TIMES = ("seconds", "images_per_second", "timed_images", "timed_seconds")
 
 
@@ -46,15 +46,17 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=20, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--folder", help="where to work and leave everything; else temporary")
-    parser.add_argument("--bucket", help="where the runs write, gs://BUCKET/FOLDER; else --folder")
+    parser.add_argument("--kills", type=int, default=20, help="number of kills")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    parser.add_argument(
+        "--folder", help="a folder that keeps all files; by default a temporary one"
+    )
+    parser.add_argument("--bucket", help="gs://BUCKET/FOLDER for the workdirs; by default --folder")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args(arguments)
     if options.kills < 1:
         raise UserError(f"--kills={options.kills}: expected at least 1")
-    # Else the run that is being killed would outlive this script.
+    # Otherwise the training run would outlive this script.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder = pathlib.Path(options.folder or temporary)
@@ -63,22 +65,25 @@ def main(arguments: Sequence[str]) -> None:
     if options.json:
         command_line.print_json(result)
     if result["bits_differ"] or result["differences"]:
-        raise UserError("a killed run did not end as the undisturbed one: see above")
+        raise UserError("a killed run did not end like the undisturbed one: see above")
 
 
 def chaos(
     folder: pathlib.Path, workdirs: epath.Path, kills: int, rng: random.Random
 ) -> dict[str, Any]:
-    """Runs everything with photos and logs in one folder, workdirs in another; returns figures.
+    """Runs everything, with photos and logs in one folder and workdirs in another.
+
+    Returns:
+      The result for `--json`.
 
     Raises:
-      UserError: there are runs already.
+      UserError: the folder of the workdirs already holds runs.
     """
     if (workdirs / "whole").exists():
-        raise UserError(f"{workdirs} has the runs of before: take another folder, or remove it")
+        raise UserError(f"{workdirs} already holds runs: choose another folder, or remove it")
     began = time.monotonic()
     _write_photos(folder / "photos")
-    # Long enough for all the kills in one run, each of which it survives by a few steps.
+    # Long enough for all kills in one run, with a few steps between two of them.
     run = Run(folder, workdirs, epochs=max(2, kills // 3))
     say("the undisturbed run")
     run.finish("whole")
@@ -125,7 +130,7 @@ def _write_photos(folder: pathlib.Path) -> None:
 
 
 class Run:
-    """The command that is killed."""
+    """The training command that is killed."""
 
     def __init__(self, folder: pathlib.Path, workdirs: epath.Path, epochs: int) -> None:
         self._folder, self._workdirs = folder, workdirs
@@ -156,7 +161,7 @@ class Run:
         return self._log(workdir).read_text()[-500:]
 
     def finish(self, workdir: str) -> None:
-        """Lets it run to its end."""
+        """Runs it to the end."""
         process = self._start(workdir)
         try:
             status = process.wait()
@@ -168,7 +173,7 @@ class Run:
     def kill(
         self, workdir: str, moment: str, number: signal.Signals, rng: random.Random
     ) -> str | None:
-        """Starts it, kills it, and says how it ended; None where it had finished before."""
+        """Starts it, kills it, and returns how it ended, or None if it had already finished."""
         offset = self._log(workdir).stat().st_size if self._log(workdir).exists() else 0
         before = _written(self._workdirs / workdir)
         sign, delay = MOMENTS[moment]
@@ -194,7 +199,7 @@ class Run:
             status = process.wait(timeout=END_SECONDS)
         finally:
             process.kill()
-        # By the signal, as long as Python itself starts or when it ends.
+        # While Python starts or ends, the signal itself ends the process.
         outside = moment == "start" or (self._workdirs / workdir / "summary.json").exists()
         ends = {preemption.STOPPED, 0, *((-signal.SIGTERM,) if outside else ())}
         if number == signal.SIGTERM and status not in ends:
@@ -204,9 +209,9 @@ class Run:
         return f"status {status} after {time.monotonic() - sent:.1f} s"
 
 
-# What tells that a run has come to a moment, and up to how many seconds later it is killed: words
-# that it says, or a kind of checkpoint that was not there when it started. Right after an epoch's
-# validation its best weights are written.
+# For each moment, what shows that the run has reached it (words in its log, or a kind of checkpoint
+# that did not exist when it started), and up to how many seconds later it is killed. The best
+# weights are written right after the validation of an epoch.
 MOMENTS: Mapping[str, tuple[str, float]] = {
     "start": ("", 15.0),
     "compile": ("parameters train", 4.0),
@@ -219,7 +224,7 @@ MOMENTS: Mapping[str, tuple[str, float]] = {
 
 
 def _written(workdir: epath.Path) -> set[tuple[str, str]]:
-    """Returns the kind and the name of each checkpoint: what a killed run was saving stays, too."""
+    """Returns kind and name of each checkpoint, including unfinished ones of killed runs."""
     folder = workdir / "checkpoints"
     latest, best = folder / "latest", folder / "best"
     found = set()
@@ -236,11 +241,11 @@ def _unfinished(folder: epath.Path) -> set[str]:
 
 
 def compare(whole: epath.Path, killed: epath.Path) -> tuple[int, list[str]]:
-    """Compares what two runs left.
+    """Compares the results of two runs.
 
     Returns:
-      How many bits of all arrays differ (an array that only one has counts whole), and a line for
-      each array, figure or curve that does.
+      How many bits of all arrays differ (all bits of an array that only one run has), and a line
+      for each array, summary or curve that differs.
     """
     arrays = [checkpoints.read_arrays(run / "checkpoints") for run in (whole, killed)]
     bits, lines = 0, []
@@ -279,7 +284,7 @@ def _without_times(value: Any) -> Any:
 
 
 def say(text: str) -> None:
-    """Tells a person how far things are."""
+    """Prints progress for people."""
     print(text, file=sys.stderr, flush=True)
 
 

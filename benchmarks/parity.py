@@ -1,9 +1,9 @@
-"""Compares our logits and features with those of the frameworks that checkpoints come from.
+"""Compares our logits and features with those of the libraries that checkpoints come from.
 
     pip install -e '.[oracles]'
     python benchmarks/parity.py
 
-Each framework builds its own network with random weights and random BatchNorm statistics, saves it
+Each library builds its own network with random weights and random BatchNorm statistics, saves it
 as its users would, and runs it on random images. We load the file and run it on the same images.
 """
 
@@ -36,7 +36,7 @@ CALIBRATION_IMAGES = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# What an oracle says: the file it saved, logits and features of the images.
+# The file that a library saved, and its logits and features of the images.
 Answer = tuple[pathlib.Path, np.ndarray, np.ndarray]
 
 
@@ -45,10 +45,10 @@ class Case:
     """One comparison.
 
     Attributes:
-      oracle: the framework.
-      model: its name of the network.
-      variant: our name of it.
-      form: what it saves.
+      oracle: the library.
+      model: its name for the network.
+      variant: our name for it.
+      form: the format it saves.
       ask: takes the model's name, the form, a folder for the file and images [N, H, W, 3] uint8.
     """
 
@@ -60,7 +60,7 @@ class Case:
 
 
 def images(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Random photos: blotches of color, not single pixels."""
+    """Random photos with patches of color rather than independent pixels."""
     rng = np.random.default_rng(seed)
     blotches = rng.integers(0, 256, (shape[0], shape[1] // 8 + 1, shape[2] // 8 + 1, 3))
     coarse = blotches.repeat(8, axis=1).repeat(8, axis=2)
@@ -77,8 +77,8 @@ def torch_answer(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Randomizes a PyTorch model in place and returns its logits and features.
 
-    BatchNorm's statistics become those of random photos, so that no layer dies or overflows, with
-    some noise on everything that a batch wouldn't make.
+    BatchNorm's statistics become those of random photos, so that no activation vanishes or
+    overflows, with some noise added.
     """
     import torch
 
@@ -98,7 +98,7 @@ def torch_answer(
         parts(normalized(images((CALIBRATION_IMAGES, *photos.shape[1:]), seed=1)))
         for norm in norms:
             norm.momentum = kept
-            # A channel that hardly varies would make rounding errors large: a floor keeps it down.
+            # The floor avoids large rounding errors in channels that hardly vary.
             norm.running_var.add_(0.1 * norm.running_var.mean())
             noise = 0.1 * torch.randn_like(norm.running_mean)
             norm.running_mean.add_(noise * norm.running_var.sqrt())
@@ -179,7 +179,7 @@ def ask_keras(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarr
     """Keras Applications; `published .h5` goes the way of its `weights='imagenet'`."""
     import keras
 
-    keras.utils.clear_session()  # or layers are numbered on from the last model
+    keras.utils.clear_session()  # otherwise the numbering of layers continues from the last model
     keras.utils.set_random_seed(0)
     build = getattr(keras.applications, model_name)
     model = build(weights=None, input_shape=photos.shape[1:])
@@ -190,7 +190,7 @@ def ask_keras(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarr
         norm.beta.assign(rng.normal(0, 0.1, norm.beta.shape))
         norm.momentum = 0.0
     batch = images((CALIBRATION_IMAGES, *photos.shape[1:]), seed=1).astype(np.float32)
-    if form == PUBLISHED:  # this model divides by 255; the one around the file normalizes
+    if form == PUBLISHED:  # this model divides by 255; the one built around the file normalizes
         batch = (batch - 255 * np.array(IMAGENET_MEAN, "f4")) / np.array(IMAGENET_STD, "f4")
     model(batch, training=True)
     for norm in norms:
@@ -216,7 +216,7 @@ def ask_keras(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarr
 
 
 def published_keras(build: Any, path: pathlib.Path, shape: tuple[int, ...]) -> Any:
-    """What Keras builds around published weights, with a file of ours in their place."""
+    """The model that Keras builds around published weights, with our file in their place."""
     from unittest import mock
 
     from keras.src.applications import efficientnet as applications
@@ -279,7 +279,9 @@ def compare(case: Case) -> dict[str, Any]:
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments, prints the table, and fails when a difference is over the limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="a part of the rows to run, such as 'Keras'")
+    parser.add_argument(
+        "--only", default="", help="run only the rows that contain this text, such as 'Keras'"
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     chosen = [c for c in cases() if args.only in f"{c.oracle} {c.model} {c.variant} {c.form}"]

@@ -1,16 +1,16 @@
-r"""Compiles a recipe's training and evaluation steps for a TPU slice that is not there.
+r"""Compiles the training and evaluation steps of a recipe for a TPU slice, which need not exist.
 
     python scripts/compile_tpu.py --config=configs/cars_b0.py --topology=v5e:4x4 --classes=196 \
         --photos=7330 --config.dtype=bfloat16
 
-Needs libtpu (pip install -e '.[tpu]') and some minutes per stage. Everything it prints is the
-compiler's estimate, not a measurement.
+It needs libtpu (pip install -e '.[tpu]') and a few minutes per stage. Everything it prints is an
+estimate of the compiler, not a measurement.
 """
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported: libtpu compiles, and runs nothing
+os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported: libtpu only compiles
 
 import argparse
 import logging
@@ -31,8 +31,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--config", required=True, help="the recipe, as for train.py")
     parser.add_argument("--topology", required=True, help="v5e:4x4, v4:2x2x1, v5p:..., v6e:...")
     parser.add_argument("--batch", help="over all chips; 'auto' finds the largest that fits")
-    parser.add_argument("--classes", type=int, help="instead of counting those of the data")
-    parser.add_argument("--photos", type=int, help="that train, instead of counting the data's")
+    parser.add_argument(
+        "--classes", type=int, help="number of classes, instead of those of the data"
+    )
+    parser.add_argument(
+        "--photos", type=int, help="number of training photos, instead of those of the data"
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args, overrides = parser.parse_known_args(arguments)
     for name in ("classes", "photos"):
@@ -41,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     config = recipes.read(args.config, overrides)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
 
-    # JAX takes seconds to import, and a wrong flag should not.
+    # JAX takes seconds to import; a wrong flag is reported before.
     from benchmarks.estimates import table
     from benchmarks.estimates.slice import estimate_slice
 
@@ -53,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def parse_batch(text: str | None) -> int | None:
-    """Reads --batch: None where it is not given, 0 for 'auto'."""
+    """Parses --batch: None if it is not given, 0 for 'auto'."""
     if text is None:
         return None
     if text == "auto":

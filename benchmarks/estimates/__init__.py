@@ -1,1 +1,1 @@
-"""What the TPU compiler says about a recipe's programs, without a TPU."""
+"""What the TPU compiler reports about the programs of a recipe, without a TPU."""

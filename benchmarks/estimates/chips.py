@@ -1,6 +1,6 @@
-"""TPU generations, and the chips of a slice that need not be there.
+"""TPU generations, and the chips of slices to compile for, which need not exist.
 
-Memory and its bandwidth are those of Google Cloud's pages on each generation
+Memory and bandwidth are from Google Cloud's pages on each generation
 (cloud.google.com/tpu/docs/v4, v5e, v5p, v6e). The clock is their peak rate over the operations per
 cycle of the chip's matrix units: 8 units of 128 x 128 on v4 and v5p, 4 on v5e, and 4 of 256 x 256
 on v6e.
@@ -39,10 +39,10 @@ MOST_CHIPS = 256
 
 
 def parse_topology(topology: str) -> tuple[str, tuple[int, ...]]:
-    """Returns the generation and the shape that a text such as 'v5e:4x4' names.
+    """Parses a topology such as 'v5e:4x4' into the generation and the shape.
 
     Raises:
-      UserError: there is no such generation or shape.
+      UserError: the generation or the shape is unknown.
     """
     generation, _, shape = topology.partition(":")
     if generation not in CHIPS or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", shape):
@@ -62,19 +62,21 @@ def parse_topology(topology: str) -> tuple[str, tuple[int, ...]]:
 
 
 def slice_mesh(topology: str) -> Mesh:
-    """Returns the chips of a slice on one axis, `data`, to compile for but not to run on.
+    """Returns the chips of a slice on one axis, `data`, to compile for (but not to run on).
 
     JAX itself must run elsewhere (JAX_PLATFORMS=cpu).
 
     Raises:
-      UserError: libtpu is not installed or used by another process, or knows no such slice.
+      UserError: libtpu is not installed, is in use by another process, or knows no such slice.
     """
     generation, sides = parse_topology(topology)
     if importlib.util.find_spec("libtpu") is None:
         raise UserError(
             "the TPU's compiler is not installed: pip install -e '.[tpu]' installs libtpu"
         )
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # else it asks a TPU machine's metadata
+    os.environ.setdefault(
+        "TPU_SKIP_MDS_QUERY", "1"
+    )  # otherwise it asks for the metadata of a TPU machine
     options = {"chips_per_host_bounds": [1] * 3} if np.prod(sides) == 1 else {}
     try:
         described = topologies.get_topology_desc(

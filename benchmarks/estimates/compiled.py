@@ -21,9 +21,9 @@ _UNITS = {unit: 2 ** (10 * power) for power, unit in enumerate("KMGTP", 1)}
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What the compiler says about one program. Nothing of it has been measured.
+    """What the compiler reports about one program; none of it is measured.
 
-    What a program that doesn't fit would do otherwise is not known: those fields are None.
+    The optional fields are None for a program that doesn't fit.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Estimate:
 
     @property
     def fits_easily(self) -> bool:
-        """Whether it fits and the compiler had to compute nothing again for it."""
+        """Whether it fits without rematerialization by the compiler."""
         return self.fits and not self.rematerialized
 
 
 @contextlib.contextmanager
 def quickly() -> Iterator[None]:
-    """Compiles in a fraction of the time; memory is nearly right, and cycles are far too many."""
+    """Compiles quickly; the memory is nearly right, the cycles are far too many."""
     level = jax.config.values["jax_optimization_level"]
     jax.config.update("jax_optimization_level", "O0")
     try:
@@ -60,11 +60,11 @@ def estimate(
     """Compiles a jitted function for the chips its arguments are on.
 
     Args:
-      name: what to call it.
+      name: of the program.
       program: the jitted function.
-      arguments: shapes with shardings in place of arrays.
-      chip: one of these chips.
-      per_chip: images of a batch on each.
+      arguments: shapes with shardings instead of arrays.
+      chip: the generation of these chips.
+      per_chip: images per chip.
     """
     try:
         compiled = program.lower(*arguments).compile()

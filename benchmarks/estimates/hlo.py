@@ -1,8 +1,8 @@
-"""Reads the text of optimized HLO: the compiler's own cycle estimates, and what crosses chips.
+"""Reads the compiler's cycle estimates and the collectives from the text of optimized HLO.
 
-XLA's TPU compiler writes `"estimated_cycles"` into the backend config of what it emits as one
-kernel: fusions, convolutions, copies. Waiting for other chips is not among it, nor are gathers,
-which read from places that only the data tells.
+XLA's TPU compiler writes `"estimated_cycles"` into the backend config of each kernel: fusions,
+convolutions, copies. They don't include waiting for other chips, nor gathers, whose addresses
+depend on the data.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
 _CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 _CONSTANT = re.compile(r"\S+\[\]\S* constant\((\d+)\)")
-# What the compiler computes again where memory is short; `jax.checkpoint` makes other names.
+# Names of what the compiler rematerializes; those of `jax.checkpoint` are different.
 _REMATERIALIZED = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+\.remat[\w.\-]* = ", re.MULTILINE)
 _GATHER = re.compile(r"kind=kCustom.*op_name=\"[^\"]*gather\"")
 _BRANCHES = re.compile(r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=([^,\s]+))")
@@ -60,7 +60,7 @@ class _Instruction:
 
 
 def estimated_cycles(text: str) -> int:
-    """Sums the estimates of all that the program runs; a loop's body as often as it runs."""
+    """Sums the estimates of everything the program runs; a loop's body counts for each trip."""
     computations, entry = _parse(text)
 
     def total(name: str) -> int:
@@ -76,19 +76,19 @@ def estimated_cycles(text: str) -> int:
 
 
 def paths(text: str) -> dict[str, str]:
-    """Returns the path that JAX traced each instruction under, by name; '' where none is said."""
+    """Returns the path that JAX traced each instruction under, by name; '' if unknown."""
     computations, _ = _parse(text)
     return {found.name: found.path for inside in computations.values() for found in inside}
 
 
 def layer_and_pass(path: str) -> tuple[str, str]:
-    """Returns the layer ('' where there is none) and 'forward' or 'gradient' of JAX's path."""
+    """Returns the layer ('' if there is none) and 'forward' or 'gradient' from JAX's path."""
     layers = [part for part in path.split("/") if _LAYER.fullmatch(part)]
     return layers[-1] if layers else "", "gradient" if "transpose(jvp" in path else "forward"
 
 
 def collectives(text: str) -> tuple[Collective, ...]:
-    """Counts what the program sends between chips, by kind; an asynchronous one counts once."""
+    """Counts the collectives by kind; an asynchronous one counts once."""
     found: dict[str, list[int]] = {}
     for instruction, times in _run(text):
         kind = instruction.kind.removesuffix("-start")
@@ -100,7 +100,7 @@ def collectives(text: str) -> tuple[Collective, ...]:
 
 
 def gathered_bytes(text: str) -> int:
-    """Bytes that kernels gather of which the compiler estimates no cycles."""
+    """Bytes of gathers for which the compiler estimates no cycles."""
     return sum(
         times * _result_bytes(instruction)
         for instruction, times in _run(text)
@@ -109,12 +109,12 @@ def gathered_bytes(text: str) -> int:
 
 
 def rematerialized(text: str) -> int:
-    """Counts the instructions that the compiler repeats because it had not the memory to wait."""
+    """Counts the instructions that the compiler repeats because it ran short of memory."""
     return len(_REMATERIALIZED.findall(text))
 
 
 def _run(text: str) -> Iterator[tuple[_Instruction, int]]:
-    """Yields all that the program runs, and how often; all branches."""
+    """Yields every instruction the program runs, and how often, over all branches."""
     computations, entry = _parse(text)
 
     def visit(name: str, times: int) -> Iterator[tuple[_Instruction, int]]:
@@ -127,14 +127,14 @@ def _run(text: str) -> Iterator[tuple[_Instruction, int]]:
 
 
 def _trips(computations: dict[str, list[_Instruction]], instruction: _Instruction) -> int:
-    """How often a loop runs, by what its counter is compared with; 1 for all that is no loop."""
+    """How often a loop runs, from the limit of its counter; 1 for other instructions."""
     if instruction.trips is not None:
         return instruction.trips
     condition = computations[instruction.condition] if instruction.condition else []
     return max((other.constant for other in condition if other.constant is not None), default=1)
 
 
-# Of megabytes of text, for which most of the above ask.
+# The text is megabytes, and most functions above need this.
 @functools.lru_cache(maxsize=1)
 def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:
     """Returns the instructions of each computation, and the name of the entry."""
@@ -180,7 +180,7 @@ def _instruction(name: str, text: str) -> _Instruction:
 
 
 def _matching(text: str) -> int:
-    """Returns where the parenthesis that the text begins with has been closed."""
+    """Returns the index after the parenthesis that closes the one at the start."""
     depth = 0
     for position, character in enumerate(text):
         depth += (character == "(") - (character == ")")
@@ -190,7 +190,7 @@ def _matching(text: str) -> int:
 
 
 def _result_bytes(instruction: _Instruction) -> int:
-    """Bytes of the result; the start of an asynchronous one has its operands beside it."""
+    """Bytes of the result; that of an asynchronous start also contains the operands."""
     parts = [instruction.type]
     if instruction.kind in ("all-gather-start", "collective-permute-start"):
         parts = list(_elements(instruction.type))[1:2]

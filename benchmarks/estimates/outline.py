@@ -1,4 +1,4 @@
-"""An experiment without photos, weights and devices: shapes are all that compiling needs."""
+"""An experiment without photos, weights and devices; compiling needs only shapes."""
 
 import logging
 from typing import Any
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 
 def data_of(config: RunConfig, classes: int | None, photos: int | None) -> Data:
-    """Returns the config's data or, where `classes` is given, data of so many that isn't there.
+    """Returns the config's data or, if `classes` is given, a stand-in without photos.
 
     Args:
-      config: a recipe.
-      classes: how many there are; None counts those of the config's source.
-      photos: that train; None counts those of the source, or knows none.
+      config: of the run.
+      classes: number of classes; None takes those of the config's source.
+      photos: number of training photos; None takes those of the source, or 0 if unknown.
 
     Raises:
       UserError: the source can't be read.
@@ -54,7 +54,7 @@ def data_of(config: RunConfig, classes: int | None, photos: int | None) -> Data:
 def outline(config: RunConfig, mesh: Mesh, data: Data) -> Experiment:
     """Returns an experiment whose variables are shapes.
 
-    Published weights are known for their conventions and not downloaded; other files are read.
+    The conventions of published weights are known without downloading them; other files are read.
     """
     variant = get_variant(config.variant)
     padding, bn_epsilon = variant.padding, variant.bn_epsilon
@@ -73,14 +73,14 @@ def outline(config: RunConfig, mesh: Mesh, data: Data) -> Experiment:
         variant=variant,
         padding=padding,
         bn_epsilon=bn_epsilon,
-        mean=np.full(config.channels, 127.5, np.float32),  # any: the program is the same
+        mean=np.full(config.channels, 127.5, np.float32),  # the values don't change the program
         std=np.full(config.channels, 63.75, np.float32),
         variables=variables,
     )
 
 
 def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...]]:
-    """Returns the jitted training step of a stage, and shapes in place of its arguments."""
+    """Returns the jitted training step of a stage, and the shapes of its arguments."""
     stage = experiment.config.stages[number]
     if stage.cached_copies:
         width = experiment.variant.top_filters
@@ -100,7 +100,7 @@ def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...
 
 
 def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
-    """Returns the jitted evaluation step, and shapes in place of its arguments."""
+    """Returns the jitted evaluation step, and the shapes of its arguments."""
     program = programs.eval_program(experiment)
     kept = devices.replicated(experiment.mesh)
     variables = _placed(experiment.variables, kept)
@@ -109,7 +109,7 @@ def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _batch(experiment: Experiment, size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """What the input pipeline gives a step."""
+    """The shapes of a batch from the input pipeline."""
     example = experiment.batches.example
     batch = {
         "image": jax.ShapeDtypeStruct((size, *example.shape), example.dtype),
@@ -127,6 +127,6 @@ def _placed(tree: Any, sharding: jax.sharding.Sharding) -> Any:
 
 def _unread(photos: int) -> input_pipeline.Split:
     def read(index: Any) -> Any:
-        raise AssertionError("these photos are only counted")
+        raise AssertionError("a stand-in for data has no photos to read")
 
     return input_pipeline.Split(np.zeros(photos, np.int32), ("",) * photos, read)

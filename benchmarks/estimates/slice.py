@@ -1,4 +1,4 @@
-"""A recipe's programs on a slice: each stage's step, the evaluation, and the hours of a run."""
+"""The programs of a recipe on a slice: each stage's step, the evaluation, the hours of a run."""
 
 import dataclasses
 import functools
@@ -21,14 +21,14 @@ from efficientnet.training.setup import Data
 
 log = logging.getLogger(__name__)
 
-# The largest batch is looked for in multiples of so many images per chip: a tile has 8 sublanes.
+# The largest batch is a multiple of this many images per chip: a tile has 8 sublanes.
 STEP = 8
 TRIES = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class SliceEstimate:
-    """What the compiler says about a recipe on a slice."""
+    """What the compiler reports about a recipe on a slice."""
 
     topology: str
     batch_size: int  # over all chips
@@ -39,7 +39,7 @@ class SliceEstimate:
 
     @property
     def programs(self) -> tuple[Estimate, ...]:
-        """All of a run, in the order of a step."""
+        """All programs of a run."""
         return *self.stages, self.evaluation
 
     def to_json(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class SliceEstimate:
 
 
 def versions() -> dict[str, str]:
-    """Returns the packages that estimates hang on."""
+    """Returns the versions of the packages that estimates depend on."""
     return {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "libtpu")}
 
 
@@ -63,19 +63,18 @@ def estimate_slice(
     classes: int | None = None,
     photos: int | None = None,
 ) -> SliceEstimate:
-    """Compiles every program of a recipe for a slice that need not be there.
+    """Compiles every program of a recipe for a slice, which need not exist.
 
     Args:
-      config: a recipe.
+      config: of the run.
       topology: such as 'v5e:4x4'.
-      batch_size: over all chips, in place of the config's; 0 takes the largest that fits without
-        anything computed again for it, found with a few quick compilations and confirmed by the
-        full one.
-      classes: how many; None counts those of the data.
-      photos: that train; None counts those of the data.
+      batch_size: over all chips, instead of the config's; 0 finds the largest that fits without
+        rematerialization, with a few quick compilations and a full one.
+      classes: number of classes; None takes those of the data.
+      photos: number of training photos; None takes those of the data.
 
     Raises:
-      UserError: something in the recipe, the data or the topology can't be.
+      UserError: the recipe, the data or the topology is wrong.
     """
     mesh = chips.slice_mesh(topology)
     if batch_size is not None:
@@ -115,14 +114,14 @@ def estimate_slice(
 def _largest(
     config: RunConfig, devices: int, limit: float, compiled: Callable[[int, int], Estimate]
 ) -> int:
-    """Returns the largest batch with which every stage fits easily, by compiling some.
+    """Returns the largest batch with which every stage fits easily, by compiling a few.
 
-    Memory is nearly a straight line over the batch: the next size is where the line through the
-    last two that fit meets the limit, or midway where that is known to be too large.
+    Memory is nearly linear in the batch size: the next size is where the line through the last two
+    that fit meets the limit, or the midpoint if that is known to be too large.
     """
     unit = _unit(config, devices)
-    # Memory grows with what trains: the hungriest stage is tried, and the full compilation of all
-    # confirms.
+    # Memory grows with what trains, so only the stage that needs most is tried; the full
+    # compilation of all stages confirms the result.
     stage = max(range(len(config.stages)), key=lambda n: _trained(config.stages[n]))
     fitting = [(0, 0)]
     size, failed = unit, math.inf
@@ -155,7 +154,7 @@ def _unit(config: RunConfig, devices: int) -> int:
 
 
 def _hours(config: RunConfig, data: Data, result: SliceEstimate, devices: int) -> float | None:
-    """Adds up training, the validation after each epoch, cached features and the final tests."""
+    """Adds up training, validation after each epoch, cached features and the final tests."""
     if not len(data.train) or not all(program.fits for program in result.programs):
         return None
 

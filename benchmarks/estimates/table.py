@@ -17,7 +17,7 @@ HEAD = (
     "MB per image",
     "collectives",
 )
-# Bytes that a step gathers to find each photo's own class.
+# Bytes that a step gathers to look up each image's label.
 NEGLIGIBLE = 1e6
 
 

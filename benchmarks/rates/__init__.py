@@ -1,1 +1,1 @@
-"""What benchmarks/benchmark.py measures, and with what."""
+"""The workloads of benchmarks/benchmark.py, and how they are timed."""

@@ -1,4 +1,4 @@
-"""A contender's process: builds what it is told, then runs it whenever it is told (see contest)."""
+"""The process of a contender, which builds a workload and runs it on request (see contest)."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from efficientnet.runtime.huge_pages import restart_with_huge_pages
 
 def main() -> None:
     """Answers the requests on standard input until it ends."""
-    # Libraries print what they like: answers go out by a way of their own.
+    # Libraries may print to stdout, so the answers go out through another file descriptor.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     task = json.loads(sys.stdin.readline())

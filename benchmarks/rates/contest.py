@@ -1,6 +1,6 @@
-"""Interleaved rounds: every contender in a process of its own, told to run in turns.
+"""Interleaved rounds: every contender has its own process, and they run in turns.
 
-A machine that other work slows down, slows all contenders down; ratios of rates are taken within
+If other work slows the machine down, it slows down all contenders; ratios of rates are taken within
 each round. A contender's process reads a line of JSON with its task, builds it and warms it up,
 answers "ready", then answers every number of seconds it reads with a measurement.
 """
@@ -35,10 +35,10 @@ class Contender:
     """What to measure.
 
     Attributes:
-      name: of the measurement, unlike all others of a contest.
+      name: of the measurement, unique in a contest.
       build: 'module:function' that takes a `Setting` and the arguments and returns a `Workload`.
       arguments: keyword arguments of the function, JSON.
-      labels: what its lines say besides, such as {"stage": "head"}.
+      labels: more keys and values for its line, such as {"stage": "head"}.
     """
 
     name: str
@@ -56,12 +56,12 @@ def contest(
       contenders: in the order of their turns.
       setting: what they have in common.
       rounds: turns of each.
-      seconds: about how long a turn takes; a step that takes longer is waited for.
+      seconds: approximate length of a turn, which ends with a whole step.
 
     Returns:
       A dict each: `images_per_second` (median over the rounds), `spread` (interquartile range),
       `relative` (the rate as a multiple of each other contender's, median over the rounds), and
-      what `Workload.describe` says. A contender that could not run is left out, with a warning.
+      what `Workload.describe` returns. A contender that can't run is left out, with a warning.
     """
     with contextlib.ExitStack() as stack:
         running = []
@@ -105,7 +105,7 @@ def _interquartile_range(values: Sequence[float]) -> float:
 
 
 class _Process(contextlib.AbstractContextManager["_Process"]):
-    """A contender's process, from the side of the one who tells it what to do."""
+    """The process of a contender, seen from the benchmark."""
 
     def __init__(self, contender: Contender, setting: Setting) -> None:
         self.contender = contender
@@ -129,7 +129,7 @@ class _Process(contextlib.AbstractContextManager["_Process"]):
         self._log.close()
 
     def start(self) -> None:
-        """Waits until the contender is ready; a `UserError` says why it is not."""
+        """Waits until the contender is ready; raises a `UserError` if it can't run."""
         contender = self.contender
         task = {
             "build": contender.build,
@@ -139,12 +139,12 @@ class _Process(contextlib.AbstractContextManager["_Process"]):
         self._ask(task, START_SECONDS)
 
     def turn(self, seconds: float) -> tuple[int, float]:
-        """Lets it run; returns images and seconds."""
+        """Runs it for some seconds; returns images and seconds."""
         images, passed = self._ask(seconds)
         return images, passed
 
     def describe(self) -> dict[str, Any]:
-        """Returns what it says about itself."""
+        """Returns its description, see `Workload.describe`."""
         return self._ask("describe")
 
     def _ask(self, what: Any, patience: float | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Which operations of a compiled step take longest, by the layers that they come from."""
+"""The most expensive operations of a compiled step, with the layers that they come from."""
 
 import collections
 import pathlib
@@ -16,22 +16,21 @@ from efficientnet.training import tensorboard
 
 STEPS = 5
 SHOWN = 10
-# Others run inside of these.
+# Other events are nested in these.
 CONTAINERS = ("while", "call", "conditional")
 
 
 def costliest(step: Callable[[], Any], code: str) -> list[dict[str, Any]]:
-    """Traces a few steps and returns what took longest.
+    """Traces a few steps and returns the operations that took longest.
 
     Args:
-      step: runs one, and waits for its end.
+      step: runs a step and waits for its end.
       code: its optimized HLO, as `jax.stages.Compiled.as_text` gives it.
 
     Returns:
-      `SHOWN` dicts, the costliest first: `layer` ('' where the compiler does not say), `pass`
-      ('forward' or 'gradient'), `operation` (JAX's name of what a fusion ends in), `milliseconds`
-      a step from begin to end, and the `share` of the sum over all operations, some of which run
-      at the same time.
+      `SHOWN` dicts, the most expensive first: `layer` ('' if unknown), `pass` ('forward' or
+      'gradient'), `operation` (JAX's name of the last operation of a fusion), `milliseconds` per
+      step, and the `share` of the sum over all operations, some of which overlap.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         tensorboard.start(epath.Path(folder))
@@ -69,7 +68,7 @@ def _durations(profile: ProfileData) -> dict[str, float]:
         for line in plane.lines:
             for event in line.events:
                 stats = dict(event.stats)
-                # On the CPU, what runs on a pool begins in one event and ends in another.
+                # On the CPU, work on a thread pool begins in one event and ends in another.
                 if event.name.startswith("end: "):
                     ends[stats["_c"]] = event.end_ns
                 elif "hlo_op" in stats:
@@ -82,6 +81,6 @@ def _durations(profile: ProfileData) -> dict[str, float]:
 
 
 def _origin(instruction: str, path: str) -> tuple[str, str, str]:
-    """Returns layer, pass and operation of an instruction by the path it was traced under."""
+    """Returns layer, pass and operation of an instruction from the path JAX traced it under."""
     operation = path.split("/")[-1] if path else re.sub(r"[.\d]+$", "", instruction)
     return *hlo.layer_and_pass(path), operation

@@ -1,4 +1,4 @@
-"""The input pipeline and its peers, on the same photos: from files to uint8 batches of one size."""
+"""Input pipelines on the same photos, ours and others: from files to uint8 batches."""
 
 import dataclasses
 import itertools
@@ -59,7 +59,7 @@ def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -
 
 
 def part(setting: Setting, directory: str, what: str) -> Workload:
-    """One part alone: 'read', 'decode', 'augment' (decoded photos), 'batch' or 'transfer'."""
+    """A single part: 'read', 'decode', 'augment' (decoded photos), 'batch' or 'transfer'."""
     import jax
 
     import input_pipeline
@@ -106,7 +106,7 @@ def bare_decoding(setting: Setting, directory: str) -> Workload:
 
 
 def plain_tensorflow(setting: Setting, directory: str) -> Workload:
-    """What tutorials do: fused decode and crop, bilinear resize, flip; no affine."""
+    """A typical tf.data pipeline: fused decode and crop, bilinear resize, flip; no affine warps."""
     from input_pipeline.quiet_tensorflow import tf
 
     side = setting.resolution
@@ -127,7 +127,7 @@ def plain_tensorflow(setting: Setting, directory: str) -> Workload:
 
 
 def torchvision(setting: Setting, directory: str, augment: str) -> Workload:
-    """torchvision's transforms v2 in a DataLoader with as many workers as there are cores."""
+    """torchvision's transforms v2 in a DataLoader with one worker per core."""
     import torch
     from PIL import Image
     from torchvision.transforms import v2

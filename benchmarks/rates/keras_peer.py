@@ -1,4 +1,4 @@
-"""Keras Applications, on the backend that the argument names."""
+"""Keras Applications on a given backend."""
 
 import os
 from typing import Any

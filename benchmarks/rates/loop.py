@@ -1,4 +1,4 @@
-"""The trainer and its evaluation on data that is ready: what they add to their steps."""
+"""The training and evaluation loops on data that is ready: what they add to the bare steps."""
 
 import dataclasses
 import io
@@ -27,13 +27,13 @@ from efficientnet.training.trainer import Trainer
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources.split import from_encoded
 
-# Fewer would show the pipeline filling rather than running.
+# With fewer steps, the time to fill the pipeline would dominate.
 LEAST_STEPS = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class ReadyBatches:
-    """The same batch of noise again and again: an `input_pipeline.BatchSource`."""
+    """An `input_pipeline.BatchSource` that repeats one batch of noise."""
 
     batch: input_pipeline.Batch
     skipped: list[str] = dataclasses.field(default_factory=list)
@@ -53,7 +53,7 @@ class ReadyBatches:
 
 
 def train(setting: Setting) -> Workload:
-    """Whole runs of the trainer; their rate is the one that the trainer reports."""
+    """Whole runs of the trainer, with the rate that the trainer reports."""
     logging.getLogger("efficientnet").setLevel(logging.WARNING)
     compilation_cache.enable()
     rate = 0.0
@@ -121,7 +121,7 @@ def _experiment(setting: Setting, num_steps: int) -> Experiment:
 
 
 def _split(setting: Setting, num_batches: int) -> input_pipeline.Split:
-    """So many examples; of their photos, of one black pixel, only the report reads any."""
+    """A split of `count` examples, whose photos (one black pixel each) only the report reads."""
     photo = io.BytesIO()
     PIL.Image.new("RGB", (1, 1)).save(photo, format="PNG")
     labels = np.resize(ours.random_batch(setting)["label"], num_batches * setting.batch).tolist()

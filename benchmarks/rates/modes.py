@@ -1,4 +1,4 @@
-"""What each mode of the benchmark measures, and against which peers."""
+"""The contenders of each mode of the benchmark."""
 
 import itertools
 from collections.abc import Callable, Collection
@@ -23,18 +23,18 @@ PEER_NAMES = (*PEERS, *(f"{peer}.{name}" for peer in PEERS for name in PEERS[pee
 
 
 def train(peers: Collection[str]) -> list[Contender]:
-    """The step of a stage that trains everything."""
+    """The training step of a stage that trains everything."""
     ours = Contender(OURS, "benchmarks.rates.ours:train", {"trains": "all"})
     return [ours, *_peers(peers, "train")]
 
 
 def infer(peers: Collection[str]) -> list[Contender]:
-    """The step that evaluates."""
+    """The evaluation step."""
     return [Contender(OURS, "benchmarks.rates.ours:infer"), *_peers(peers, "infer")]
 
 
 def stages(peers: Collection[str]) -> list[Contender]:
-    """What the stages of a fine-tuning cost: all but `infer` are training steps."""
+    """The cost of the stages of fine-tuning; all but `infer` are training steps."""
     _no_peers("stages", peers)
     trains = [
         Contender(name, "benchmarks.rates.ours:train", {"trains": name}, {"stage": name})
@@ -44,7 +44,7 @@ def stages(peers: Collection[str]) -> list[Contender]:
 
 
 def loop(peers: Collection[str]) -> list[Contender]:
-    """The trainer and its evaluation on data that is ready, against their bare steps."""
+    """The training and evaluation loops on data that is ready, against the bare steps."""
     _no_peers("loop", peers)
     return [
         Contender("bare step", "benchmarks.rates.ours:train", {"trains": "all"}),
@@ -78,7 +78,7 @@ def input_pipeline(peers: Collection[str]) -> list[Contender]:
         *ours,
         *cached,
         Contender("plain tf.data", f"{name}:plain_tensorflow"),
-        # torchvision's workers are still filling up when the next turn begins: that of a part.
+        # torchvision's workers are still prefetching when the next turn begins: that of a part.
         *itertools.chain.from_iterable(zip(theirs, parts, strict=False)),
         *parts[len(theirs) :],
     ]
@@ -99,7 +99,7 @@ def _no_peers(mode: str, peers: Collection[str]) -> None:
 
 
 def _peers(chosen: Collection[str], function: str) -> list[Contender]:
-    """Returns the contenders of whole peers ('timm') and of single ones ('timm.compiled')."""
+    """Returns all contenders of a library ('timm') or a single one ('timm.compiled')."""
     return [
         Contender(f"{peer} {name}", f"benchmarks.rates.{peer}_peer:{function}", dict(how))
         for peer, variants in PEERS.items()

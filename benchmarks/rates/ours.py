@@ -20,7 +20,7 @@ from efficientnet.training import losses, optim, stages, steps
 from efficientnet.weights.conventions import MEAN_STD
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
-# What the measured stages train; the rest of their recipe is the same.
+# What the measured stages train; all else is the same.
 TRAINS = {"head": "predictions", "blocks67": "block6-", "all": "all"}
 
 
@@ -32,20 +32,20 @@ class Compiled(NamedTuple):
 
 
 def train(setting: Setting, trains: str, profile: bool = False) -> Workload:
-    """A training step of a stage; `profile` reports its costliest operations."""
-    if not profile:  # code from the cache may bear the names that its layers had
+    """The training step of a stage; `profile` reports its most expensive operations."""
+    if not profile:  # cached code may have other names of layers
         compilation_cache.enable()
     return _workload(setting, train_step(setting, trains), profile)
 
 
 def infer(setting: Setting) -> Workload:
-    """An evaluation step."""
+    """The evaluation step."""
     compilation_cache.enable()
     return _workload(setting, eval_step(setting))
 
 
 def train_step(setting: Setting, trains: str) -> Compiled:
-    """Compiles the step of a stage, the key of `TRAINS`."""
+    """Compiles the training step of a stage, a key of `TRAINS`."""
     variant = get_variant(setting.variant)
     stage = recipe(trains, setting.batch_norm)
     plan = stages.plan(stage)
@@ -79,7 +79,7 @@ def train_step(setting: Setting, trains: str) -> Compiled:
 
 
 def eval_step(setting: Setting) -> Compiled:
-    """Compiles the step that evaluates."""
+    """Compiles the evaluation step."""
     network = _network(setting)
     step = steps.make_eval_step(
         network,
@@ -103,14 +103,14 @@ def eval_step(setting: Setting) -> Compiled:
 
 
 def recipe(trains: str, batch_norm: BatchNormPolicy) -> StageConfig:
-    """The stage that is measured: SGD with momentum and label smoothing, as the peers' step."""
+    """The measured stage: SGD with momentum and label smoothing, as in the other libraries."""
     return StageConfig(
         trains, TRAINS[trains], epochs=1, optimizer="sgd", learning_rate=1e-4, batch_norm=batch_norm
     )
 
 
 def random_batch(setting: Setting) -> dict[str, np.ndarray]:
-    """A batch of noise, as the input pipeline gives it."""
+    """A batch of noise in the form of the input pipeline's."""
     rng = np.random.default_rng(0)
     size = setting.batch
     shape = (size, setting.resolution, setting.resolution, 3)
@@ -123,7 +123,7 @@ def random_batch(setting: Setting) -> dict[str, np.ndarray]:
 
 
 def threads() -> int:
-    """How many threads XLA computes with."""
+    """The number of threads that XLA uses."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,4 +1,4 @@
-"""What a checkpoint costs: all the time from the loop's call until it is on the disk."""
+"""The cost of a checkpoint, from the call until it is on the disk."""
 
 import logging
 import statistics
@@ -23,8 +23,8 @@ from efficientnet.training.checkpoints import Checkpoints
 def save(setting: Setting, rounds: int) -> dict[str, Any]:
     """Saves the state of a stage that trains everything with AdamW.
 
-    The loop goes on while a checkpoint is written: it loses at least `blocking_seconds`, in which
-    it waits, and at most `seconds`, which are `share` of the default interval between two.
+    Training continues while a checkpoint is written: it loses at least `blocking_seconds`, for
+    which it waits, and at most `seconds`, which are `share` of the default interval.
 
     Returns:
       Medians over the rounds, and the state's size.

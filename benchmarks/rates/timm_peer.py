@@ -1,4 +1,4 @@
-"""timm on PyTorch, in the ways that its users run it."""
+"""timm on PyTorch, in the ways in which its users run it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Something whose rate is measured, in the process that runs it."""
+"""A workload whose rate is measured, in the process that runs it."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ WARM_UP = 3
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What every contender of a measurement has in common."""
+    """The settings that all contenders share."""
 
     variant: str
     batch: int  # images
@@ -33,8 +33,8 @@ class Workload:
     """A contender that is ready to run.
 
     Attributes:
-      run: runs for about so many seconds; returns how many images it took, and how many seconds.
-      packages: whose versions matter.
+      run: runs for about the given seconds; returns the numbers of images and of seconds.
+      packages: whose versions to report.
       facts: what else to report, such as `temporary_memory_mb`.
     """
 
@@ -44,7 +44,7 @@ class Workload:
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """Returns what a measurement says besides the rate."""
+        """Returns what is reported besides the rate."""
         return {
             "peak_memory_mb": round(peak_memory_mb(), 1),
             **self.facts,
@@ -54,18 +54,18 @@ class Workload:
 
 
 def repeated(step: Callable[[], Any], images: int) -> Callable[[float], tuple[int, float]]:
-    """Returns a `Workload.run` that repeats a step, which waits for its own end.
+    """Returns a `Workload.run` that repeats a step.
 
     Args:
-      step: is warmed up at once, and runs once untimed at the beginning of each turn.
-      images: that a step takes.
+      step: runs to its end; called to warm up now, and once untimed at the start of each turn.
+      images: per step.
     """
     for _ in range(WARM_UP):
         step()
     forget_peak_memory()
 
     def run(seconds: float) -> tuple[int, float]:
-        # While others had their turns, a virtual machine gives freed memory back to its host.
+        # During the turns of others, a virtual machine returns freed memory to its host.
         step()
         begin = time.perf_counter()
         count, passed = 0, 0.0
@@ -78,15 +78,17 @@ def repeated(step: Callable[[], Any], images: int) -> Callable[[float], tuple[in
 
 
 def forget_peak_memory() -> None:
-    """Begins `peak_memory_mb` anew where Linux allows it: compiling takes memory of its own."""
+    """Resets `peak_memory_mb`, where Linux allows it, because compiling takes memory too."""
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory_mb() -> float:
-    """The most memory this process has held at once since it was warm, in 1e6 bytes."""
+    """The peak memory of this process since it was warmed up, in 1e6 bytes."""
     status = pathlib.Path("/proc/self/status")
-    if status.exists():  # getrusage would count the parent's memory before this program began
+    if (
+        status.exists()
+    ):  # getrusage would include the memory of the parent before this program started
         line = next(li for li in status.read_text().splitlines() if li.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -62,7 +62,7 @@ def test_a_contender_that_fails_is_left_out_with_its_reason(
     [
         (["train", "--peers=jeffnet"], "--peers=jeffnet: expected some of timm, keras, timm.eager"),
         (["stages", "--peers=timm"], "stages compares this project with itself"),
-        (["infer", "--profile"], "--profile is of train, not of infer"),
+        (["infer", "--profile"], "--profile works with train, not with infer"),
         (["infer", "--batch=0"], "--batch=0: expected at least 1"),
         (["infer", "--variant=b9"], "b9"),
     ],
