@@ -10,8 +10,8 @@ import numpy as np
 from etils import epath
 
 from efficientnet.config import RunConfig
+from efficientnet.network.layers import normalize
 from efficientnet.network.model import EfficientNet
-from efficientnet.network.normalize import normalize
 from efficientnet.records import NetworkRecord
 from efficientnet.weights import Preprocessing
 

@@ -1,6 +1,6 @@
-"""Freeze groups: the blocks in which a network is frozen, and how variables fall into them.
+"""Freeze groups: the parts of a network that are frozen as a whole.
 
-A block's shortcut spans the block, so nothing smaller than a group of whole blocks is ever frozen.
+A block's shortcut spans the block, so only whole blocks are ever frozen.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""The layers an EfficientNet is made of, with variables laid out as Flax Linen's own.
+"""The layers of an EfficientNet, with variables in the layout of Flax Linen's own layers.
 
 Initializers follow the reference code (tensorflow/tpu, models/official/efficientnet/
 efficientnet_model.py, `conv_kernel_initializer` and `dense_kernel_initializer`).
@@ -13,10 +13,26 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from efficientnet.network.ops import depthwise, pointwise
+from efficientnet.network.ops.activations import ACTIVATIONS
 
 Dtype = Any
+
+
+def normalize(images: Array, mean: ArrayLike, std: ArrayLike) -> Array:
+    """Maps uint8 [N, H, W, C] to (images - mean) / std in float32; both on the scale 0..255.
+
+    Features [N, F], which a feature cache gives in place of images, are mapped as they are.
+    """
+    if images.ndim == 2:
+        return (images - mean) / std
+    # Rows as one axis each, because XLA would compute three channels one by one.
+    n, height, width, channels = images.shape
+    mean, std = (jnp.tile(jnp.broadcast_to(value, channels), width) for value in (mean, std))
+    rows = images.reshape(n, height, width * channels)
+    return ((rows.astype(jnp.float32) - mean) / std).reshape(images.shape)
 
 
 def conv_kernel_init(key: Array, shape: Sequence[int], dtype: Dtype = jnp.float32) -> Array:
@@ -115,7 +131,7 @@ dense_conv.defvjp(_dense_forward, _dense_backward)
 
 
 class PointwiseKernel(nn.Module):
-    """The variables of a 1x1 `Conv`, for who convolves by itself."""
+    """The kernel of a 1x1 `Conv` alone, for a caller that convolves with it."""
 
     features: int
 
@@ -123,6 +139,39 @@ class PointwiseKernel(nn.Module):
     def __call__(self, channels: int) -> Array:
         """Returns the kernel [channels, features]."""
         return self.param("kernel", conv_kernel_init, (1, 1, channels, self.features))[0, 0]
+
+
+class KernelAndBias(nn.Module):
+    """The kernel and bias of a 1x1 convolution alone, for `squeeze_excite`."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Array, Array]:
+        """Returns the kernel [channels, features] and the bias [features]."""
+        kernel = self.param("kernel", conv_kernel_init, (1, 1, channels, self.features))
+        return kernel[0, 0], self.param("bias", nn.initializers.zeros, (self.features,))
+
+
+def squeeze_excite(
+    x: Array, reduce: tuple[Array, Array], expand: tuple[Array, Array], activation: str
+) -> Array:
+    """Factors between 0 and 1 for the channels of each example (Hu et al., 2018).
+
+    Args:
+      x: [N, H, W, C].
+      reduce: float32 kernel [C, F] and bias [F], applied to the channels' means.
+      expand: float32 kernel [F, C] and bias [C], applied after the activation.
+      activation: a key of `ACTIVATIONS`.
+
+    Returns:
+      [N, 1, 1, C], computed in float32, in the dtype of `x`.
+    """
+    with jax.named_scope("se"):  # for profiles
+        means = jnp.mean(x, (1, 2), jnp.float32, keepdims=True)
+        hidden = ACTIVATIONS[activation](jnp.dot(means, reduce[0]) + reduce[1])
+        factors = jax.nn.sigmoid(jnp.dot(hidden, expand[0]) + expand[1])
+        return factors.astype(x.dtype)
 
 
 class DepthwiseConv(nn.Module):

@@ -7,11 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from efficientnet.network import layers
+from efficientnet.network import architecture, layers
+from efficientnet.network.architecture import Block, Conv, SqueezeExcite
 from efficientnet.network.freeze_groups import group_of
 from efficientnet.network.ops.batch_norm import BatchNorm
-from efficientnet.network.squeeze_excite import excitation, make_gate
-from efficientnet.network.variants import Block, Variant
+from efficientnet.network.variants import Variant
 
 
 class EfficientNet(nn.Module):
@@ -19,7 +19,7 @@ class EfficientNet(nn.Module):
 
     Parameters and BatchNorm statistics are float32 whatever `dtype` is. The activations after the
     stem, each block and the top are sown into the collection `intermediates` under the names
-    `stem`, `block1a`, ..., `top`, for whoever makes that collection mutable.
+    `stem`, `block1a`, ..., `top`, if a caller makes that collection mutable.
 
     Attributes:
       variant: the row of `variants.VARIANTS` to build.
@@ -29,12 +29,12 @@ class EfficientNet(nn.Module):
       padding: 'same' or 'symmetric'; None takes the variant's.
       bn_epsilon: added to BatchNorm's variance; None takes the variant's.
       dtype: of the computation, float32 or bfloat16.
-      features_only: return the pooled features instead of logits, and have no classifier.
-      classifier_only: take pooled features in place of images; only the classifier remains.
-      remat: keep only what goes into each block for the gradient, and compute the rest again.
-      batch_norm_parts: consecutive parts of the batch that BatchNorm's statistics are taken of, one
-        by one; with one part per device none waits for another.
-      head_batch_norm: normalize the features by a BatchNorm `predictions_bn` of the group
+      features_only: return the pooled features instead of logits, without a classifier.
+      classifier_only: take pooled features instead of images; only the classifier remains.
+      remat: store only the input of each block for the gradient, and recompute the rest.
+      batch_norm_parts: number of consecutive parts of the batch which BatchNorm's statistics are
+        computed of separately; with one part per device, no device waits for another.
+      head_batch_norm: normalize the features with a BatchNorm `predictions_bn` in the group
         `predictions`, as the heads of the Keras guide do.
     """
 
@@ -93,25 +93,24 @@ class EfficientNet(nn.Module):
         batch_norm_groups: Collection[str],
     ) -> jax.Array:
         """Everything before the classifier: images to pooled float32 features."""
+        network = architecture.build(self.variant, images.shape[-1])
         x = jnp.asarray(images, self.dtype)
-        x = self.conv("stem_conv", x, self.variant.stem_filters, kernel=3, stride=2)
-        x = self.batch_norm_act("stem_bn", x, batch_norm_groups)
+        x = self.convolve(x, network.stem, batch_norm_groups)
         self.sow("intermediates", "stem", x)
 
         compute = type(self).block
         if self.remat:
             compute = nn.remat(compute, static_argnums=(2, 3, 5))
-        blocks = self.variant.blocks()
-        for index, block in enumerate(blocks):
-            survival = 1.0 - self.drop_connect * index / len(blocks)
+        for block in network.blocks:
+            survival = 1.0 - self.drop_connect * block.index / len(network.blocks)
             if group_of(block.name) not in training_groups:
                 survival = 1.0
-            key = self.make_rng("dropout") if block.has_shortcut and survival < 1.0 else None
+            key = self.make_rng("dropout") if block.shortcut and survival < 1.0 else None
             with jax.named_scope(block.name):  # for profiles
                 x = compute(self, x, block, survival, key, tuple(batch_norm_groups))
             self.sow("intermediates", block.name, x)
 
-        x = self.widen("top", x, self.variant.top_filters, batch_norm_groups)
+        x = self.convolve(x, network.top, batch_norm_groups)
         self.sow("intermediates", "top", x)
 
         return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
@@ -124,89 +123,61 @@ class EfficientNet(nn.Module):
         key: jax.Array | None,
         batch_norm_groups: Collection[str],
     ) -> jax.Array:
-        """Expand, filter each channel, excite, project, and add the shortcut (MBConv).
+        """The layers of a block, and its shortcut.
 
-        With a `key`, each example's way beside the shortcut survives with probability `survival`.
+        With a `key`, what each example adds to the shortcut survives with probability `survival`.
         """
-        name = block.name
-        shortcut = x
-        if block.expand_ratio != 1:
-            x = self.widen(
-                f"{name}_expand", x, block.filters_in * block.expand_ratio, batch_norm_groups
-            )
-        x = layers.DepthwiseConv(
-            kernel_size=block.kernel,
-            strides=block.stride,
-            padding=self._padding,
-            dtype=self.dtype,
-            name=f"{name}_dwconv",
-        )(x)
-        x = self.batch_norm_act(f"{name}_bn", x, batch_norm_groups)
-        factors = None
-        if block.se_filters:
-            gate = make_gate(name, x.shape[-1], block.se_filters)
-            factors = excitation(x, gate, self.variant.activation)
-        x = self.conv(f"{name}_project_conv", x, block.filters_out, gate=factors)
-        x = self.batch_norm_act(f"{name}_project_bn", x, batch_norm_groups, activation="linear")
-        if block.has_shortcut:
+        shortcut, gate = x, None
+        for layer in block.layers:
+            if isinstance(layer, SqueezeExcite):
+                reduce, expand = layer.reduce, layer.expand
+                gate = layers.squeeze_excite(
+                    x,
+                    layers.KernelAndBias(reduce.filters, name=reduce.name)(reduce.filters_in),
+                    layers.KernelAndBias(expand.filters, name=expand.name)(expand.filters_in),
+                    reduce.activation,
+                )
+            else:
+                x, gate = self.convolve(x, layer, batch_norm_groups, gate), None
+        if block.shortcut:
             if key is not None:
                 x = layers.stochastic_depth(x, survival, key)
             x = x + shortcut
         return x
 
-    def widen(
-        self, name: str, x: jax.Array, filters: int, batch_norm_groups: Collection[str]
-    ) -> jax.Array:
-        """A 1x1 convolution to more channels, BatchNorm and activation.
-
-        In training they are one function, which takes the statistics of many channels from few.
-        """
-        if group_of(name) not in batch_norm_groups:
-            x = self.conv(f"{name}_conv", x, filters)
-            return self.batch_norm_act(f"{name}_bn", x, batch_norm_groups)
-        kernel = layers.PointwiseKernel(filters, name=f"{name}_conv")(x.shape[-1])
-        return self.batch_norm_act(f"{name}_bn", x, batch_norm_groups, kernel=kernel)
-
-    def conv(
+    def convolve(
         self,
-        name: str,
         x: jax.Array,
-        filters: int,
-        kernel: int = 1,
-        stride: int = 1,
+        conv: Conv,
+        batch_norm_groups: Collection[str],
         gate: jax.Array | None = None,
     ) -> jax.Array:
-        """A dense convolution named as in Keras Applications."""
-        return layers.Conv(
-            features=filters,
-            kernel_size=kernel,
-            strides=stride,
-            padding=self._padding,
-            dtype=self.dtype,
-            name=name,
-        )(x, gate)
+        """A convolution, its BatchNorm and its activation.
 
-    def batch_norm_act(
-        self,
-        name: str,
-        x: jax.Array,
-        batch_norm_groups: Collection[str],
-        activation: str | None = None,
-        kernel: jax.Array | None = None,
-    ) -> jax.Array:
-        """BatchNorm by the batch's statistics in `batch_norm_groups`, else by the running ones.
-
-        The activation after it, by default the variant's, is part of the layer: so the gradient
-        needs no more than the layer's input. With a `kernel`, `x` is convolved with it first.
+        BatchNorm takes the batch's statistics in `batch_norm_groups`, else the running ones. The
+        activation is part of it, so that the gradient needs no more than the layer's input. A 1x1
+        convolution to more channels is part of it too where the batch's statistics are needed: they
+        follow from those of the few channels before. A `gate` scales the channels of `x` first.
         """
-        epsilon = self.variant.bn_epsilon if self.bn_epsilon is None else self.bn_epsilon
+        of_batch = group_of(conv.name) in batch_norm_groups
+        kernel = None
+        if conv.depthwise:
+            x = layers.DepthwiseConv(
+                conv.kernel, conv.stride, self._padding, self.dtype, name=conv.name
+            )(x)
+        elif conv.widens and of_batch and gate is None:
+            kernel = layers.PointwiseKernel(conv.filters, name=conv.name)(x.shape[-1])
+        else:
+            x = layers.Conv(
+                conv.filters, conv.kernel, conv.stride, self._padding, self.dtype, name=conv.name
+            )(x, gate)
         return BatchNorm(
-            use_running_average=group_of(name) not in batch_norm_groups,
-            epsilon=epsilon,
-            activation=activation or self.variant.activation,
+            use_running_average=not of_batch,
+            epsilon=self.variant.bn_epsilon if self.bn_epsilon is None else self.bn_epsilon,
+            activation=conv.activation,
             parts=self.batch_norm_parts,
             dtype=self.dtype,
-            name=name,
+            name=conv.batch_norm,
         )(x, kernel)
 
     @property

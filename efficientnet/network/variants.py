@@ -1,4 +1,4 @@
-"""Every EfficientNet variant as one row of a table, and the blocks that a row stands for.
+"""Every EfficientNet variant as one row of a table.
 
 Sources: Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
 Networks" (B0-B7, table 1 and section 5); Xie et al. 2020, "AdvProp" (B8) and "Self-training with
@@ -7,52 +7,33 @@ Noisy Student" (L2); the TPU reference implementation for the rounding rules and
 
 import dataclasses
 import math
-import string
 
 from efficientnet.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """One of the seven stages of the B0 network, before scaling."""
+class BlockArgs:
+    """A run of equal blocks before scaling; the runs are called block1, block2, ..."""
 
+    kind: str  # a key of `architecture.BLOCKS`
     repeats: int
     kernel: int
     stride: int  # of the first block; the others keep the resolution
-    expand_ratio: int
+    expand_ratio: int  # 1 for a block without expansion
     filters: int  # output channels
 
 
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """One inverted-bottleneck block of a scaled network."""
-
-    name: str  # Keras Applications' name: stage number and a letter, such as `block2a`
-    kernel: int
-    stride: int
-    expand_ratio: int
-    filters_in: int
-    filters_out: int
-    se_filters: int  # width of the squeeze; 0 for a block without squeeze-and-excitation
-
-    @property
-    def has_shortcut(self) -> bool:
-        """Whether the block's input is added to its output."""
-        return self.stride == 1 and self.filters_in == self.filters_out
-
-
-BASE_STEM_FILTERS = 32
-BASE_TOP_FILTERS = 1280
-BASE_STAGES = (
-    Stage(repeats=1, kernel=3, stride=1, expand_ratio=1, filters=16),
-    Stage(repeats=2, kernel=3, stride=2, expand_ratio=6, filters=24),
-    Stage(repeats=2, kernel=5, stride=2, expand_ratio=6, filters=40),
-    Stage(repeats=3, kernel=3, stride=2, expand_ratio=6, filters=80),
-    Stage(repeats=3, kernel=5, stride=1, expand_ratio=6, filters=112),
-    Stage(repeats=4, kernel=5, stride=2, expand_ratio=6, filters=192),
-    Stage(repeats=1, kernel=3, stride=1, expand_ratio=6, filters=320),
+STEM_FILTERS = 32
+TOP_FILTERS = 1280
+B0_BLOCKS = (
+    BlockArgs("mbconv", repeats=1, kernel=3, stride=1, expand_ratio=1, filters=16),
+    BlockArgs("mbconv", repeats=2, kernel=3, stride=2, expand_ratio=6, filters=24),
+    BlockArgs("mbconv", repeats=2, kernel=5, stride=2, expand_ratio=6, filters=40),
+    BlockArgs("mbconv", repeats=3, kernel=3, stride=2, expand_ratio=6, filters=80),
+    BlockArgs("mbconv", repeats=3, kernel=5, stride=1, expand_ratio=6, filters=112),
+    BlockArgs("mbconv", repeats=4, kernel=5, stride=2, expand_ratio=6, filters=192),
+    BlockArgs("mbconv", repeats=1, kernel=3, stride=1, expand_ratio=6, filters=320),
 )
-SE_RATIO = 0.25
 
 
 def round_filters(filters: int, width: float) -> int:
@@ -63,7 +44,7 @@ def round_filters(filters: int, width: float) -> int:
 
 
 def round_repeats(repeats: int, depth: float) -> int:
-    """Scales the number of blocks in a stage, rounding up."""
+    """Scales a number of blocks, rounding up."""
     return math.ceil(repeats * depth)
 
 
@@ -78,44 +59,22 @@ class Variant:
     padding: str = "same"  # 'same' as in TensorFlow, or 'symmetric' as in torchvision
     bn_epsilon: float = 1e-3
     lite: bool = False  # ReLU6, no squeeze-and-excitation, stem and top not scaled
+    block_args: tuple[BlockArgs, ...] = B0_BLOCKS
 
     @property
     def activation(self) -> str:
-        """Name of the activation function, a key of `activations.ACTIVATIONS`."""
+        """Name of the activation function, a key of `ops.activations.ACTIVATIONS`."""
         return "relu6" if self.lite else "swish"
 
     @property
     def stem_filters(self) -> int:
         """Channels out of the stem convolution."""
-        return BASE_STEM_FILTERS if self.lite else round_filters(BASE_STEM_FILTERS, self.width)
+        return STEM_FILTERS if self.lite else round_filters(STEM_FILTERS, self.width)
 
     @property
     def top_filters(self) -> int:
         """Channels of the last convolution, which is the length of the feature vector."""
-        return BASE_TOP_FILTERS if self.lite else round_filters(BASE_TOP_FILTERS, self.width)
-
-    def blocks(self) -> tuple[Block, ...]:
-        """All blocks in order, `block1a` first."""
-        blocks = []
-        filters_in = self.stem_filters
-        for number, stage in enumerate(BASE_STAGES, start=1):
-            fixed = self.lite and number in (1, len(BASE_STAGES))
-            repeats = stage.repeats if fixed else round_repeats(stage.repeats, self.depth)
-            filters_out = round_filters(stage.filters, self.width)
-            for repeat in range(repeats):
-                blocks.append(
-                    Block(
-                        name=f"block{number}{string.ascii_lowercase[repeat]}",
-                        kernel=stage.kernel,
-                        stride=stage.stride if repeat == 0 else 1,
-                        expand_ratio=stage.expand_ratio,
-                        filters_in=filters_in,
-                        filters_out=filters_out,
-                        se_filters=0 if self.lite else max(1, int(filters_in * SE_RATIO)),
-                    )
-                )
-                filters_in = filters_out
-        return tuple(blocks)
+        return TOP_FILTERS if self.lite else round_filters(TOP_FILTERS, self.width)
 
 
 VARIANTS = {

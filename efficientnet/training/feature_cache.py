@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import input_pipeline
-from efficientnet.network.normalize import normalize
+from efficientnet.network.layers import normalize
 from efficientnet.runtime import devices
 from efficientnet.runtime.compiler_options import compiler_options
 from efficientnet.training import steps

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from optax import GradientTransformation as Transformation
 
 from efficientnet.config import Optimizer, Schedule, StageConfig
+from efficientnet.network import architecture
 from efficientnet.network.variants import Variant
 
 
@@ -29,7 +30,12 @@ def rate_multipliers(stage: StageConfig, variant: Variant) -> dict[str, float]:
     `predictions`. With `layer_decay` d, a part that n parts follow learns at d ** n of the rate
     (Howard and Ruder 2018, "discriminative fine-tuning"); `head_learning_rate` is the classifier's.
     """
-    parts = ("stem", *(block.name for block in variant.blocks()), "top", "predictions")
+    parts = (
+        "stem",
+        *(block.name for block in architecture.build(variant).blocks),
+        "top",
+        "predictions",
+    )
     factors = {part: stage.layer_decay**n for n, part in enumerate(reversed(parts))}
     if stage.head_learning_rate is not None:
         factors["predictions"] = stage.head_learning_rate / stage.learning_rate

@@ -11,8 +11,8 @@ from clu.metrics import Collection
 from jax.typing import ArrayLike
 
 from efficientnet.network import freeze_groups
+from efficientnet.network.layers import normalize
 from efficientnet.network.model import EfficientNet
-from efficientnet.network.normalize import normalize
 from efficientnet.training import ema, mixup, stages
 from efficientnet.training.losses import BatchMetrics, cross_entropy
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 
 from efficientnet.errors import UserError
+from efficientnet.network.architecture import layers
 from efficientnet.network.variants import VARIANTS, get_variant
 from efficientnet.weights.checkpoint import Checkpoint
 from efficientnet.weights.dialects import Dialect, recognize
-from efficientnet.weights.layout import Layer, layers
 from efficientnet.weights.naming import Entry
 
 SHOWN = 5  # names of each kind in an error; there can be a thousand
@@ -104,8 +104,8 @@ def _fitting(dialect: Dialect) -> list[str]:
 
 
 def _num_classes(dialect: Dialect) -> int:
-    layer = Layer("predictions", "predictions", (1, 1), 1, has_bias=True)
-    for name, entry in dialect.family.entries([layer]).items():
+    """The length of the classifier's bias in the file."""
+    for name, entry in _entries_of(dialect, "predictions"):
         if entry.leaf[-1] == "bias" and name in dialect.tensors:
             shape = dialect.tensors[name].shape
             return shape[0] if len(shape) == 1 else 0
@@ -114,12 +114,17 @@ def _num_classes(dialect: Dialect) -> int:
 
 def _channels(dialect: Dialect) -> int:
     """Of the network's input: 1 if the stem's kernel says so, else 3."""
-    layer = Layer("stem_conv", "stem_conv", (3, 3, 1, 1), 1)
-    ((name, entry),) = dialect.family.entries([layer]).items()
+    ((name, entry),) = _entries_of(dialect, "stem_conv")
     if name in dialect.tensors and len(dialect.tensors[name].shape) == 4:
         axis = entry.transform.axes[2] if entry.transform.axes else 2
         return 1 if dialect.tensors[name].shape[axis] == 1 else 3
     return 3
+
+
+def _entries_of(dialect: Dialect, name: str) -> list[tuple[str, Entry]]:
+    """The entries of a layer outside of the blocks, which are called the same in all variants."""
+    some = layers(next(iter(VARIANTS.values())), num_classes=1)
+    return list(dialect.family.entries(layer for layer in some if layer.name == name).items())
 
 
 def _entries(dialect: Dialect, variant: str) -> dict[str, Entry]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from efficientnet.weights.layout import Layer, LeafPath
+from efficientnet.network.architecture import Layer, LeafPath
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +62,9 @@ TENSORFLOW_WORDS: Words = {
 
 def kind_of(layer: Layer, leaf: str) -> str:
     """The kind of leaf, a key of `Words`."""
-    if layer.is_batch_norm:
-        return "offset" if leaf == "bias" else leaf
-    if leaf == "kernel":
-        return {"dwconv": "depthwise", "predictions": "dense"}.get(layer.role, "kernel")
-    return leaf
+    if leaf == "kernel" and layer.kind != "conv":
+        return layer.kind
+    return "offset" if layer.kind == "batch_norm" and leaf == "bias" else leaf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +102,14 @@ class Family:
 
     def layer_name(self, layer: Layer) -> str:
         """The family's name of a layer."""
+        block = layer.block
+        if block is None:
+            return self.expanding[layer.role].format(name=layer.name)
         template = self.expanding[layer.role]
-        if not layer.expands:
+        if not block.expands:
             template = self.plain.get(layer.role, template)
         return template.format(
-            i=layer.index, s=layer.stage - 1, n=layer.stage, r=layer.repeat, name=layer.name
+            i=block.index, s=block.row - 1, n=block.row, r=block.repeat, name=layer.name
         )
 
     def entries(self, layers: Iterable[Layer]) -> dict[str, Entry]:
@@ -121,7 +122,7 @@ class Family:
     def entries_of(self, layer: Layer, name: str) -> dict[str, Entry]:
         """The names of one layer's leaves, when the layer is called `name`."""
         entries = {}
-        for path, shape in layer.leaves().items():
+        for path, shape in layer.variables.items():
             word, transform = self.words[kind_of(layer, path[-1])]
             entry = Entry(path, transform.foreign_shape(shape), transform)
             entries[name + self.separator + word] = entry
@@ -228,7 +229,7 @@ class OwnFamily(Family):
         return {
             "/".join(path): Entry(path, shape, AS_IS)
             for layer in layers
-            for path, shape in layer.leaves().items()
+            for path, shape in layer.variables.items()
         }
 
 

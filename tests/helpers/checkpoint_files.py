@@ -14,27 +14,28 @@ import numpy as np
 import safetensors.numpy
 
 from efficientnet import weights
+from efficientnet.network import architecture
 from efficientnet.network.variants import Variant
-from efficientnet.weights import layout, naming
+from efficientnet.weights import naming
 
 TINY = Variant(width=0.1, depth=0.1, resolution=32, dropout=0.2)
 NUM_CLASSES = 5
 Arrays = dict[str, np.ndarray]
 
 
-def leaves(seed: int = 0) -> dict[layout.LeafPath, np.ndarray]:
+def leaves(seed: int = 0) -> dict[architecture.LeafPath, np.ndarray]:
     """Random leaves of the tiny network."""
     rng = np.random.default_rng(seed)
     return {
         path: rng.uniform(0.1, 1, shape).astype(np.float32)
-        for path, shape in layout.leaf_shapes(TINY, NUM_CLASSES).items()
+        for path, shape in architecture.leaf_shapes(TINY, NUM_CLASSES).items()
     }
 
 
-def foreign(family: naming.Family, ours: dict[layout.LeafPath, np.ndarray]) -> Arrays:
+def foreign(family: naming.Family, ours: dict[architecture.LeafPath, np.ndarray]) -> Arrays:
     """The leaves by the names and with the axes of a family."""
     arrays = {}
-    for name, entry in family.entries(layout.layers(TINY, NUM_CLASSES)).items():
+    for name, entry in family.entries(architecture.layers(TINY, NUM_CLASSES)).items():
         array = ours[entry.leaf]
         if entry.transform.axes is not None:
             array = array.transpose(np.argsort(entry.transform.axes))
@@ -177,7 +178,7 @@ def write_h5(path: pathlib.Path, arrays: Arrays) -> pathlib.Path:
 def write_weights_h5(target: pathlib.Path | io.BytesIO, named: bool = True) -> None:
     """Keras 3: layers by class and number, variables by number, names as attributes."""
     words = {"kernel": 0, "bias": 1, "gamma": 0, "beta": 1, "moving_mean": 2, "moving_variance": 3}
-    numbered = naming.KERAS_NUMBERED.entries(layout.layers(TINY, NUM_CLASSES))
+    numbered = naming.KERAS_NUMBERED.entries(architecture.layers(TINY, NUM_CLASSES))
     arrays = foreign(naming.KERAS_NUMBERED, leaves())
     with h5py.File(target, "w") as file:
         for name, array in arrays.items():

@@ -6,9 +6,9 @@ import pytest
 from jax import lax
 from trees import assert_trees_close
 
-from efficientnet.network.activations import ACTIVATIONS
+from efficientnet.network.layers import KernelAndBias, squeeze_excite
+from efficientnet.network.ops.activations import ACTIVATIONS
 from efficientnet.network.ops.batch_norm import BatchNorm
-from efficientnet.network.squeeze_excite import excitation, make_gate
 
 
 class Excited(nn.Module):
@@ -23,14 +23,15 @@ class Excited(nn.Module):
     def __call__(self, x):
         activation = self.activation if self.whole else "linear"
         norm = BatchNorm(self.running, activation=activation, parts=self.parts, name="bn")
-        gate = make_gate("block2a", x.shape[-1], 2)
+        reduce = KernelAndBias(2, name="block2a_se_reduce")(x.shape[-1])
+        expand = KernelAndBias(x.shape[-1], name="block2a_se_expand")(2)
         if self.whole:
             y = norm(x)
-            return y, excitation(y, gate, self.activation)
+            return y, squeeze_excite(y, reduce, expand, self.activation)
         act = ACTIVATIONS[self.activation]
         y = act(norm(x))
-        hidden = act(jnp.mean(y, (1, 2), keepdims=True) @ gate.reduce_kernel + gate.reduce_bias)
-        return y, jax.nn.sigmoid(hidden @ gate.expand_kernel + gate.expand_bias)
+        hidden = act(jnp.mean(y, (1, 2), keepdims=True) @ reduce[0] + reduce[1])
+        return y, jax.nn.sigmoid(hidden @ expand[0] + expand[1])
 
 
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])

@@ -4,6 +4,8 @@ import jax
 import pytest
 
 from efficientnet.errors import UserError
+from efficientnet.network import architecture
+from efficientnet.network.architecture import Conv
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import VARIANTS, get_variant, round_filters
 
@@ -51,12 +53,14 @@ def test_classes_and_colors_change_the_counts_as_published() -> None:
 
 
 def test_blocks_are_named_and_chained() -> None:
-    blocks = get_variant("b0").blocks()
+    network = architecture.build(get_variant("b0"))
+    blocks = network.blocks
     assert [block.name for block in blocks[:4]] == ["block1a", "block2a", "block2b", "block3a"]
     assert len(blocks) == 16
-    for before, after in itertools.pairwise(blocks):
-        assert before.filters_out == after.filters_in
-    assert sum(block.stride == 2 for block in blocks) == 4
+    convs = [layer for block in blocks for layer in block.layers if isinstance(layer, Conv)]
+    for before, after in itertools.pairwise([network.stem, *convs, network.top]):
+        assert before.filters == after.filters_in
+    assert sum(conv.stride == 2 for conv in convs) == 4
 
 
 def test_rounding_never_loses_more_than_a_tenth() -> None:

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from configs import common
-from efficientnet.network.normalize import normalize
+from efficientnet.network.layers import normalize
 from efficientnet.reporting import predictions, scores
 from efficientnet.runtime import devices
 from efficientnet.training import evaluate, programs, setup

@@ -1,12 +1,15 @@
 import pytest
 from checkpoint_files import TINY
 
-from efficientnet.network import variants
+from efficientnet.network.variants import VARIANTS
 
 
 @pytest.fixture
-def tiny(monkeypatch):
+def tiny():
     """One more variant, of a few thousand parameters; the others are hidden to save time."""
-    for name in list(variants.VARIANTS):
-        monkeypatch.delitem(variants.VARIANTS, name)
-    monkeypatch.setitem(variants.VARIANTS, "tiny", TINY)
+    all_of_them = dict(VARIANTS)
+    VARIANTS.clear()
+    VARIANTS["tiny"] = TINY
+    yield
+    VARIANTS.clear()
+    VARIANTS.update(all_of_them)

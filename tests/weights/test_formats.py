@@ -16,8 +16,9 @@ from checkpoint_files import (
 
 from efficientnet import weights
 from efficientnet.errors import UserError
+from efficientnet.network import architecture
 from efficientnet.network.model import EfficientNet, init_variables
-from efficientnet.weights import layout, naming
+from efficientnet.weights import naming
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -52,7 +53,7 @@ def test_layout_is_the_model_s(monkeypatch):
             for layer, arrays in layers.items()
             for leaf, array in arrays.items()
         }
-        assert layout.leaf_shapes(variant, NUM_CLASSES) == shapes
+        assert architecture.leaf_shapes(variant, NUM_CLASSES) == shapes
 
 
 @pytest.mark.parametrize("form", WRITERS)

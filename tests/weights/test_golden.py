@@ -9,6 +9,7 @@ import pytest
 
 import efficientnet
 from efficientnet.inference.predict import prepared
+from efficientnet.network import architecture
 
 CHECKPOINT = "noisy_student_efficientnet-b0"
 IMAGENET_LITE0_TOP1 = 176
@@ -41,7 +42,10 @@ def test_eight_photos_and_every_stage(noisy_student, goldens):
     np.testing.assert_allclose(features, goldens["features_meanstd"], atol=1e-4)
 
     last = {"stem": "act_stem", "top": "act_head"}
-    stages = {block.name[5]: block.name for block in noisy_student.module.variant.blocks()}
+    stages = {
+        block.name[5]: block.name
+        for block in architecture.build(noisy_student.module.variant).blocks
+    }
     last |= {name: f"act_stage{stage}" for stage, name in stages.items()}
     assert len(last) == 9
     for name, key in last.items():

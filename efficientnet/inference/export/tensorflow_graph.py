@@ -1,8 +1,8 @@
 """The network in TensorFlow's own operations, for SavedModel, TFLite and ONNX.
 
-Calling XLA from TensorFlow (jax2tf) would need no second network, but TFLite and ONNX have no such
-call, and TFLite's converter stops at the slices of unknown length and the dots of four dimensions
-in it. That this network equals the Flax one is checked in every export.
+jax2tf would need no second network, but it calls XLA, which TFLite and ONNX cannot, and TFLite's
+converter fails on the slices of unknown length and the four-dimensional dots in its result. Every
+export checks that this network agrees with the Flax one.
 """
 
 from typing import Any
@@ -10,9 +10,16 @@ from typing import Any
 import numpy as np
 
 from efficientnet.inference.network import Network
+from efficientnet.network import architecture
+from efficientnet.network.architecture import Conv, SqueezeExcite
 from input_pipeline.quiet_tensorflow import tf
 
-ACTIVATIONS = {"swish": tf.nn.swish, "relu6": tf.nn.relu6, "linear": tf.identity}
+ACTIVATIONS = {
+    "swish": tf.nn.swish,
+    "relu6": tf.nn.relu6,
+    "linear": tf.identity,
+    "sigmoid": tf.sigmoid,
+}
 
 
 class Graph(tf.Module):
@@ -37,52 +44,48 @@ class Graph(tf.Module):
         self.classify = tf.function(self._classify, input_signature=[images], autograph=False)
 
     def _classify(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        module, variant = self._module, self._module.variant
-        act = variant.activation
+        network = architecture.build(self._module.variant, images.shape[-1])
         x = (tf.cast(images, tf.float32) - self._mean) / self._std
-        x = self._batch_norm("stem_bn", self._conv("stem_conv", x, 2), act)
-        for block in variant.blocks():
-            name, shortcut = block.name, x
-            if block.expand_ratio != 1:
-                x = self._conv(f"{name}_expand_conv", x)
-                x = self._batch_norm(f"{name}_expand_bn", x, act)
-            x = self._conv(f"{name}_dwconv", x, block.stride, depthwise=True)
-            x = self._batch_norm(f"{name}_bn", x, act)
-            if block.se_filters:
-                gate = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
-                gate = ACTIVATIONS[act](self._conv(f"{name}_se_reduce", gate))
-                x *= tf.sigmoid(self._conv(f"{name}_se_expand", gate))
-            x = self._conv(f"{name}_project_conv", x)
-            x = self._batch_norm(f"{name}_project_bn", x, "linear")
-            if block.has_shortcut:
+        x = self._convolve(x, network.stem)
+        for block in network.blocks:
+            shortcut = x
+            for layer in block.layers:
+                if isinstance(layer, SqueezeExcite):
+                    means = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+                    x *= self._convolve(self._convolve(means, layer.reduce), layer.expand)
+                else:
+                    x = self._convolve(x, layer)
+            if block.shortcut:
                 x += shortcut
-        x = self._batch_norm("top_bn", self._conv("top_conv", x), act)
+        x = self._convolve(x, network.top)
         x = tf.reduce_mean(x, axis=[1, 2])
-        if module.head_batch_norm:
-            x = self._batch_norm("predictions_bn", x, "linear", epsilon=1e-3)
+        if self._module.head_batch_norm:
+            x = self._batch_norm(x, "predictions_bn", epsilon=1e-3)
         classifier = self._weights["predictions"]
         logits = tf.matmul(x, classifier["kernel"]) + classifier["bias"]
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
-    def _conv(self, name: str, x: tf.Tensor, stride: int = 1, depthwise: bool = False) -> tf.Tensor:
-        weights: dict[str, Any] = self._weights[name]
-        kernel = weights["kernel"]
-        size = kernel.shape[0]
-        padding = "SAME"
-        if size > 1 and (self._module.padding or self._module.variant.padding) == "symmetric":
-            sides = [size // 2, size // 2]
+    def _convolve(self, x: tf.Tensor, conv: Conv) -> tf.Tensor:
+        """A convolution, its BatchNorm or bias, and its activation."""
+        weights: dict[str, Any] = self._weights[conv.name]
+        kernel, padding = weights["kernel"], "SAME"
+        symmetric = (self._module.padding or self._module.variant.padding) == "symmetric"
+        if conv.kernel > 1 and symmetric:
+            sides = [conv.kernel // 2, conv.kernel // 2]
             x, padding = tf.pad(x, [[0, 0], sides, sides, [0, 0]]), "VALID"
-        convolve = tf.nn.conv2d
-        if depthwise:
+        convolution = tf.nn.conv2d
+        if conv.depthwise:
             # TensorFlow has the channels before the multiplier.
-            convolve, kernel = tf.nn.depthwise_conv2d, tf.transpose(kernel, [0, 1, 3, 2])
-        y = convolve(x, kernel, [1, stride, stride, 1], padding)
-        return y + weights["bias"] if "bias" in weights else y
+            convolution, kernel = tf.nn.depthwise_conv2d, tf.transpose(kernel, [0, 1, 3, 2])
+        x = convolution(x, kernel, [1, conv.stride, conv.stride, 1], padding)
+        if conv.batch_norm is None:
+            x += weights["bias"]
+        else:
+            epsilon = self._module.bn_epsilon or self._module.variant.bn_epsilon
+            x = self._batch_norm(x, conv.batch_norm, epsilon)
+        return ACTIVATIONS[conv.activation](x)
 
-    def _batch_norm(
-        self, name: str, x: tf.Tensor, activation: str, epsilon: float | None = None
-    ) -> tf.Tensor:
+    def _batch_norm(self, x: tf.Tensor, name: str, epsilon: float) -> tf.Tensor:
         weights = self._weights[name]
-        epsilon = epsilon or self._module.bn_epsilon or self._module.variant.bn_epsilon
         factor = weights["scale"] * tf.math.rsqrt(weights["var"] + epsilon)
-        return ACTIVATIONS[activation](x * factor + (weights["bias"] - weights["mean"] * factor))
+        return x * factor + (weights["bias"] - weights["mean"] * factor)

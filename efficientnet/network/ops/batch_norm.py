@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from efficientnet.network.activations import ACTIVATIONS
+from efficientnet.network.ops.activations import ACTIVATIONS
 from efficientnet.network.ops.pointwise import pointwise_conv, sum_over_pixels
 
 Dtype = Any

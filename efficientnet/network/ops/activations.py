@@ -1,4 +1,4 @@
-"""The functions between layers."""
+"""The activation functions, by the name that the tables of the architecture use."""
 
 from collections.abc import Callable
 
@@ -29,4 +29,5 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "swish": swish,
     "relu6": relu6,
     "linear": linear,
+    "sigmoid": jax.nn.sigmoid,
 }
