@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from efficientnet.errors import UserError
-from efficientnet.weights.checkpoint import Checkpoint, Tensor
 from efficientnet.weights.naming import FAMILIES, KERAS, KERAS_NUMBERED, TF1, Family
+from efficientnet.weights.readers.checkpoint import Checkpoint, Tensor
 
 AVERAGE = "/ExponentialMovingAverage"
 # No weights: step counters, optimizer slots, and counters that PyTorch and Keras keep.

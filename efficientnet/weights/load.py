@@ -9,12 +9,12 @@ from etils import epath
 from efficientnet.errors import UserError
 from efficientnet.paths import user_path
 from efficientnet.weights import integrity, own_format, registry
-from efficientnet.weights.checkpoint import reading
 from efficientnet.weights.conventions import conventions, hint_of
 from efficientnet.weights.download import fetch
 from efficientnet.weights.matching import match
 from efficientnet.weights.naming import OWN
 from efficientnet.weights.pretrained import Pretrained
+from efficientnet.weights.readers.checkpoint import reading
 from efficientnet.weights.readers.formats import open_checkpoint
 
 log = logging.getLogger(__name__)

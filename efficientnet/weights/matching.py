@@ -7,9 +7,9 @@ import numpy as np
 from efficientnet.errors import UserError
 from efficientnet.network.architecture import layers
 from efficientnet.network.variants import VARIANTS, get_variant
-from efficientnet.weights.checkpoint import Checkpoint
 from efficientnet.weights.dialects import Dialect, recognize
 from efficientnet.weights.naming import Entry
+from efficientnet.weights.readers.checkpoint import Checkpoint
 
 SHOWN = 5  # names of each kind in an error; there can be a thousand
 

@@ -13,7 +13,7 @@ from etils import epath
 from efficientnet import weights
 from efficientnet.errors import UserError
 from efficientnet.weights import download, registry
-from efficientnet.weights.readers import archive
+from efficientnet.weights.readers import archives
 from efficientnet.weights.registry import Download
 
 CONTENT = np.random.default_rng(0).bytes(1_000_003)
@@ -185,7 +185,7 @@ def test_archive_that_unpacks_to_too_much(tmp_path):
     with gzip.open(path, "wb") as stream:
         stream.write(bytes(8 << 20))
     with pytest.raises(UserError, match="unpacks to over 32 times its size"):
-        archive.unpack(path)
+        archives.unpack_tar(path)
 
 
 def test_archive_without_a_checkpoint(tmp_path):

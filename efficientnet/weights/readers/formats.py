@@ -1,4 +1,4 @@
-"""Recognizes the format of a checkpoint by what it is, not by what it is called."""
+"""Recognizes the format of a checkpoint by its content, not by its name."""
 
 import functools
 import mmap
@@ -8,16 +8,15 @@ from collections.abc import Callable
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.weights.checkpoint import Checkpoint, map_file
 from efficientnet.weights.readers import (
-    archive,
+    archives,
     hdf5,
-    keras_hdf5,
+    keras,
     safetensors_file,
-    stored_zip,
     tf_checkpoint,
     torch_pickle,
 )
+from efficientnet.weights.readers.checkpoint import Checkpoint, map_file
 
 START_BYTES = 64
 GZIP_MAGIC = b"\x1f\x8b"
@@ -33,7 +32,7 @@ def open_checkpoint(path: epath.Path) -> Checkpoint:
         .tar.gz of such a folder.
 
     Raises:
-      UserError: nothing there, or of no known format.
+      UserError: there is nothing, or nothing of a known format.
     """
     prefix_path = tf_checkpoint.prefix_of(path)
     if prefix_path is not None:
@@ -54,12 +53,12 @@ def open_checkpoint(path: epath.Path) -> Checkpoint:
         start = file.read(START_BYTES)
     if start.startswith(GZIP_MAGIC):
         return _open_archive(path)
-    if start.startswith(stored_zip.MAGIC):
+    if start.startswith(archives.ZIP_MAGIC):
         with path.open("rb") as file, zipfile.ZipFile(file) as content:
-            is_keras = keras_hdf5.WEIGHTS_MEMBER in content.namelist()
-        return keras_hdf5.read(path) if is_keras else torch_pickle.read(path)
+            is_keras = keras.WEIGHTS_MEMBER in content.namelist()
+        return keras.read(path) if is_keras else torch_pickle.read(path)
     if hdf5.is_hdf5(start):
-        return keras_hdf5.read(path)
+        return keras.read(path)
     if safetensors_file.is_safetensors(start):
         return safetensors_file.read(path)
     if start.startswith(PICKLE_PROTOCOL):
@@ -88,7 +87,7 @@ def _only_file(folder: epath.Path) -> epath.Path:
 
 
 def _open_archive(path: epath.Path) -> Checkpoint:
-    contents = archive.unpack(path)
+    contents = archives.unpack_tar(path)
     files = {name: functools.partial(contents.__getitem__, name) for name in contents}
     prefix = tf_checkpoint.find_prefix(files, str(path))
     if prefix is None:

@@ -1,39 +1,26 @@
-"""Reads and writes safetensors (a JSON header and raw arrays) as memory maps.
+"""Reads safetensors with their library, and writes our own files in that format.
 
 The format has no checksum. Our own files carry one in their metadata: SHA-256 over everything that
 means something in the file, so that a flipped bit anywhere is an error.
 """
 
+import functools
 import hashlib
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from etils import epath
+from safetensors import safe_open
 
 from efficientnet.errors import UserError
 from efficientnet.paths import written_whole
-from efficientnet.weights.checkpoint import Checkpoint, Tensor, map_file
+from efficientnet.weights.readers.checkpoint import Checkpoint, Tensor, on_disk
 
 LENGTH_BYTES = 8
-MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 DIGEST = "digest"
 FORMAT = "safetensors"
-DTYPES: dict[str, Any] = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "I64": np.int64,
-    "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
-}
 
 
 def is_safetensors(start: bytes) -> bool:
@@ -42,45 +29,37 @@ def is_safetensors(start: bytes) -> bool:
 
 
 def read(path: epath.Path) -> Checkpoint:
-    """Opens a file; its tensors are views of the map. Our own digest, if there, is checked.
+    """Opens a file; a tensor is read when it is asked for. Our own digest, if there, is checked.
 
     Raises:
       UserError: the digest is another.
-      ValueError: the header is malformed, or the tensors don't fill the file exactly.
+      safetensors.SafetensorError: the header is malformed, or the tensors don't fill the file.
     """
-    data = map_file(path)
-    length = int.from_bytes(data[:LENGTH_BYTES], "little")
-    start = LENGTH_BYTES + length
-    if length > min(MAX_HEADER_BYTES, len(data) - LENGTH_BYTES):
-        raise ValueError("the header is cut off")
-    header = json.loads(data[LENGTH_BYTES:start].decode("utf-8"), object_pairs_hook=_unique)
-    metadata = header.pop("__metadata__", {})
-    if not all(isinstance(text, str) for text in metadata.values()):
-        raise ValueError("metadata that is not text")
-
-    arrays = {}
-    position = 0
-    for name, (begin, end), dtype, shape in sorted(_places(header), key=lambda place: place[1]):
-        count = math.prod(shape)
-        if begin != position or end - begin != count * dtype.itemsize:
-            raise ValueError(f"{name} is not where its shape says")
-        if end > len(data) - start:
-            raise ValueError(f"{name} is cut off")
-        arrays[name] = np.frombuffer(data, dtype, count, start + begin).reshape(shape)
-        position = end
-    if start + position != len(data):
-        raise ValueError(f"{len(data) - start - position} bytes after the last tensor")
-
-    if DIGEST in metadata and metadata[DIGEST] != _digest(metadata, arrays):
-        raise UserError(f"{path} is damaged: it doesn't have its own SHA-256; write it again")
-    tensors = {name: _tensor(array) for name, array in arrays.items()}
+    with on_disk(path) as local:
+        file = safe_open(local, framework="numpy")
+    metadata, names = file.metadata() or {}, file.keys()
+    tensors = {
+        name: Tensor(
+            tuple(file.get_slice(name).get_shape()), functools.partial(file.get_tensor, name)
+        )
+        for name in names
+    }
+    if DIGEST in metadata:
+        arrays = {name: tensor.read() for name, tensor in tensors.items()}
+        if metadata[DIGEST] != _digest(metadata, arrays):
+            raise UserError(f"{path} is damaged: it doesn't match its own SHA-256; write it again")
+        tensors = {name: _tensor(array) for name, array in arrays.items()}
     return Checkpoint(path, FORMAT, tensors, metadata, checksummed=DIGEST in metadata)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return Tensor(array.shape, lambda: array)
 
 
 def write(path: epath.Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Writes float32 tensors and a digest; the file appears at `path` whole or not at all.
 
-    One tensor at a time is in memory in its final order.
+    The library would write the metadata in random order; this writes the same bytes each time.
     """
     header: dict[str, Any] = {
         "__metadata__": {**metadata, DIGEST: _digest(metadata, tensors)},
@@ -102,27 +81,6 @@ def write(path: epath.Path, tensors: Mapping[str, np.ndarray], metadata: Mapping
             for name in sorted(tensors):
                 file.write(np.asarray(tensors[name], "<f4").tobytes())
         read(part)  # checks the digest, so nothing unfinished or unreadable gets the name
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a name twice in the header")
-    return dict(pairs)
-
-
-def _places(
-    header: dict[str, Any],
-) -> Iterator[tuple[str, tuple[int, int], np.dtype, tuple[int, ...]]]:
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        shape = tuple(entry["shape"])
-        if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)):
-            raise ValueError(f"{name} has a shape or place that is not a natural number")
-        yield name, (begin, end), np.dtype(DTYPES[entry["dtype"]]), shape
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    return Tensor(array.shape, lambda: array)
 
 
 def _digest(metadata: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str:

@@ -1,9 +1,12 @@
-"""Reads TensorFlow's V2 checkpoints without TensorFlow, as views of a memory map.
+"""TensorFlow's reader aborts on a hostile index, so this reads its V2 checkpoints by itself.
+
+A negative dimension or an unknown dtype in the index ends a process that uses TensorFlow 2.21's
+reader (SIGABRT), and a shape of terabytes is allocated. Here tensors are views of a memory map.
 
 The index is a LevelDB table (blocks of sorted keys, each block with its CRC-32C) from a tensor's
 name to a protocol buffer with its type, shape, place in the data files and CRC-32C
-(tensorflow/core/protobuf/tensor_bundle.proto). Everything that is used is checked. The table's
-footer alone has no checksum: what it points to must lie in the file and have its own.
+(tensorflow/core/protobuf/tensor_bundle.proto). Everything that is used is checked. Only the table's
+footer has no checksum, but what it points to must lie in the file and have its own.
 """
 
 import dataclasses
@@ -12,13 +15,13 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import google_crc32c
 import ml_dtypes
 import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.weights.checkpoint import Checkpoint, Tensor
-from efficientnet.weights.readers.crc32c import crc32c, masked
+from efficientnet.weights.readers.checkpoint import Checkpoint, Tensor
 
 # What there is to read, by path relative to the checkpoint's folder or archive.
 Files = Mapping[str, Callable[[], mmap.mmap]]
@@ -116,8 +119,8 @@ def _tensor(name: str, entry: _Entry, data: list[mmap.mmap]) -> Tensor:
         view = memoryview(data[entry.shard])[entry.offset : entry.offset + entry.size]
         if len(view) != entry.size:
             raise ValueError(f"{name} is cut off")
-        if masked(crc32c(view)) != entry.checksum:
-            raise ValueError(f"{name} doesn't have its checksum")
+        if _masked_crc(view) != entry.checksum:
+            raise ValueError(f"{name} doesn't match its checksum")
         return np.frombuffer(view, dtype.newbyteorder("<")).reshape(entry.shape)
 
     return Tensor(entry.shape, read)
@@ -142,8 +145,8 @@ def _block(data: mmap.mmap, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
     block = data[offset : offset + size + BLOCK_TRAILER_BYTES]
     if len(block) != size + BLOCK_TRAILER_BYTES:
         raise ValueError("a block of the index is cut off")
-    if masked(crc32c(block[:-4])) != int.from_bytes(block[-4:], "little"):
-        raise ValueError("a block of the index doesn't have its checksum")
+    if _masked_crc(block[:-4]) != int.from_bytes(block[-4:], "little"):
+        raise ValueError("a block of the index doesn't match its checksum")
     if block[size] != 0:
         raise ValueError("a block of the index is compressed")
     restarts = int.from_bytes(block[size - 4 : size], "little")
@@ -157,6 +160,12 @@ def _block(data: mmap.mmap, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += unshared
         yield key, block[position : position + length]
         position += length
+
+
+def _masked_crc(data: bytes | memoryview) -> int:
+    """The CRC-32C of the data, in the form in which LevelDB and TensorFlow store it."""
+    checksum = google_crc32c.value(np.frombuffer(data, np.uint8))
+    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

@@ -1,8 +1,9 @@
-"""Reads PyTorch's `.pth` files, zip and old non-zip, without torch and without running anything.
+"""torch is no dependency and a pickle can run code, so this reads PyTorch's `.pth` files by itself.
 
-A pickle is a program for a small stack machine. `pickletools.genops` splits it into instructions;
-the machine below knows the few that `torch.save` writes for a state dict and looks up no name
-anywhere: what a pickle asks for is either one of the symbols listed here or refused by its name.
+A pickle is a program for a small stack machine. `pickletools.genops` splits it into instructions.
+The machine below knows the few that `torch.save` writes for a state dict, and looks up no name: a
+global that a pickle asks for is either one of the symbols listed here, or refused by its name. It
+reads both the zip format and the old one.
 """
 
 import dataclasses
@@ -17,8 +18,8 @@ import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.weights.checkpoint import Checkpoint, Tensor, map_file
-from efficientnet.weights.readers import stored_zip
+from efficientnet.weights.readers import archives
+from efficientnet.weights.readers.checkpoint import Checkpoint, Tensor, map_file
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -225,13 +226,13 @@ def _call(function: Any, arguments: tuple[Any, ...]) -> Any:
 def read(path: epath.Path) -> Checkpoint:
     """Opens a `.pth` file of either format; tensors stay in the file until they are read."""
     data = map_file(path)
-    if data[:4] == stored_zip.MAGIC:
+    if data[:4] == archives.ZIP_MAGIC:
         return _read_zip(path, data)
     return _read_legacy(path, data)
 
 
 def _read_zip(path: epath.Path, data: mmap.mmap) -> Checkpoint:
-    members = stored_zip.members(path, data)
+    members = archives.zip_members(path, data)
     (pickle_name,) = (name for name in members if name.split("/")[1:] == ["data.pkl"])
     folder = pickle_name.split("/")[0]
     if f"{folder}/byteorder" in members and members[f"{folder}/byteorder"]() != b"little":

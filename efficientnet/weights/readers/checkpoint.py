@@ -1,10 +1,11 @@
-"""What every reader returns, and the one place where trouble with a file becomes a sentence."""
+"""What every reader returns, and how it gets at a file."""
 
 import contextlib
 import dataclasses
 import mmap
+import tempfile
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 from etils import epath
@@ -17,7 +18,7 @@ READ_BYTES = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A tensor in a file: its shape is known, its values are read (and checked) when asked for."""
+    """A tensor in a file: its shape is known, its values are read and checked on demand."""
 
     shape: tuple[int, ...]
     read: Callable[[], np.ndarray]
@@ -31,15 +32,15 @@ class Checkpoint:
     format: str
     tensors: dict[str, Tensor]
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
-    checksummed: bool = False  # whether the format itself tells a flipped bit
+    checksummed: bool = False  # whether the format itself detects a flipped bit
 
 
 @contextlib.contextmanager
 def reading(path: epath.Path) -> Iterator[None]:
-    """Turns whatever a reader trips over into a `UserError` that names the file.
+    """Turns any error of a reader into a `UserError` that names the file.
 
-    The broad `except` is meant: a damaged or hostile file can make a parser fail in any way, and
-    none of them is worth a traceback to somebody who has to fetch the file again.
+    The broad `except` is intended: a damaged or hostile file can make a parser fail in any way, and
+    the user, who can only fetch the file again, has no use for a traceback.
     """
     try:
         with reaching_buckets():
@@ -51,22 +52,26 @@ def reading(path: epath.Path) -> Iterator[None]:
         raise UserError(f"{path} is damaged or incomplete ({reason}): fetch it again") from error
 
 
-def map_file(path: epath.Path) -> mmap.mmap:
-    """Maps a file read-only, or fetches it into memory from a bucket.
+@contextlib.contextmanager
+def on_disk(path: epath.Path) -> Iterator[epath.Path]:
+    """Gives the path of a file on this machine: a temporary copy if the file is in a bucket."""
+    if not is_in_bucket(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield path.copy(epath.Path(folder) / path.name)
 
-    The map lives as long as the arrays that look into it.
-    """
-    with path.open("rb") as file:
-        size = bytes_of(path)
-        if size == 0:
+
+def map_file(path: epath.Path) -> mmap.mmap:
+    """Maps a file, or a copy of one in a bucket, read-only; arrays that view it keep the map."""
+    with on_disk(path) as local, local.open("rb") as file:
+        if bytes_of(local) == 0:
             raise UserError(f"{path} is empty: fetch it again")
-        if is_in_bucket(path):
-            return in_memory(cast(BinaryIO, file), size)
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def in_memory(stream: BinaryIO, size: int) -> mmap.mmap:
-    """Reads a stream into memory that is only taken up as far as the stream goes.
+    """Reads a stream into memory, which is only taken up as far as the stream goes.
 
     Raises:
       EOFError: there are fewer bytes than `size`.

@@ -3,8 +3,8 @@
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.weights.checkpoint import Checkpoint, Tensor, map_file
-from efficientnet.weights.readers import hdf5, stored_zip
+from efficientnet.weights.readers import archives, hdf5
+from efficientnet.weights.readers.checkpoint import Checkpoint, Tensor, map_file
 
 WEIGHTS_MEMBER = "model.weights.h5"
 # Keras 3 numbers a layer's variables; this is what the numbers mean.
@@ -13,19 +13,18 @@ NUMBERED = {
     "normalization": ("mean", "variance", "count"),
 }
 NUMBERED_KERNEL = ("kernel", "bias")
-# No layers of the network: the optimizer's, the model's own.
+# Variables of the optimizer or of the model as a whole.
 OTHER_ROOTS = ("optimizer_weights", "optimizer", "vars", "top_level_model_weights")
 
 
 def read(path: epath.Path) -> Checkpoint:
-    """Opens a file; tensors are called `layer/variable`, views of the file.
+    """Opens a file; its tensors are called `layer/variable` and are views of the file.
 
-    A layer's name is Keras' own where the file has it. Where Keras 3 left only the layer's class
-    and number, that is its name.
+    A layer has the name it had in Keras, or, where Keras 3 saved only its class and number, those.
     """
     data = map_file(path)
-    if data[:4] == stored_zip.MAGIC:
-        members = stored_zip.members(path, data)
+    if data[:4] == archives.ZIP_MAGIC:
+        members = archives.zip_members(path, data)
         if WEIGHTS_MEMBER not in members:
             raise UserError(f"{path} is a zip archive without {WEIGHTS_MEMBER}: expected a .keras")
         content = members[WEIGHTS_MEMBER]()
