@@ -1,4 +1,4 @@
-"""Converts a checkpoint of any known format to this project's own, and shows what can be had.
+"""Converts a checkpoint of any known format to this project's own, and lists the downloads.
 
 python scripts/convert_weights.py efficientnet-b0-355c32eb.pth --output=b0.safetensors
 python scripts/convert_weights.py noisy_student --variant=b0 --output=b0.safetensors
@@ -15,7 +15,7 @@ from etils import epath
 
 from efficientnet import weights
 from efficientnet.paths import bytes_of, cache_directory, check_file, user_path
-from efficientnet.weights import registry
+from efficientnet.weights import download
 from scripts import command_line
 
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and does what they ask for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "source", nargs="?", help=f"a path, or one of {', '.join(registry.FAMILIES)}, lite_wheel"
+        "source", nargs="?", help=f"a path, or one of {', '.join(download.ARCHIVES)}, lite_wheel"
     )
     parser.add_argument("--output", type=user_path, help="the .safetensors to write")
     parser.add_argument("--variant", help="such as b0; found out from a path when left away")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
 def show_registry(as_json: bool) -> None:
     """Prints every official archive, and whether it is in the cache."""
     rows = []
-    for entry in registry.DOWNLOADS.values():
+    for entry in download.DOWNLOADS.values():
         cached = (cache_directory() / entry.file_name).exists()
         rows.append({**dataclasses.asdict(entry), "cached": cached})
         print(f"{entry.word:14} {entry.variant:8} {'cached' if cached else '':7} {entry.url}")

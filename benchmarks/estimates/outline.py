@@ -16,7 +16,7 @@ from efficientnet.network.variants import get_variant
 from efficientnet.runtime import devices
 from efficientnet.training import feature_cache, losses, programs, setup
 from efficientnet.training.setup import Data, Experiment
-from efficientnet.weights.registry import FAMILIES
+from efficientnet.weights.download import ARCHIVES
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def outline(config: RunConfig, mesh: Mesh, data: Data) -> Experiment:
     """
     variant = get_variant(config.variant)
     padding, bn_epsilon = variant.padding, variant.bn_epsilon
-    if config.weights and config.weights not in FAMILIES:
+    if config.weights and config.weights not in ARCHIVES:
         pretrained = weights.load_pretrained(config.weights, config.variant)
         padding, bn_epsilon = pretrained.padding, pretrained.bn_epsilon
     model = EfficientNet(variant, len(data.class_names), head_batch_norm=config.head_batch_norm)

@@ -1,8 +1,10 @@
-"""Fetches archives into the cache: resumed when broken off, moved into place whole, checked.
+"""The official archives by word and variant, and their download into the cache.
 
-The cache is on a disk of this machine, never in a bucket.
+A download resumes where it broke off, is checked, and appears in the cache whole or not at all. The
+cache is on a disk of this machine, never in a bucket.
 """
 
+import dataclasses
 import http.client
 import pathlib
 import re
@@ -15,12 +17,74 @@ from etils import epath
 from efficientnet.errors import UserError
 from efficientnet.paths import cache_directory
 from efficientnet.weights import integrity
-from efficientnet.weights.registry import Download
 
 ATTEMPTS = 3  # each goes on where the one before broke off
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 18
 RANGE_NOT_SATISFIABLE = 416
+
+ROOT = "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet"
+_B = tuple(f"b{i}" for i in range(9))
+
+# word: (folder, file name with {variant} in it, variants), from the tables in the READMEs of the
+# TPU reference implementation (models/official/efficientnet).
+ARCHIVES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "noisy_student": (
+        "noisystudent",
+        "noisy_student_efficientnet-{variant}.tar.gz",
+        (*_B[:8], "l2_475", "l2"),
+    ),
+    "imagenet": ("ckpts", "efficientnet-{variant}.tar.gz", _B[:6]),
+    "autoaugment": ("ckptsaug", "efficientnet-{variant}.tar.gz", _B[:8]),
+    "randaugment": ("randaug", "efficientnet-{variant}-randaug.tar.gz", ("b5", "b7", "b8")),
+    "advprop": ("advprop", "efficientnet-{variant}.tar.gz", _B),
+    "lite": ("lite", "efficientnet-{variant}.tar.gz", tuple(f"lite{i}" for i in range(5))),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Download:
+    """One archive.
+
+    Attributes:
+      word: what users call the family.
+      variant: which network is in it.
+      url: where it is.
+      digest: SHA-256 in hexadecimal where it is known; else the first download's is kept.
+    """
+
+    word: str
+    variant: str
+    url: str
+    digest: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Its place below the cache directory: families use the same file names."""
+        return f"{self.word}/{self.url.rsplit('/', 1)[-1]}"
+
+
+DOWNLOADS = {
+    (word, variant): Download(word, variant, f"{ROOT}/{folder}/{file.format(variant=variant)}")
+    for word, (folder, file, variants) in ARCHIVES.items()
+    for variant in variants
+}
+
+
+def find(word: str, variant: str | None) -> Download:
+    """Returns the archive for a word and a variant.
+
+    Raises:
+      UserError: there is none; with what there is.
+    """
+    variants = ARCHIVES[word][2]
+    if variant is None:
+        raise UserError(f"the weights {word} need a variant: one of {', '.join(variants)}")
+    if (word, variant) not in DOWNLOADS:
+        raise UserError(
+            f"there are no {word} weights for {variant!r}: expected one of {', '.join(variants)}"
+        )
+    return DOWNLOADS[word, variant]
 
 
 def fetch(download: Download) -> epath.Path:

@@ -1,4 +1,4 @@
-"""From a word or a path to pretrained weights."""
+"""Loads pretrained weights by a word or a path."""
 
 import dataclasses
 import importlib.resources
@@ -8,12 +8,11 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import user_path
-from efficientnet.weights import integrity, own_format, registry
-from efficientnet.weights.conventions import conventions, hint_of
-from efficientnet.weights.download import fetch
+from efficientnet.weights import download, integrity
+from efficientnet.weights.conventions import hint_of
+from efficientnet.weights.families import OWN
 from efficientnet.weights.matching import match
-from efficientnet.weights.naming import OWN
-from efficientnet.weights.pretrained import Pretrained
+from efficientnet.weights.pretrained import Pretrained, restore
 from efficientnet.weights.readers.checkpoint import reading
 from efficientnet.weights.readers.formats import open_checkpoint
 
@@ -28,9 +27,9 @@ def load_pretrained(weights: str, variant: str | None = None) -> Pretrained:
     """Loads pretrained weights, whatever format they are in.
 
     Args:
-      weights: a word of the registry, which may be downloaded; 'lite_wheel', the Lite0 of an
+      weights: a word of `download.ARCHIVES`, which may be downloaded; 'lite_wheel', the Lite0 of an
         installed package; or the path of a checkpoint.
-      variant: the name of a variant; None finds it out, which a word of the registry doesn't allow.
+      variant: the name of a variant; None finds it out from a path; such a word needs it.
 
     Raises:
       UserError: no such word or file; a file that is damaged, hostile, of unknown kind, or not that
@@ -38,12 +37,12 @@ def load_pretrained(weights: str, variant: str | None = None) -> Pretrained:
     """
     if weights == LITE_WHEEL:
         return read_pretrained(_lite_wheel(), variant)
-    if weights in registry.FAMILIES:
-        path = fetch(registry.find(weights, variant))
+    if weights in download.ARCHIVES:
+        path = download.fetch(download.find(weights, variant))
         return read_pretrained(path, variant, source=f"{weights} ({path.name})")
     path = user_path(weights)
     if len(path.parts) == 1 and not path.suffix and not path.exists():
-        words = ", ".join((*registry.FAMILIES, LITE_WHEEL))
+        words = ", ".join((*download.ARCHIVES, LITE_WHEEL))
         raise UserError(f"no weights are called {weights!r}: expected one of {words}, or a path")
     return read_pretrained(path, variant)
 
@@ -51,7 +50,7 @@ def load_pretrained(weights: str, variant: str | None = None) -> Pretrained:
 def read_pretrained(
     path: epath.Path, variant: str | None = None, source: str | None = None
 ) -> Pretrained:
-    """Reads a checkpoint; `source` is what people are told instead of the path's last name.
+    """Reads a checkpoint; `source` is shown to users in place of the path's last name.
 
     Raises:
       UserError: as `load_pretrained`.
@@ -61,29 +60,30 @@ def read_pretrained(
         checkpoint = dataclasses.replace(open_checkpoint(path), path=path)
         hint = hint_of(path)
         matched = match(checkpoint, variant, hint)
+        family = matched.found.family
         params, batch_stats = matched.read()
         pretrained = Pretrained(
             variant=matched.variant,
-            family=matched.dialect.family.title.lower(),
+            family=family.title.lower(),
             params=params,
             batch_stats=batch_stats,
             num_classes=matched.num_classes,
             source=source or path.name,
-            ema=matched.dialect.averaged == len(matched.entries),
-            **vars(conventions(matched.dialect, matched.variant, hint, path)),
+            ema=matched.found.averaged == len(matched.entries),
+            **vars(family.conventions(matched.found, matched.variant, hint, path)),
         )
-        if matched.dialect.family is OWN:
-            pretrained = own_format.restore(pretrained, checkpoint.metadata)
+        if family is OWN:
+            pretrained = restore(pretrained, checkpoint.metadata)
     log.info(
         "%s: %s of %d classes in %s names, %s; %d tensors, %s.%s",
         path,
         pretrained.variant,
         pretrained.num_classes,
-        matched.dialect.family.title,
+        family.title,
         checkpoint.format,
         len(matched.entries),
-        f"{matched.dialect.averaged} of them moving averages"
-        if matched.dialect.averaged
+        f"{matched.found.averaged} of them moving averages"
+        if matched.found.averaged
         else "none a moving average's twin",
         "" if verified or checkpoint.checksummed else " No checksum guards them.",
     )

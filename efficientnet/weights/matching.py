@@ -1,4 +1,4 @@
-"""Matches every foreign tensor with exactly one of our leaves, or says what is left over."""
+"""Matches each tensor of a checkpoint with exactly one of our leaves, or says what is left over."""
 
 import dataclasses
 
@@ -7,10 +7,20 @@ import numpy as np
 from efficientnet.errors import UserError
 from efficientnet.network.architecture import layers
 from efficientnet.network.variants import VARIANTS, get_variant
-from efficientnet.weights.dialects import Dialect, recognize
-from efficientnet.weights.naming import Entry
+from efficientnet.weights.families import FAMILIES
+from efficientnet.weights.naming import Entry, FamilyCheckpoint
 from efficientnet.weights.readers.checkpoint import Checkpoint
 
+# Not weights: step counters, optimizer slots, and counters that PyTorch and Keras keep.
+IGNORED_ENDINGS = (
+    "num_batches_tracked",
+    "n_averaged",
+    "global_step",
+    "/RMSProp",
+    "/RMSProp_1",
+    "/Momentum",
+    "/Momentum_1",
+)
 SHOWN = 5  # names of each kind in an error; there can be a thousand
 
 Leaves = dict[str, dict[str, np.ndarray]]
@@ -18,10 +28,10 @@ Leaves = dict[str, dict[str, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """A checkpoint that is one variant, leaf for leaf."""
+    """A checkpoint that matches one variant, leaf for leaf."""
 
     checkpoint: Checkpoint
-    dialect: Dialect
+    found: FamilyCheckpoint
     variant: str
     num_classes: int
     entries: dict[str, Entry]
@@ -38,7 +48,7 @@ class Match:
         batch_stats: Leaves = {}
         for name, entry in self.entries.items():
             collection, layer, leaf = entry.leaf
-            values = np.asarray(self.dialect.tensors[name].read())
+            values = np.asarray(self.found.weights[name].read())
             if values.shape != entry.shape:
                 raise ValueError(f"{name} has another shape than announced")
             values = values.astype(np.float32, copy=False)
@@ -52,7 +62,7 @@ class Match:
 
 
 def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
-    """Finds out what a checkpoint is, and that nothing is left over on either side.
+    """Finds the variant of a checkpoint, with nothing left over on either side.
 
     Args:
       checkpoint: as read from a file.
@@ -62,22 +72,22 @@ def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
     Raises:
       UserError: unknown names; or the list of what is left over.
     """
-    dialect = recognize(checkpoint)
-    name = f"{checkpoint.path} ({dialect.family.title}, {checkpoint.format})"
+    found = recognize(checkpoint)
+    name = f"{checkpoint.path} ({found.family.title}, {checkpoint.format})"
     if variant is not None:
         get_variant(variant)
-        leftovers = _leftovers(dialect, variant)
+        leftovers = _leftovers(found, variant)
         if leftovers:
-            fitting = " or ".join(_fitting(dialect))
+            fitting = " or ".join(_fitting(found))
             advice = f"; it is {fitting}" if fitting else ""
             raise UserError(f"{name} is not {variant}: {'; '.join(leftovers)}{advice}")
     else:
-        fitting_variants = _fitting(dialect)
+        fitting_variants = _fitting(found)
         if not fitting_variants:
-            closest = min(VARIANTS, key=lambda key: _distance(dialect, key))
+            closest = min(VARIANTS, key=lambda key: _distance(found, key))
             raise UserError(
                 f"{name} is no variant known here; against {closest}, the closest: "
-                f"{'; '.join(_leftovers(dialect, closest))}"
+                f"{'; '.join(_leftovers(found, closest))}"
             )
         variant = _choose(fitting_variants, checkpoint.metadata.get("variant"), hint)
         if variant is None:
@@ -85,7 +95,30 @@ def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
                 f"{name} can be {' or '.join(fitting_variants)}, which have the same shapes: say "
                 "which with --variant"
             )
-    return Match(checkpoint, dialect, variant, _num_classes(dialect), _entries(dialect, variant))
+    return Match(checkpoint, found, variant, _num_classes(found), _entries(found, variant))
+
+
+def recognize(checkpoint: Checkpoint) -> FamilyCheckpoint:
+    """Finds the family that a checkpoint's names belong to.
+
+    Raises:
+      UserError: none that is known; with a few of the names.
+    """
+    tensors = {
+        name: tensor
+        for name, tensor in checkpoint.tensors.items()
+        if not name.endswith(IGNORED_ENDINGS)
+    }
+    for family in FAMILIES:
+        found = family.sort(tensors)
+        if family.marker in found.weights:
+            return found
+    some = ", ".join(sorted(tensors)[:3])
+    raise UserError(
+        f"{checkpoint.path} ({checkpoint.format}) has names of no EfficientNet known here "
+        f"(such as {some}): expected one from Google's TPU code, Keras, timm, torchvision or "
+        "efficientnet_pytorch"
+    )
 
 
 def _choose(fitting: list[str], recorded: str | None, hint: str) -> str | None:
@@ -99,61 +132,59 @@ def _choose(fitting: list[str], recorded: str | None, hint: str) -> str | None:
     return None
 
 
-def _fitting(dialect: Dialect) -> list[str]:
-    return [name for name in VARIANTS if not _leftovers(dialect, name)]
+def _fitting(found: FamilyCheckpoint) -> list[str]:
+    return [name for name in VARIANTS if not _leftovers(found, name)]
 
 
-def _num_classes(dialect: Dialect) -> int:
+def _num_classes(found: FamilyCheckpoint) -> int:
     """The length of the classifier's bias in the file."""
-    for name, entry in _entries_of(dialect, "predictions"):
-        if entry.leaf[-1] == "bias" and name in dialect.tensors:
-            shape = dialect.tensors[name].shape
+    for name, entry in _entries_of(found, "predictions"):
+        if entry.leaf[-1] == "bias" and name in found.weights:
+            shape = found.weights[name].shape
             return shape[0] if len(shape) == 1 else 0
     return 1000
 
 
-def _channels(dialect: Dialect) -> int:
+def _channels(found: FamilyCheckpoint) -> int:
     """Of the network's input: 1 if the stem's kernel says so, else 3."""
-    ((name, entry),) = _entries_of(dialect, "stem_conv")
-    if name in dialect.tensors and len(dialect.tensors[name].shape) == 4:
+    ((name, entry),) = _entries_of(found, "stem_conv")
+    if name in found.weights and len(found.weights[name].shape) == 4:
         axis = entry.transform.axes[2] if entry.transform.axes else 2
-        return 1 if dialect.tensors[name].shape[axis] == 1 else 3
+        return 1 if found.weights[name].shape[axis] == 1 else 3
     return 3
 
 
-def _entries_of(dialect: Dialect, name: str) -> list[tuple[str, Entry]]:
+def _entries_of(found: FamilyCheckpoint, name: str) -> list[tuple[str, Entry]]:
     """The entries of a layer outside of the blocks, which are called the same in all variants."""
     some = layers(next(iter(VARIANTS.values())), num_classes=1)
-    return list(dialect.family.entries(layer for layer in some if layer.name == name).items())
+    return list(found.family.entries(layer for layer in some if layer.name == name).items())
 
 
-def _entries(dialect: Dialect, variant: str) -> dict[str, Entry]:
-    return dialect.family.entries(
-        layers(VARIANTS[variant], _num_classes(dialect), _channels(dialect))
-    )
+def _entries(found: FamilyCheckpoint, variant: str) -> dict[str, Entry]:
+    return found.family.entries(layers(VARIANTS[variant], _num_classes(found), _channels(found)))
 
 
-def _differences(dialect: Dialect, variant: str) -> tuple[list[str], list[str], list[str]]:
-    entries = _entries(dialect, variant)
-    missing = ["/".join(e.leaf) for name, e in entries.items() if name not in dialect.tensors]
-    unused = [name for name in dialect.tensors if name not in entries]
+def _differences(found: FamilyCheckpoint, variant: str) -> tuple[list[str], list[str], list[str]]:
+    entries = _entries(found, variant)
+    missing = ["/".join(e.leaf) for name, e in entries.items() if name not in found.weights]
+    unused = [name for name in found.weights if name not in entries]
     misshapen = [
-        f"{name} {list(dialect.tensors[name].shape)} instead of {list(entry.shape)}"
+        f"{name} {list(found.weights[name].shape)} instead of {list(entry.shape)}"
         for name, entry in entries.items()
-        if name in dialect.tensors and dialect.tensors[name].shape != entry.shape
+        if name in found.weights and found.weights[name].shape != entry.shape
     ]
     return missing, unused, misshapen
 
 
-def _distance(dialect: Dialect, variant: str) -> int:
-    return sum(len(names) for names in _differences(dialect, variant))
+def _distance(found: FamilyCheckpoint, variant: str) -> int:
+    return sum(len(names) for names in _differences(found, variant))
 
 
-def _leftovers(dialect: Dialect, variant: str) -> list[str]:
+def _leftovers(found: FamilyCheckpoint, variant: str) -> list[str]:
     """One phrase for each kind of leftover; nothing when the match is exact."""
     titles = ("not in the file", "not in the network", "of another shape")
     phrases = []
-    for title, names in zip(titles, _differences(dialect, variant), strict=True):
+    for title, names in zip(titles, _differences(found, variant), strict=True):
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             phrases.append(f"{len(names)} {title} ({', '.join(names[:SHOWN])}{more})")

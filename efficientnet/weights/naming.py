@@ -1,16 +1,17 @@
-"""How each family of checkpoints calls our leaves and lays them out: one naming map per family.
+"""From a network's variables to the names, shapes and axes that a family of checkpoints gives them.
 
-Sources: the variable names of the published checkpoints, and of the modules that write them (the
-TPU reference implementation, Keras Applications, timm, torchvision and lukemelas'
-efficientnet_pytorch).
+The families themselves are in `families`.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+from etils import epath
 
 from efficientnet.network.architecture import Layer, LeafPath
+from efficientnet.weights.conventions import Conventions
+from efficientnet.weights.readers.checkpoint import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ def kind_of(layer: Layer, leaf: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One foreign name: our leaf for it, the shape it must have there, and how to turn it."""
+    """What a name in a checkpoint stands for: our leaf, its shape there, and its order of axes."""
 
     leaf: LeafPath
     shape: tuple[int, ...]
@@ -77,16 +78,39 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True)
+class FamilyCheckpoint:
+    """The tensors of a checkpoint whose family is known.
+
+    Attributes:
+      family: whose names they have.
+      weights: the tensors that belong to the network, by the family's names.
+      averaged: how many of them are moving averages.
+      normalization: the variables of a Keras model's own Normalization layer, by name.
+    """
+
+    family: "Family"
+    weights: Mapping[str, Tensor]
+    averaged: int = 0
+    normalization: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+
+
+# From a checkpoint, the name of its variant, a hint (see `conventions.hint_of`) and the path for an
+# error to the conventions of its weights.
+FindConventions = Callable[[FamilyCheckpoint, str, str, epath.Path], Conventions]
+
+
+@dataclasses.dataclass(frozen=True)
 class Family:
     """The names of one kind of checkpoint.
 
-    A layer's name is a template in which `{i}` is the block's index in the network from 0, `{s}`
-    its stage from 0, `{n}` its stage from 1, `{r}` its repeat in the stage from 0, `{name}` our
-    own name.
+    A layer's name is a template in which `{i}` is the block's index in the network from 0, `{n}`
+    the number of its run of blocks from 1, `{s}` the same from 0, `{r}` its place in that run from
+    0, and `{name}` our own name.
 
     Attributes:
       title: what people call it.
       marker: a name that this family's checkpoints have and no other's do.
+      conventions: finds out what goes with the weights.
       expanding: templates by role, for blocks that expand and outside of the blocks.
       plain: those that differ in blocks that don't expand.
       words: for the leaves.
@@ -95,10 +119,15 @@ class Family:
 
     title: str
     marker: str
+    conventions: FindConventions
     expanding: Mapping[str, str]
     plain: Mapping[str, str] = dataclasses.field(default_factory=dict)
     words: Words = dataclasses.field(default_factory=lambda: TORCH_WORDS)
     separator: str = "."
+
+    def sort(self, tensors: Mapping[str, Tensor]) -> FamilyCheckpoint:
+        """Separates the weights from what else a checkpoint of the family holds."""
+        return FamilyCheckpoint(self, tensors)
 
     def layer_name(self, layer: Layer) -> str:
         """The family's name of a layer."""
@@ -127,138 +156,3 @@ class Family:
             entry = Entry(path, transform.foreign_shape(shape), transform)
             entries[name + self.separator + word] = entry
         return entries
-
-
-_OUTSIDE = ("stem_conv", "stem_bn", "top_conv", "top_bn", "predictions")
-_PLAIN = ("dwconv", "bn", "se_reduce", "se_expand", "project_conv", "project_bn")
-_EXPANDING = ("expand_conv", "expand_bn", *_PLAIN)
-
-
-def _outside(names: str) -> dict[str, str]:
-    return dict(zip(_OUTSIDE, names.split(), strict=True))
-
-
-def _block(prefix: str, roles: Iterable[str], names: str) -> dict[str, str]:
-    return {role: prefix + name for role, name in zip(roles, names.split(), strict=True)}
-
-
-LUKEMELAS = Family(
-    title="lukemelas",
-    marker="_conv_stem.weight",
-    expanding={
-        **_outside("_conv_stem _bn0 _conv_head _bn1 _fc"),
-        **_block(
-            "_blocks.{i}.",
-            _EXPANDING,
-            "_expand_conv _bn0 _depthwise_conv _bn1 _se_reduce _se_expand _project_conv _bn2",
-        ),
-    },
-)
-
-TIMM = Family(
-    title="timm",
-    marker="conv_stem.weight",
-    expanding={
-        **_outside("conv_stem bn1 conv_head bn2 classifier"),
-        **_block(
-            "blocks.{s}.{r}.",
-            _EXPANDING,
-            "conv_pw bn1 conv_dw bn2 se.conv_reduce se.conv_expand conv_pwl bn3",
-        ),
-    },
-    plain=_block(
-        "blocks.{s}.{r}.", _PLAIN, "conv_dw bn1 se.conv_reduce se.conv_expand conv_pw bn2"
-    ),
-)
-
-TORCHVISION = Family(
-    title="torchvision",
-    marker="features.0.0.weight",
-    expanding={
-        **_outside("features.0.0 features.0.1 features.8.0 features.8.1 classifier.1"),
-        **_block("features.{n}.{r}.block.", _EXPANDING, "0.0 0.1 1.0 1.1 2.fc1 2.fc2 3.0 3.1"),
-    },
-    plain=_block("features.{n}.{r}.block.", _PLAIN, "0.0 0.1 1.fc1 1.fc2 2.0 2.1"),
-)
-
-TF1 = Family(
-    title="TF1",
-    marker="stem/conv2d/kernel",
-    expanding={
-        **_outside(
-            "stem/conv2d stem/tpu_batch_normalization head/conv2d head/tpu_batch_normalization "
-            "head/dense"
-        ),
-        **_block(
-            "blocks_{i}/",
-            _EXPANDING,
-            "conv2d tpu_batch_normalization depthwise_conv2d tpu_batch_normalization_1 "
-            "se/conv2d se/conv2d_1 conv2d_1 tpu_batch_normalization_2",
-        ),
-    },
-    plain=_block(
-        "blocks_{i}/",
-        _PLAIN,
-        "depthwise_conv2d tpu_batch_normalization se/conv2d se/conv2d_1 conv2d "
-        "tpu_batch_normalization_1",
-    ),
-    words=TENSORFLOW_WORDS,
-    separator="/",
-)
-
-
-class NumberedFamily(Family):
-    """Keras 3 where it left out the layers' names: by class, and number in the model's order."""
-
-    def entries(self, layers: Iterable[Layer]) -> dict[str, Entry]:
-        """Every name that a whole checkpoint of these layers has."""
-        entries: dict[str, Entry] = {}
-        counts: dict[str, int] = {}
-        for layer in layers:
-            title = self.layer_name(layer)
-            number = counts[title] = counts.get(title, -1) + 1
-            entries |= self.entries_of(layer, f"{title}_{number}" if number else title)
-        return entries
-
-
-class OwnFamily(Family):
-    """Our own files, whose names are the paths of the leaves."""
-
-    def entries(self, layers: Iterable[Layer]) -> dict[str, Entry]:
-        """Every name that a whole checkpoint of these layers has."""
-        return {
-            "/".join(path): Entry(path, shape, AS_IS)
-            for layer in layers
-            for path, shape in layer.variables.items()
-        }
-
-
-KERAS_WORDS: Words = {**TENSORFLOW_WORDS, "depthwise": ("kernel", CHANNELS_THIRD)}
-
-KERAS = Family(
-    title="Keras",
-    marker="stem_conv/kernel",
-    expanding=dict.fromkeys([*_OUTSIDE, *_EXPANDING], "{name}"),
-    words=KERAS_WORDS,
-    separator="/",
-)
-
-KERAS_NUMBERED = NumberedFamily(
-    title="Keras",
-    marker="conv2d/kernel",
-    expanding={
-        **_outside("conv2d batch_normalization conv2d batch_normalization dense"),
-        **_block(
-            "",
-            _EXPANDING,
-            "conv2d batch_normalization depthwise_conv2d batch_normalization conv2d conv2d "
-            "conv2d batch_normalization",
-        ),
-    },
-    words=KERAS_WORDS,
-    separator="/",
-)
-
-OWN = OwnFamily(title="own", marker="params/stem_conv/kernel", expanding={})
-
-FAMILIES = (LUKEMELAS, TIMM, TORCHVISION, TF1, KERAS, KERAS_NUMBERED, OWN)

@@ -1,13 +1,20 @@
-"""Pretrained weights together with the conventions that they were trained under."""
+"""Pretrained weights with the conventions they were trained under, and our own file format.
+
+The format is safetensors, with the paths of our leaves as names and all the rest as metadata.
+"""
 
 import dataclasses
+import json
 import logging
+import math
 
 import numpy as np
+from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.weights.conventions import Preprocessing
 from efficientnet.weights.matching import Leaves
+from efficientnet.weights.readers import safetensors_file
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +63,9 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
     """Returns the weights for another number of classes or of colors.
 
     With another number of classes the classifier is dropped, which is logged, and the new one
-    begins at zero: the first loss is exactly log(num_classes), whatever the features are. For gray
-    images the stem's kernel is summed over the colors, which is what showing the same gray in every
-    color does, up to the difference between the colors' means and deviations: these are averaged.
+    begins at zero, so that the first loss is log(num_classes) exactly. For gray images the stem's
+    kernel is summed over the colors, which equals showing the same gray in every color, except that
+    the colors' means and standard deviations are averaged.
 
     Args:
       pretrained: the weights; left as they are.
@@ -66,7 +73,7 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
       channels: 3 for color, 1 for gray images.
 
     Raises:
-      UserError: color images for weights that have seen gray ones, or a number that can't be.
+      UserError: color images for weights of gray ones, or fewer than one class.
     """
     params = dict(pretrained.params)
     preprocessing = pretrained.preprocessing
@@ -98,4 +105,53 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
         }
     return dataclasses.replace(
         pretrained, params=params, preprocessing=preprocessing, num_classes=num_classes
+    )
+
+
+def save(pretrained: Pretrained, path: epath.Path) -> None:
+    """Writes weights with everything that `load_pretrained` needs to give them back."""
+    tensors = {
+        f"{collection}/{layer}/{leaf}": array
+        for collection, layers in (
+            ("params", pretrained.params),
+            ("batch_stats", pretrained.batch_stats),
+        )
+        for layer, leaves in layers.items()
+        for leaf, array in leaves.items()
+    }
+    metadata = {
+        "variant": pretrained.variant,
+        "family": pretrained.family,
+        "preprocessing": json.dumps(dataclasses.asdict(pretrained.preprocessing)),
+        "padding": pretrained.padding,
+        "bn_epsilon": repr(pretrained.bn_epsilon),
+        "source": pretrained.source,
+        "ema": str(pretrained.ema).lower(),
+    }
+    safetensors_file.write(path, tensors, metadata)
+
+
+def restore(pretrained: Pretrained, metadata: dict[str, str]) -> Pretrained:
+    """Returns weights from our own file with the conventions in the file's metadata.
+
+    Raises:
+      KeyError, ValueError, TypeError: they are missing or impossible.
+    """
+    parsed = json.loads(metadata["preprocessing"])
+    mean, std = (tuple(float(value) for value in parsed[key]) for key in ("mean", "std"))
+    epsilon = float(metadata["bn_epsilon"])
+    if not all(map(math.isfinite, (*mean, *std, epsilon))) or min(std) <= 0 or epsilon <= 0:
+        raise ValueError("impossible preprocessing")
+    if len(mean) != pretrained.channels or len(std) != pretrained.channels:
+        raise ValueError("preprocessing for another number of colors")
+    if metadata["padding"] not in ("same", "symmetric"):
+        raise ValueError(f"unknown padding {metadata['padding']}")
+    return dataclasses.replace(
+        pretrained,
+        family=metadata["family"],
+        preprocessing=Preprocessing(mean, std),
+        padding=metadata["padding"],
+        bn_epsilon=epsilon,
+        source=metadata["source"],
+        ema=metadata["ema"] == "true",
     )

@@ -16,7 +16,7 @@ import safetensors.numpy
 from efficientnet import weights
 from efficientnet.network import architecture
 from efficientnet.network.variants import Variant
-from efficientnet.weights import naming
+from efficientnet.weights import families, naming
 
 TINY = Variant(width=0.1, depth=0.1, resolution=32, dropout=0.2)
 NUM_CLASSES = 5
@@ -178,8 +178,8 @@ def write_h5(path: pathlib.Path, arrays: Arrays) -> pathlib.Path:
 def write_weights_h5(target: pathlib.Path | io.BytesIO, named: bool = True) -> None:
     """Keras 3: layers by class and number, variables by number, names as attributes."""
     words = {"kernel": 0, "bias": 1, "gamma": 0, "beta": 1, "moving_mean": 2, "moving_variance": 3}
-    numbered = naming.KERAS_NUMBERED.entries(architecture.layers(TINY, NUM_CLASSES))
-    arrays = foreign(naming.KERAS_NUMBERED, leaves())
+    numbered = families.KERAS_NUMBERED.entries(architecture.layers(TINY, NUM_CLASSES))
+    arrays = foreign(families.KERAS_NUMBERED, leaves())
     with h5py.File(target, "w") as file:
         for name, array in arrays.items():
             layer, word = name.split("/")
@@ -221,21 +221,21 @@ def _weights_h5(named: bool) -> Writer:
 
 # One checkpoint of the tiny network for every format and family.
 WRITERS: dict[str, Writer] = {
-    "tf1": lambda d: write_tf1(d / "tf1", foreign(naming.TF1, leaves())),
+    "tf1": lambda d: write_tf1(d / "tf1", foreign(families.TF1, leaves())),
     "tf1-archive": lambda d: write_tar(
-        d / "b0.tar.gz", write_tf1(d / "tf1", foreign(naming.TF1, leaves()))
+        d / "b0.tar.gz", write_tf1(d / "tf1", foreign(families.TF1, leaves()))
     ),
-    "lukemelas-old": lambda d: write_old_pth(d / "b0.pth", foreign(naming.LUKEMELAS, leaves())),
-    "lukemelas-zip": lambda d: write_pth(d / "b0.pth", foreign(naming.LUKEMELAS, leaves())),
-    "torchvision": lambda d: write_pth(d / "tv.pth", foreign(naming.TORCHVISION, leaves())),
+    "lukemelas-old": lambda d: write_old_pth(d / "b0.pth", foreign(families.LUKEMELAS, leaves())),
+    "lukemelas-zip": lambda d: write_pth(d / "b0.pth", foreign(families.LUKEMELAS, leaves())),
+    "torchvision": lambda d: write_pth(d / "tv.pth", foreign(families.TORCHVISION, leaves())),
     "timm": lambda d: write_safetensors(
-        d / "tf_efficientnet_b0.safetensors", foreign(naming.TIMM, leaves())
+        d / "tf_efficientnet_b0.safetensors", foreign(families.TIMM, leaves())
     ),
-    "keras-h5": lambda d: write_h5(d / "k.h5", foreign(naming.KERAS, leaves())),
+    "keras-h5": lambda d: write_h5(d / "k.h5", foreign(families.KERAS, leaves())),
     "keras-weights": _weights_h5(named=True),
     "keras-numbered": _weights_h5(named=False),
     "keras-archive": lambda d: write_keras(d / "k.keras"),
     "own": lambda d: write_own(
-        d / "own.safetensors", write_pth(d / "b0.pth", foreign(naming.LUKEMELAS, leaves()))
+        d / "own.safetensors", write_pth(d / "b0.pth", foreign(families.LUKEMELAS, leaves()))
     ),
 }

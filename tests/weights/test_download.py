@@ -12,9 +12,9 @@ from etils import epath
 
 from efficientnet import weights
 from efficientnet.errors import UserError
-from efficientnet.weights import download, registry
+from efficientnet.weights import download
+from efficientnet.weights.download import Download
 from efficientnet.weights.readers import archives
-from efficientnet.weights.registry import Download
 
 CONTENT = np.random.default_rng(0).bytes(1_000_003)
 
@@ -154,7 +154,7 @@ def test_digest_of_the_first_use_is_checked_ever_after(server):
 def test_a_word_becomes_weights(server, tmp_path, monkeypatch):
     server.files["/b0.tar.gz"] = WRITERS["tf1-archive"](tmp_path).read_bytes()
     entry = Download("advprop", "tiny", server.url())
-    monkeypatch.setitem(registry.DOWNLOADS, ("advprop", "tiny"), entry)
+    monkeypatch.setitem(download.DOWNLOADS, ("advprop", "tiny"), entry)
     pretrained = weights.load_pretrained("advprop", "tiny")
     kernel = leaves()["params", "stem_conv", "kernel"]
     np.testing.assert_array_equal(pretrained.params["stem_conv"]["kernel"], kernel)
@@ -195,10 +195,10 @@ def test_archive_without_a_checkpoint(tmp_path):
 
 
 def test_registry_knows_every_official_archive():
-    assert len(registry.DOWNLOADS) == 10 + 6 + 8 + 3 + 9 + 5
-    urls = {entry.url.removeprefix(registry.ROOT) for entry in registry.DOWNLOADS.values()}
-    assert len(urls) == len(registry.DOWNLOADS)
-    assert len({entry.file_name for entry in registry.DOWNLOADS.values()}) == len(urls)
+    assert len(download.DOWNLOADS) == 10 + 6 + 8 + 3 + 9 + 5
+    urls = {entry.url.removeprefix(download.ROOT) for entry in download.DOWNLOADS.values()}
+    assert len(urls) == len(download.DOWNLOADS)
+    assert len({entry.file_name for entry in download.DOWNLOADS.values()}) == len(urls)
     assert "/noisystudent/noisy_student_efficientnet-l2_475.tar.gz" in urls
     assert "/randaug/efficientnet-b8-randaug.tar.gz" in urls
     assert "/advprop/efficientnet-b8.tar.gz" in urls

@@ -18,7 +18,7 @@ from efficientnet import weights
 from efficientnet.errors import UserError
 from efficientnet.network import architecture
 from efficientnet.network.model import EfficientNet, init_variables
-from efficientnet.weights import naming
+from efficientnet.weights import families
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -83,7 +83,7 @@ def test_own_file_is_a_memory_map(tmp_path):
 
 
 def test_conventions_come_with_the_weights(tmp_path):
-    arrays = foreign(naming.TIMM, leaves())
+    arrays = foreign(families.TIMM, leaves())
     found = {}
     for name in (
         "tf_efficientnet_b0_ns",
@@ -106,7 +106,9 @@ def test_conventions_come_with_the_weights(tmp_path):
     ]
     torchvision = weights.load_pretrained(str(WRITERS["torchvision"](tmp_path)))
     assert (torchvision.padding, torchvision.bn_epsilon) == ("symmetric", 1e-5)
-    adversarial = write_tf1(tmp_path / "advprop" / "efficientnet-b0", foreign(naming.TF1, leaves()))
+    adversarial = write_tf1(
+        tmp_path / "advprop" / "efficientnet-b0", foreign(families.TF1, leaves())
+    )
     assert weights.load_pretrained(str(adversarial)).preprocessing.std == (127.5,) * 3
 
 
@@ -119,7 +121,7 @@ def test_keras_normalization_layer(tmp_path):
 
 
 def test_timm_names_without_a_model_s_name_are_ambiguous(tmp_path):
-    path = write_safetensors(tmp_path / "model.safetensors", foreign(naming.TIMM, leaves()))
+    path = write_safetensors(tmp_path / "model.safetensors", foreign(families.TIMM, leaves()))
     with pytest.raises(UserError, match="mean two networks: rename"):
         weights.load_pretrained(str(path))
     config = '{"architecture": "tf_efficientnet_b0", "pretrained_cfg": {"tag": "ap_in1k"}}'
@@ -130,7 +132,7 @@ def test_timm_names_without_a_model_s_name_are_ambiguous(tmp_path):
 def test_raw_variables_where_there_are_no_averages(tmp_path):
     import tensorflow as tf
 
-    arrays = foreign(naming.TF1, leaves())
+    arrays = foreign(families.TF1, leaves())
     names = [f"efficientnet-b0/{name}" for name in arrays]
     tf.raw_ops.SaveV2(
         prefix=str(tmp_path / "model.ckpt"),
@@ -144,7 +146,7 @@ def test_raw_variables_where_there_are_no_averages(tmp_path):
 
 
 def test_leftovers_are_listed_on_both_sides(tmp_path):
-    arrays = foreign(naming.LUKEMELAS, leaves())
+    arrays = foreign(families.LUKEMELAS, leaves())
     del arrays["_conv_head.weight"]
     arrays["_blocks.9._bn0.weight"] = np.ones(3, np.float32)
     arrays["_bn1.weight"] = np.ones(3, np.float32)
@@ -157,7 +159,7 @@ def test_leftovers_are_listed_on_both_sides(tmp_path):
 
 def test_values_of_no_trained_network_are_refused(tmp_path):
     for name, value in (("_bn1.running_var", -1.0), ("_fc.bias", np.nan)):
-        arrays = foreign(naming.LUKEMELAS, leaves())
+        arrays = foreign(families.LUKEMELAS, leaves())
         arrays[name][0] = value
         with pytest.raises(UserError, match=f"{name} has impossible values"):
             weights.load_pretrained(str(write_pth(tmp_path / "x.pth", arrays)))
@@ -231,7 +233,7 @@ def test_a_footer_that_points_elsewhere_is_an_error_or_harmless(tmp_path):
 
 
 def test_averaged_weights_of_a_training_checkpoint_come_first(tmp_path):
-    arrays = foreign(naming.LUKEMELAS, leaves())
+    arrays = foreign(families.LUKEMELAS, leaves())
     averaged = {f"module.{name}": array for name, array in arrays.items()}
     pickle = Pickle()
     pickle.code += b"}("
