@@ -9,8 +9,7 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import make_folder, write_whole
-from efficientnet.reporting import markup, plots, tables
-from efficientnet.reporting.markup import Element, tag
+from efficientnet.reporting import pages, plots, tables
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
 from efficientnet.reporting.tables import duration, percent
@@ -111,52 +110,42 @@ def _labeled(found: Predictions) -> list[str]:
 
 def write_page(folder: epath.Path, comparison: Comparison) -> None:
     """Writes the page `index.html`, which needs no other file, into a folder, made if need be."""
-    content = markup.page(
-        "Comparison of runs",
-        tag(
-            "header",
-            tag("h1", f"{len(comparison.runs)} runs side by side"),
-            tag(
-                "p",
-                f"Each by its last stage, on the same {len(comparison.order):,} test photos.",
-                class_="soft",
-            ),
-        ),
-        markup.section("Results", markup.table(comparison.header, comparison.rows(), texts=(0,))),
-        _curves(comparison),
-        _differences(comparison),
-        _mistakes(comparison),
-        _never_right(comparison),
+    histories = {
+        name: run.history for name, run in zip(comparison.names, comparison.runs, strict=True)
+    }
+    mistakes = plots.mistakes(comparison.wrong[comparison.order], comparison.names)
+    content = pages.render(
+        "comparison.html",
+        title="Comparison of runs",
+        names=comparison.names,
+        photos=len(comparison.order),
+        header=comparison.header,
+        rows=list(comparison.rows()),
+        curves=[
+            (
+                pages.drawing(plots.overlaid_curves(histories, metric)),
+                f"{metric.title} of all runs",
+            )
+            for metric in plots.plotted()
+        ],
+        differences=_differences(comparison),
+        mistakes=pages.drawing(mistakes),
+        counts=_counts(comparison),
+        never_right=list(_never_right(comparison)),
     )
     make_folder(folder)
     write_whole(folder / PAGE, content)
 
 
-def _curves(comparison: Comparison) -> Element:
-    histories = {
-        name: run.history for name, run in zip(comparison.names, comparison.runs, strict=True)
-    }
-    drawn = [
-        markup.drawing(plots.overlaid_curves(histories, metric), f"{metric.title} of all runs")
-        for metric in plots.plotted()
-    ]
-    note = tag("p", "On the validation photos; a dot marks a stage's first epoch.", class_="soft")
-    return markup.section("Curves", note, markup.columns(*drawn))
-
-
-def _differences(comparison: Comparison) -> Element:
-    """The fields in which the recipes differ."""
+def _differences(comparison: Comparison) -> list[tuple[str, ...]]:
+    """The fields in which the recipes differ, with their values in each run."""
     fields = [dict(_flat(run.config.to_json(), "config")) for run in comparison.runs]
     names = list(dict.fromkeys(name for known in fields for name in known))
-    rows = [
+    return [
         (name, *(known.get(name, "") for known in fields))
         for name in names
         if len({known.get(name) for known in fields}) > 1
     ]
-    if not rows:
-        return markup.section("Recipes", tag("p", "The recipes are the same."))
-    header = ("Field", *comparison.names)
-    return markup.section("Recipes", markup.table(header, rows, texts=range(len(header))))
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
@@ -170,46 +159,22 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
         yield name, str(value)
 
 
-def _mistakes(comparison: Comparison) -> Element:
-    figure = plots.mistakes(comparison.wrong[comparison.order], comparison.names)
-    counts = comparison.wrong.sum(axis=1)
-    runs = len(comparison.runs)
-    rows = [
-        (str(number), f"{photos:,}", percent(photos / len(counts)))
-        for number, photos in enumerate(np.bincount(counts, minlength=runs + 1))
+def _counts(comparison: Comparison) -> list[tuple[str, ...]]:
+    """How many photos none, one, two ... of the runs got wrong."""
+    wrong = comparison.wrong.sum(axis=1)
+    found = np.bincount(wrong, minlength=len(comparison.runs) + 1)
+    return [
+        (str(number), f"{photos:,}", percent(photos / len(wrong)))
+        for number, photos in enumerate(found)
     ]
-    beside = tag(
-        "div",
-        tag(
-            "p",
-            "Every column is a run and every row a test photo; black is a mistake. Photos that are "
-            "hard for every run show as lines across the picture.",
-            class_="soft",
-        ),
-        markup.table(("Runs that are wrong", "Photos", "Share"), rows, texts=()),
-    )
-    picture = markup.drawing(figure, "Mistakes of each run on each test photo")
-    return markup.section("Mistakes", markup.columns(picture, beside))
 
 
-def _never_right(comparison: Comparison) -> Element:
+def _never_right(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """The photos that no run got right, what they are, and what each run took them for."""
     first = comparison.predictions[0]
-    names, classes = first.names, first.class_names
-    rows = [
-        (
-            names[index],
-            classes[first.label[index]],
-            *(
-                f"{found.taken_for(index)}, {found.probabilities[index].max():.0%}"
-                for found in comparison.predictions
-            ),
+    for index in comparison.never_right:
+        answers = (
+            f"{found.taken_for(index)}, {found.probabilities[index].max():.0%}"
+            for found in comparison.predictions
         )
-        for index in comparison.never_right
-    ]
-    title = "Photos that no run got right"
-    if not rows:
-        return markup.section(title, tag("p", "There is none."))
-    header = ("Photo", "Is", *comparison.names)
-    return markup.section(
-        f"{title}: {len(rows):,}", markup.table(header, rows, texts=range(len(header)))
-    )
+        yield first.names[index], first.class_names[first.label[index]], *answers
