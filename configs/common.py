@@ -67,7 +67,7 @@ def parse(config: ConfigDict) -> RunConfig:
     run = RunConfig.from_json({**fields, "data": dict(config.data)})
     get_variant(run.variant)
     for each in run.stages:
-        freeze_groups.parse(each.train)
+        freeze_groups.trainable(each)
     return run
 
 

@@ -28,7 +28,7 @@ from efficientnet.paths import user_path
 from efficientnet.reporting import predictions, scores, tables
 from efficientnet.runtime import devices
 from efficientnet.runtime.progress_bar import progress_bar
-from efficientnet.training import programs, setup
+from efficientnet.training import setup, steps
 from efficientnet.training.evaluate import Evaluator
 from efficientnet.training.workdir import class_change, data_changes
 from scripts import command_line, networks
@@ -151,7 +151,7 @@ def evaluate(
         np.asarray(values, np.float32)
         for values in (network.preprocessing.mean, network.preprocessing.std)
     )
-    program = programs.jit_eval(network.module, mean, std, mesh, flip)
+    program = steps.jit_eval(network.module, mean, std, mesh, flip)
 
     def batches(split: input_pipeline.Split) -> Iterator[dict[str, jax.Array]]:
         on_host = input_pipeline.eval_batches(

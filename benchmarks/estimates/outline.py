@@ -14,7 +14,7 @@ from efficientnet.errors import UserError
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import devices
-from efficientnet.training import feature_cache, losses, programs, setup
+from efficientnet.training import feature_cache, losses, setup, steps
 from efficientnet.training.setup import Data, Experiment
 from efficientnet.weights.download import ARCHIVES
 
@@ -90,18 +90,18 @@ def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...
             np.empty(0, bool),
             np.empty((0, width), np.float32),
         )
-    course = programs.course(experiment, stage)
+    schedule = steps.stage_schedule(experiment, stage)
     state = jax.eval_shape(
-        lambda variables: programs.initial_state(variables, stage, course), experiment.variables
+        lambda variables: steps.initial_state(variables, stage, schedule), experiment.variables
     )
     batch = _batch(experiment, experiment.config.batch_size)
-    program = programs.train_program(experiment, stage, course, number)
+    program = steps.train_program(experiment, stage, schedule, number)
     return program, (_placed(state, devices.replicated(experiment.mesh)), batch, 1.0)
 
 
 def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
     """Returns the jitted evaluation step, and the shapes of its arguments."""
-    program = programs.eval_program(experiment)
+    program = steps.eval_program(experiment)
     kept = devices.replicated(experiment.mesh)
     variables = _placed(experiment.variables, kept)
     counted = _placed(jax.eval_shape(losses.BatchMetrics.empty), kept)

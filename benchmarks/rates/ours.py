@@ -11,12 +11,13 @@ import numpy as np
 from benchmarks.rates.costliest import costliest
 from benchmarks.rates.workload import CLASSES, Setting, Workload, repeated
 from efficientnet.config import BatchNormPolicy, StageConfig
+from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import compilation_cache, devices
 from efficientnet.runtime.compiler_options import compiler_options
 from efficientnet.runtime.huge_pages import release_free_memory
-from efficientnet.training import losses, optim, stages, steps
+from efficientnet.training import losses, optim, steps
 from efficientnet.weights.conventions import MEAN_STD
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -48,13 +49,13 @@ def train_step(setting: Setting, trains: str) -> Compiled:
     """Compiles the training step of a stage, a key of `TRAINS`."""
     variant = get_variant(setting.variant)
     stage = recipe(trains, setting.batch_norm)
-    plan = stages.plan(stage)
+    trainable = freeze_groups.trainable(stage)
     schedule = optim.make_schedule(stage, steps=1000, steps_per_epoch=1000)
     transformation = optim.make_optimizer(stage, schedule, variant)
     network = _network(setting)
     step = steps.make_train_step(
         network,
-        plan,
+        trainable,
         transformation,
         mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
         std=np.asarray(MEAN_STD.std, np.float32) * 255,
@@ -64,7 +65,7 @@ def train_step(setting: Setting, trains: str) -> Compiled:
     variables = init_variables(network, jax.random.key(0))
     mesh = devices.data_mesh()
     sharding = devices.replicated(mesh)
-    state = jax.device_put(steps.create_state(variables, transformation, plan), sharding)
+    state = jax.device_put(steps.create_state(variables, transformation, trainable), sharding)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
     options = compiler_options(mesh)
     program = jax.jit(step, donate_argnums=0, out_shardings=sharding, compiler_options=options)

@@ -12,11 +12,12 @@ from etils import epath
 
 from benchmarks.rates.workload import CLASSES, Setting
 from efficientnet.config import RunConfig, StageConfig
+from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.records import Progress
 from efficientnet.runtime import devices
-from efficientnet.training import optim, stages, steps
+from efficientnet.training import optim, steps
 from efficientnet.training.checkpoints import Checkpoints
 
 
@@ -31,10 +32,10 @@ def save(setting: Setting, rounds: int) -> dict[str, Any]:
     """
     logging.getLogger("absl").setLevel(logging.WARNING)
     stage = StageConfig("all", train="all", epochs=1)
-    plan, variant = stages.plan(stage), get_variant(setting.variant)
+    trains, variant = freeze_groups.trainable(stage), get_variant(setting.variant)
     transformation = optim.make_optimizer(stage, lambda _: stage.learning_rate, variant)
     variables = init_variables(EfficientNet(variant, CLASSES), jax.random.key(0))
-    state = steps.create_state(variables, transformation, plan)
+    state = steps.create_state(variables, transformation, trains)
     state = jax.block_until_ready(jax.device_put(state, devices.replicated(devices.data_mesh())))
     blocking, whole = [], []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:

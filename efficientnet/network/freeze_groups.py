@@ -4,8 +4,9 @@ A block's shortcut spans the block, so only whole blocks are ever frozen.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from efficientnet.config import BatchNormPolicy, StageConfig
 from efficientnet.errors import UserError
 
 # From the input to the output.
@@ -56,3 +57,45 @@ def split(
     chosen = {layer: value for layer, value in variables.items() if group_of(layer) in groups}
     rest = {layer: value for layer, value in variables.items() if layer not in chosen}
     return chosen, rest
+
+
+class Trainable(NamedTuple):
+    """What a stage trains; all else is frozen.
+
+    BatchNorm of the trained groups is `frozen` (inference mode, scale and bias stay), updates only
+    its `statistics`, or is `trained` wholly. BatchNorm of all other groups is always frozen.
+    """
+
+    groups: tuple[str, ...]
+    batch_norm: BatchNormPolicy
+
+    @property
+    def batch_norm_groups(self) -> tuple[str, ...]:
+        """Freeze groups whose BatchNorm uses and updates the statistics of the batch."""
+        return () if self.batch_norm == "frozen" else self.groups
+
+
+def trainable(stage: StageConfig) -> Trainable:
+    """Returns what a stage trains.
+
+    Raises:
+      UserError: it names no freeze group, or wants cached features of a network that changes.
+    """
+    groups = parse(stage.train)
+    if stage.cached_copies and (groups != ("predictions",) or stage.mixup or stage.cutmix):
+        raise UserError(
+            f"stage {stage.name!r} has cached_copies {stage.cached_copies}: only a stage that "
+            "trains 'predictions' alone, without mixup and cutmix, can train on cached features"
+        )
+    return Trainable(groups, stage.batch_norm)
+
+
+def split_params(
+    params: Mapping[str, Any], trains: Trainable
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Splits the parameters into (trainable, frozen); `{**trainable, **frozen}` is the whole."""
+    trainable, frozen = split(params, trains.groups)
+    if trains.batch_norm != "trained":
+        for layer in [layer for layer in trainable if layer.endswith("_bn")]:
+            frozen[layer] = trainable.pop(layer)
+    return trainable, frozen

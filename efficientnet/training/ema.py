@@ -7,22 +7,22 @@ import jax
 import jax.numpy as jnp
 
 from efficientnet.network import freeze_groups
-from efficientnet.training import stages
+from efficientnet.network.freeze_groups import Trainable, split_params
 
 Averages = dict[str, Any]  # {'params': ..., 'batch_stats': ...}, without what is frozen
 
 
-def changing(params: Mapping[str, Any], batch_stats: Mapping[str, Any], plan: stages.Plan) -> Any:
+def changing(params: Mapping[str, Any], batch_stats: Mapping[str, Any], trains: Trainable) -> Any:
     """Returns the variables that a stage changes."""
     return {
-        "params": stages.split_params(params, plan)[0],
-        "batch_stats": freeze_groups.split(batch_stats, plan.batch_norm_groups)[0],
+        "params": split_params(params, trains)[0],
+        "batch_stats": freeze_groups.split(batch_stats, trains.batch_norm_groups)[0],
     }
 
 
-def start(params: Mapping[str, Any], batch_stats: Mapping[str, Any], plan: stages.Plan) -> Averages:
+def start(params: Mapping[str, Any], batch_stats: Mapping[str, Any], trains: Trainable) -> Averages:
     """Returns the averages at a stage's first step: copies, so that both can be donated."""
-    return jax.tree.map(jnp.array, changing(params, batch_stats, plan))
+    return jax.tree.map(jnp.array, changing(params, batch_stats, trains))
 
 
 def update(averages: Averages, values: Any, step: jax.Array, decay: float) -> Averages:

@@ -18,7 +18,7 @@ from efficientnet.reporting import plots, predictions, scores, thumbnails
 from efficientnet.runtime import devices
 from efficientnet.runtime.distributed import leads
 from efficientnet.runtime.preemption import Stop
-from efficientnet.training import programs
+from efficientnet.training import steps
 from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.setup import Experiment
 from efficientnet.training.tensorboard import TensorBoardWriter
@@ -44,7 +44,7 @@ class Evaluator:
         """Prepares to evaluate.
 
         Args:
-          program: the evaluation step, see `programs.jit_eval`.
+          program: the evaluation step, see `steps.jit_eval`.
           mesh: the devices.
           batches: gives a split's batches, split over the devices: every example once and in order,
             the last batch padded.
@@ -101,7 +101,7 @@ class Evaluator:
 
 def for_experiment(experiment: Experiment, stop: Stop | None = None) -> Evaluator:
     """Returns an evaluator of an experiment's network, as every stage uses it."""
-    program = programs.eval_program(experiment)
+    program = steps.eval_program(experiment)
     return Evaluator(program, experiment.mesh, experiment.eval_batches, stop)
 
 

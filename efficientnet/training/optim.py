@@ -47,7 +47,7 @@ def scale_by_rate(
 ) -> optax.GradientTransformationExtraArgs:
     """Multiplies updates by minus the learning rate of their part of the network.
 
-    Its `update` takes the stage's `step`, from 0, and `rate_scale`, a further factor that the host
+    Its `update` takes the stage's `step`, from 0, and `lr_scale`, a further factor that the host
     may lower from epoch to epoch.
     """
 
@@ -57,10 +57,10 @@ def scale_by_rate(
         params: Any = None,
         *,
         step: ArrayLike,
-        rate_scale: ArrayLike = 1.0,
+        lr_scale: ArrayLike = 1.0,
         **_: Any,
     ) -> tuple[Any, optax.EmptyState]:
-        rate = -schedule(step) * rate_scale
+        rate = -schedule(step) * lr_scale
         scaled = {
             layer: optax.tree.scale(rate * multipliers[layer.split("_")[0]], leaves)
             for layer, leaves in updates.items()
@@ -121,7 +121,7 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """Returns the stage's optimizer, to be initialized with the trainable parameters only.
 
-    Its `update` takes the keywords `step` and `rate_scale`, see `scale_by_rate`.
+    Its `update` takes the keywords `step` and `lr_scale`, see `scale_by_rate`.
     """
     decay = optax.add_decayed_weights(stage.weight_decay, mask=decay_mask)
     rate = scale_by_rate(schedule, rate_multipliers(stage, variant))

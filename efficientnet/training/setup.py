@@ -15,12 +15,12 @@ import input_pipeline
 from efficientnet import weights
 from efficientnet.config import RunConfig, StageConfig
 from efficientnet.errors import UserError
+from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import Variant, get_variant
 from efficientnet.paths import cache_directory
 from efficientnet.records import SplitIdentity
 from efficientnet.runtime import devices
-from efficientnet.training import stages
 from efficientnet.weights import Preprocessing
 from efficientnet.weights.conventions import MEAN_STD
 
@@ -115,7 +115,7 @@ def check(config: RunConfig, devices: int | None = None) -> None:
     input_pipeline.Augmentation(config.augment, resolution, config.channels)
     input_pipeline.without_chance(config.preprocess, resolution, config.channels)
     for stage in config.stages:
-        stages.plan(stage)
+        freeze_groups.trainable(stage)
         parts = stage.micro_batches * devices
         if config.batch_size % parts:
             raise UserError(

@@ -1,4 +1,4 @@
-"""The pure functions that jit compiles: one training step, one evaluation step."""
+"""One training step and one evaluation step: pure functions, and what jit makes of them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -8,13 +8,19 @@ import jax
 import jax.numpy as jnp
 import optax
 from clu.metrics import Collection
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
+from efficientnet.config import StageConfig
 from efficientnet.network import freeze_groups
+from efficientnet.network.freeze_groups import Trainable, split_params
 from efficientnet.network.layers import normalize
 from efficientnet.network.model import EfficientNet
-from efficientnet.training import ema, mixup, stages
-from efficientnet.training.losses import BatchMetrics, cross_entropy
+from efficientnet.runtime import devices
+from efficientnet.runtime.compiler_options import compiler_options
+from efficientnet.training import ema, mixup, optim
+from efficientnet.training.losses import BatchMetrics, balancing_weights, cross_entropy
+from efficientnet.training.setup import Experiment
 
 Batch = Mapping[str, jax.Array]
 
@@ -44,18 +50,18 @@ class TrainState(flax.struct.PyTreeNode):
 def create_state(
     variables: Mapping[str, Any],
     optimizer: optax.GradientTransformation,
-    plan: stages.Plan,
+    trains: Trainable,
     averaged: bool = False,
 ) -> TrainState:
     """Returns the state at a stage's first step, with moving averages if `averaged`."""
     params, batch_stats = variables["params"], variables["batch_stats"]
-    trainable, _ = stages.split_params(params, plan)
+    trainable, _ = split_params(params, trains)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=batch_stats,
         opt_state=optimizer.init(trainable),
-        averages=ema.start(params, batch_stats, plan) if averaged else {},
+        averages=ema.start(params, batch_stats, trains) if averaged else {},
         recent_metrics=BatchMetrics.empty(),
         epoch_metrics=BatchMetrics.empty(),
     )
@@ -77,7 +83,7 @@ CROSS_ENTROPY = Objective()
 
 def make_train_step(
     model: EfficientNet,
-    plan: stages.Plan,
+    trains: Trainable,
     optimizer: optax.GradientTransformationExtraArgs,
     *,
     mean: ArrayLike,
@@ -85,7 +91,7 @@ def make_train_step(
     rng: jax.Array,
     objective: Objective = CROSS_ENTROPY,
 ) -> Callable[..., tuple[TrainState, jax.Array]]:
-    """Returns a function from (state, batch, rate_scale=1.0) to (next state, loss []).
+    """Returns a function from (state, batch, lr_scale=1.0) to (next state, loss []).
 
     Only the trainable parameters are differentiated: what comes before them in the network is a
     plain forward pass, and frozen leaves go through untouched. All randomness is a function of
@@ -118,8 +124,8 @@ def make_train_step(
             logits, updates = model.apply(
                 {"params": {**trainable, **frozen}, "batch_stats": batch_stats},
                 normalize(images, mean, std),
-                training_groups=plan.groups,
-                batch_norm_groups=plan.batch_norm_groups,
+                training_groups=trains.groups,
+                batch_norm_groups=trains.batch_norm_groups,
                 rngs={"dropout": key},
                 mutable=["batch_stats"],
             )
@@ -149,9 +155,9 @@ def make_train_step(
         return (jnp.mean(losses * batch[2]), (logits, losses, batch_stats)), grads
 
     def train_step(
-        state: TrainState, batch: Batch, rate_scale: ArrayLike = 1.0
+        state: TrainState, batch: Batch, lr_scale: ArrayLike = 1.0
     ) -> tuple[TrainState, jax.Array]:
-        trainable, frozen = stages.split_params(state.params, plan)
+        trainable, frozen = split_params(state.params, trains)
         key = jax.random.fold_in(rng, state.step)
         targets = jax.nn.one_hot(batch["label"], model.num_classes)
         mixed = mixup.mix(
@@ -166,11 +172,11 @@ def make_train_step(
         present = jnp.maximum(jnp.mean(counts), 1 / len(counts))
         loss, grads = jax.tree.map(lambda x: x / present, (loss, grads))
         updates, opt_state = optimizer.update(
-            grads, state.opt_state, trainable, step=state.step, rate_scale=rate_scale
+            grads, state.opt_state, trainable, step=state.step, lr_scale=lr_scale
         )
         changed = {
             "params": optax.apply_updates(trainable, updates),
-            "batch_stats": freeze_groups.split(batch_stats, plan.batch_norm_groups)[0],
+            "batch_stats": freeze_groups.split(batch_stats, trains.batch_norm_groups)[0],
         }
         means = state.averages
         if objective.ema_decay:
@@ -184,7 +190,7 @@ def make_train_step(
             mask=counts,
         )
         good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates))
-        changing = ema.changing(state.params, state.batch_stats, plan)
+        changing = ema.changing(state.params, state.batch_stats, trains)
         so_far = state.recent_metrics, state.epoch_metrics
         changed, opt_state, means, so_far = jax.tree.map(
             lambda new, old: jnp.where(good, new, old),
@@ -233,3 +239,110 @@ def make_eval_step(
         return counted.merge(more), logits
 
     return eval_step
+
+
+EvalProgram = Callable[..., tuple[Collection, jax.Array]]
+
+
+class StageSchedule(NamedTuple):
+    """What a stage trains, for how long and how fast."""
+
+    trains: Trainable
+    epoch_ends: dict[int, int]  # which epoch ends at which step
+    learning_rate: optax.Schedule
+    optimizer: optax.GradientTransformationExtraArgs
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole stage."""
+        return max(self.epoch_ends)
+
+
+def stage_schedule(experiment: Experiment, stage: StageConfig) -> StageSchedule:
+    """Returns the schedule of one of an experiment's stages."""
+    per_epoch = len(experiment.data.train) / experiment.config.batch_size
+    epoch_ends = optim.epoch_ends(stage.epochs, per_epoch)
+    learning_rate = optim.make_schedule(stage, max(epoch_ends), per_epoch)
+    optimizer = optim.make_optimizer(stage, learning_rate, experiment.variant)
+    return StageSchedule(freeze_groups.trainable(stage), epoch_ends, learning_rate, optimizer)
+
+
+def initial_state(
+    variables: Mapping[str, Any], stage: StageConfig, schedule: StageSchedule
+) -> TrainState:
+    """Returns the state at a stage's first step."""
+
+    def create(variables: Mapping[str, Any]) -> TrainState:
+        averaged = stage.ema_decay > 0
+        return create_state(variables, schedule.optimizer, schedule.trains, averaged)
+
+    # As one program: one for each shape takes seconds to compile at every start.
+    return jax.jit(create)(variables)
+
+
+def train_program(
+    experiment: Experiment, stage: StageConfig, schedule: StageSchedule, number: int
+) -> Callable[..., tuple[TrainState, jax.Array]]:
+    """Returns the jitted training step of a stage, which takes its state's memory.
+
+    Args:
+      experiment: gives the network and the devices.
+      stage: one of its config's stages.
+      schedule: of that stage.
+      number: of that stage, from 0; tells its random stream from the others'.
+    """
+    step = make_train_step(
+        experiment.model(stage),
+        schedule.trains,
+        schedule.optimizer,
+        mean=experiment.mean,
+        std=experiment.std,
+        objective=_objective(experiment, stage),
+        rng=jax.random.fold_in(jax.random.key(experiment.config.seed), number),
+    )
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        out_shardings=devices.replicated(experiment.mesh),
+        compiler_options=compiler_options(experiment.mesh),
+    )
+
+
+def eval_program(experiment: Experiment) -> EvalProgram:
+    """Returns the jitted evaluation step of an experiment."""
+    # Inference knows no dropout, so any stage's network will do.
+    model = experiment.model(experiment.config.stages[0])
+    return jit_eval(model, experiment.mean, experiment.std, experiment.mesh)
+
+
+def jit_eval(
+    model: EfficientNet, mean: ArrayLike, std: ArrayLike, mesh: Mesh, flip: bool = False
+) -> EvalProgram:
+    """Returns the jitted evaluation step of a network, see `make_eval_step`."""
+    step = make_eval_step(model, mean=mean, std=std, flip=flip)
+    return jax.jit(
+        step, out_shardings=devices.replicated(mesh), compiler_options=compiler_options(mesh)
+    )
+
+
+def _objective(experiment: Experiment, stage: StageConfig) -> Objective:
+    data = experiment.data
+    weights = None
+    if stage.balance_classes:
+        weights = balancing_weights(data.train.labels, len(data.class_names))
+    return Objective(
+        label_smoothing=stage.label_smoothing,
+        class_weights=weights,
+        mixup=stage.mixup,
+        cutmix=stage.cutmix,
+        micro_batches=stage.micro_batches,
+        ema_decay=stage.ema_decay,
+    )
+
+
+def count_params(params: Mapping[str, Any], trains: Trainable) -> dict[str, int]:
+    """Counts the scalars that are `trainable` and those that are `frozen`."""
+    return {
+        name: sum(leaf.size for leaf in jax.tree.leaves(part))
+        for name, part in zip(("trainable", "frozen"), split_params(params, trains), strict=True)
+    }

@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from efficientnet.config import StageConfig, may_change
 from efficientnet.metrics import METRICS
+from efficientnet.network import freeze_groups
+from efficientnet.network.freeze_groups import Trainable, split_params
 from efficientnet.records import (
     EpochRecord,
     ParameterCounts,
@@ -27,14 +29,7 @@ from efficientnet.runtime import devices, distributed
 from efficientnet.runtime.huge_pages import release_free_memory
 from efficientnet.runtime.preemption import Stop, Stopped
 from efficientnet.runtime.progress_bar import progress_bar
-from efficientnet.training import (
-    evaluate,
-    feature_cache,
-    monitoring,
-    programs,
-    stages,
-    steps,
-)
+from efficientnet.training import evaluate, feature_cache, monitoring, steps
 from efficientnet.training.checkpoints import CheckpointPolicy, Checkpoints
 from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.monitoring import NanGuard, check_first_epoch
@@ -149,8 +144,8 @@ class Trainer:
 
     def _run_stage(self, stage: StageConfig) -> None:
         self._stopwatch = Stopwatch(self.progress, self.config.batch_size)
-        course = programs.course(self.experiment, stage)
-        state = self._place(programs.initial_state(self._start_variables(stage), stage, course))
+        schedule = steps.stage_schedule(self.experiment, stage)
+        state = self._place(steps.initial_state(self._start_variables(stage), stage, schedule))
         if self.progress.step:
             state = self.checkpoints.restore_latest(like=state)
         experiment, self._validator = self.experiment, self._evaluator
@@ -160,15 +155,15 @@ class Trainer:
         log.info(
             "stage %s: %s parameters train, %s are frozen; %d steps",
             stage.name,
-            *(f"{count:,}" for count in stages.count_params(state.params, course.plan).values()),
-            course.num_steps,
+            *(f"{count:,}" for count in steps.count_params(state.params, schedule.trains).values()),
+            schedule.num_steps,
         )
-        state = self._train(experiment, stage, course, state)
+        state = self._train(experiment, stage, schedule, state)
         self.checkpoints.wait()
         self._take_times()
         self._stop.safe = True
         try:
-            self._end_stage(stage, course.plan, state)
+            self._end_stage(stage, schedule.trains, state)
         except evaluate.Interrupted as error:
             raise self._stopped() from error
 
@@ -176,18 +171,18 @@ class Trainer:
         self,
         experiment: Experiment,
         stage: StageConfig,
-        course: programs.Course,
+        schedule: steps.StageSchedule,
         state: steps.TrainState,
     ) -> steps.TrainState:
         """Takes the steps that a stage has left, and validates and saves on time."""
         progress, config, stopwatch = self.progress, self.config, self._stopwatch
-        train_step = programs.train_program(experiment, stage, course, progress.stage)
+        train_step = steps.train_program(experiment, stage, schedule, progress.stage)
         nan_guard = NanGuard(stage, progress.skipped, config.skip_steps)
-        images, done = course.num_steps * config.batch_size, progress.step * config.batch_size
+        images, done = schedule.num_steps * config.batch_size, progress.step * config.batch_size
         with progress_bar(stage.name, images, done) as bar:
-            if progress.step in course.epoch_ends and not progress.validated:
-                state = self._end_epoch(stage, course.epoch_ends[progress.step], state, bar)
-            remaining = 0 if self.progress.monitor.stopped else course.num_steps - progress.step
+            if progress.step in schedule.epoch_ends and not progress.validated:
+                state = self._end_epoch(stage, schedule.epoch_ends[progress.step], state, bar)
+            remaining = 0 if self.progress.monitor.stopped else schedule.num_steps - progress.step
             for batch in experiment.train_batches(progress.global_step, remaining):
                 if self.progress.step == 0 and not stage.cached_copies:
                     self._write_images(batch["image"])
@@ -204,8 +199,8 @@ class Trainer:
                 self._profiler.step_done(self.progress.global_step, loss)
                 bar.update(config.batch_size)
                 if self.progress.step % config.log_every_steps == 0:
-                    state = self._write_recent(course, state)
-                epoch = course.epoch_ends.get(self.progress.step)
+                    state = self._write_recent(schedule, state)
+                epoch = schedule.epoch_ends.get(self.progress.step)
                 if not self._policy.save_is_due(self.progress.global_step) and epoch is None:
                     continue
                 nan_guard.wait(at_most=0)
@@ -259,9 +254,12 @@ class Trainer:
     def _write(self, split: str, scalars: Mapping[str, Any]) -> None:
         self.tensorboard.write(split, self.progress.global_step, scalars)
 
-    def _write_recent(self, course: programs.Course, state: steps.TrainState) -> steps.TrainState:
+    def _write_recent(
+        self, schedule: steps.StageSchedule, state: steps.TrainState
+    ) -> steps.TrainState:
         """Draws what the steps since the last time were like."""
-        rate = float(course.schedule(self.progress.step - 1)) * self.progress.monitor.lr_scale
+        progress = self.progress
+        rate = float(schedule.learning_rate(progress.step - 1)) * progress.monitor.lr_scale
         rates = {"learning_rate": rate, "images_per_second": self._stopwatch.recent_rate()}
         self._write("train", state.recent_metrics.compute() | rates)
         return state.replace(recent_metrics=self._no_metrics())
@@ -300,7 +298,7 @@ class Trainer:
         for name, variables in candidates.items():
             measured[name], _ = self._validator(variables, self.experiment.data.validation)
             self._write(name, measured[name])
-        trainable, _ = stages.split_params(state.params, stages.plan(stage))
+        trainable, _ = split_params(state.params, freeze_groups.trainable(stage))
         self.tensorboard.write_histograms(progress.global_step, trainable)
         chosen = max(measured, key=lambda name: monitoring.score(stage, measured[name]))
         record = EpochRecord(
@@ -323,7 +321,7 @@ class Trainer:
             self.checkpoints.save_best(stage.name, progress.global_step, candidates[chosen])
         return record
 
-    def _end_stage(self, stage: StageConfig, plan: stages.Plan, state: steps.TrainState) -> None:
+    def _end_stage(self, stage: StageConfig, trains: Trainable, state: steps.TrainState) -> None:
         """Tests the stage's best weights and moves on."""
         progress = self.progress
         self._last = state.averaged_variables if stage.ema_decay else state.variables
@@ -348,7 +346,7 @@ class Trainer:
             steps=progress.step,
             seconds=progress.seconds,
             images_per_second=progress.images_per_second,
-            parameters=ParameterCounts(**stages.count_params(state.params, plan)),
+            parameters=ParameterCounts(**steps.count_params(state.params, trains)),
             metrics=StageMetrics(test=test, validation=record.validated),
             selected_on=self.config.data.validation_split or "photos held out of training",
         )

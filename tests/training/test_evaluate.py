@@ -12,7 +12,7 @@ from configs import common
 from efficientnet.network.layers import normalize
 from efficientnet.reporting import predictions, scores
 from efficientnet.runtime import devices
-from efficientnet.training import evaluate, programs, setup
+from efficientnet.training import evaluate, setup, steps
 from efficientnet.training.evaluate import Evaluator
 
 Recipe = Callable[..., ConfigDict]
@@ -60,7 +60,7 @@ def test_flips_average_the_probabilities(prepared: setup.Experiment) -> None:
         return [{**batch, "image": batch["image"][:, :, ::-1]} for batch in batches]
 
     def evaluate(batches: Callable[..., object], flip: bool) -> np.ndarray:
-        program = programs.jit_eval(model, prepared.mean, prepared.std, prepared.mesh, flip)
+        program = steps.jit_eval(model, prepared.mean, prepared.std, prepared.mesh, flip)
         evaluator = Evaluator(program, prepared.mesh, batches)
         _, logits = evaluator(variables, data)
         return predictions.from_logits(logits, data.labels, data.names, ()).probabilities

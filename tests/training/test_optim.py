@@ -117,7 +117,7 @@ def test_each_layer_moves_at_its_own_rate() -> None:
 def test_the_host_can_lower_the_rate() -> None:
     stage = StageConfig("s", "all", 1, optimizer="sgd", learning_rate=1.0, momentum=0.0)
     tx = optim.make_optimizer(stage, lambda step: 1.0, VARIANTS["b0"])
-    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, step=0, rate_scale=0.1)
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, step=0, lr_scale=0.1)
     np.testing.assert_allclose(updates["predictions"]["kernel"], [-0.2], rtol=1e-6)
 
 

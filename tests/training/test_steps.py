@@ -17,7 +17,7 @@ from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.ops.batch_norm import BatchNorm
 from efficientnet.network.variants import VARIANTS, Variant
-from efficientnet.training import optim, stages, steps
+from efficientnet.training import optim, steps
 
 CLASSES = 3
 KEY = jax.random.key(0)
@@ -63,7 +63,7 @@ def start(
     fields = {"optimizer": "sgd", "learning_rate": 0.1, **fields}
     objective = {k: fields.pop(k) for k in ("class_weights",) if k in fields}
     stage = StageConfig("s", fields.pop("train", "all"), 1, **fields)
-    plan = stages.plan(stage)
+    trains = freeze_groups.trainable(stage)
     row = model.variant if isinstance(model, EfficientNet) else VARIANTS["b0"]
     schedule = schedule or optax.constant_schedule(stage.learning_rate)
     tx = optim.make_optimizer(stage, schedule, row)
@@ -71,10 +71,10 @@ def start(
         variables = init_variables(model, KEY)
     else:
         variables = model.init(KEY, jnp.zeros((1, 2, 2, 3)))
-    state = steps.create_state(variables, tx, plan, averaged=stage.ema_decay > 0)
+    state = steps.create_state(variables, tx, trains, averaged=stage.ema_decay > 0)
     names = ("label_smoothing", "mixup", "cutmix", "micro_batches", "ema_decay")
-    objective |= {name: stage[name] for name in names}
-    step = steps.make_train_step(model, plan, tx, **OFF, objective=steps.Objective(**objective))
+    objective |= {name: getattr(stage, name) for name in names}
+    step = steps.make_train_step(model, trains, tx, **OFF, objective=steps.Objective(**objective))
     return jax.jit(step), state
 
 

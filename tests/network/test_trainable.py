@@ -7,9 +7,9 @@ from configs import common
 from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
+from efficientnet.network.freeze_groups import Trainable, split_params
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import Variant
-from efficientnet.training import stages
 
 
 @pytest.fixture(scope="module")
@@ -18,29 +18,29 @@ def params() -> dict[str, object]:
     return jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))["params"]
 
 
-def plan(train: str, batch_norm: str = "frozen") -> stages.Plan:
-    return stages.plan(StageConfig("s", train, 1, batch_norm=batch_norm))
+def trains(train: str, batch_norm: str = "frozen") -> Trainable:
+    return freeze_groups.trainable(StageConfig("s", train, 1, batch_norm=batch_norm))
 
 
 def test_the_two_parts_make_the_whole(params: dict[str, object]) -> None:
-    trainable, frozen = stages.split_params(params, plan("block6-"))
+    trainable, frozen = split_params(params, trains("block6-"))
     assert {**trainable, **frozen} == params
     assert not trainable.keys() & frozen.keys()
 
 
 def test_frozen_batch_norm_keeps_its_scale_and_bias(params: dict[str, object]) -> None:
     for policy in ("frozen", "statistics"):
-        trainable, _ = stages.split_params(params, plan("all", policy))
+        trainable, _ = split_params(params, trains("all", policy))
         assert not [layer for layer in trainable if layer.endswith("_bn")]
-    trainable, frozen = stages.split_params(params, plan("block7-", "trained"))
+    trainable, frozen = split_params(params, trains("block7-", "trained"))
     assert {"block7a_bn", "top_bn"} <= trainable.keys()
     assert "block6a_bn" in frozen
 
 
 def test_only_trained_groups_use_the_batchs_statistics() -> None:
-    assert plan("block7-").batch_norm_groups == ()
+    assert trains("block7-").batch_norm_groups == ()
     for policy in ("statistics", "trained"):
-        assert plan("block7-", policy).batch_norm_groups == ("block7", "top", "predictions")
+        assert trains("block7-", policy).batch_norm_groups == ("block7", "top", "predictions")
 
 
 def test_unfreezing_goes_from_the_classifier_down() -> None:
@@ -59,8 +59,8 @@ def test_unfreezing_goes_from_the_classifier_down() -> None:
 
 def test_what_names_nothing_is_an_error() -> None:
     with pytest.raises(UserError, match="'block9' in 'block9' names no freeze group"):
-        plan("block9")
+        trains("block9")
     with pytest.raises(UserError, match="batch_norm 'on'"):
-        plan("all", "on")
+        trains("all", "on")
     with pytest.raises(UserError, match="names no freeze group"):
         common.progressive("block0", 1)
