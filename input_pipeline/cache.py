@@ -1,4 +1,4 @@
-"""Decoded photos in memory or on disk, for sets that fit."""
+"""A cache of decoded photos in memory or on disk, for data sets that fit."""
 
 import contextlib
 import fcntl
@@ -18,9 +18,9 @@ from input_pipeline.sources.split import Split, stamp_of
 
 log = logging.getLogger(__name__)
 
-# What is left free: of memory for everything else, of the disk for checkpoints.
+# What must stay free: memory for everything else, or disk space for checkpoints.
 SPARE_BYTES = 500e6
-# Changes when a photo would be decoded to other pixels.
+# Increased when photos are decoded to other pixels than before.
 VERSION = "4"
 
 
@@ -31,21 +31,21 @@ def decoded(
     place: str,
     broken_limit: int = 0,
 ) -> Split:
-    """Decodes a split once, each photo squeezed to a square; says beforehand what it takes.
+    """Decodes a split once, with each photo resized to a square, and logs its size beforehand.
 
-    Augmentations then see the square: a crop's aspect ratio is that of the square, not of the
-    photo, and there is no detail beyond `resolution`.
+    Augmentations are then applied to the square: the aspect ratio of a crop refers to the square,
+    not to the photo, and there is no more detail than `resolution` gives.
 
     Args:
       split: what to decode.
-      resolution: side of the squares, pixels; somewhat above that of the network.
+      resolution: pixels per side of the squares; somewhat more than the network's.
       channels: 3, or 1 for gray.
-      place: 'memory', or the folder of the file. It is written whole or not at all, named after
-        the examples and these arguments, and read by whoever asks for the same again.
-      broken_limit: how many photos that can't be read are left out of the split.
+      place: 'memory', or a folder for the file. The file is written completely or not at all; its
+        name depends on the examples and these arguments, and later calls with the same read it.
+      broken_limit: how many unreadable photos may be left out of the split.
 
     Raises:
-      UserError: it does not fit, the folder can't be written, or a photo can't be read.
+      UserError: it does not fit, the folder can't be written, or too many photos can't be read.
     """
     shape = (len(split), resolution, resolution, channels)
     if place == "memory":
@@ -54,7 +54,7 @@ def decoded(
         readable = _fill(photos, split, broken_limit)
     else:
         photos, readable = _on_disk(pathlib.Path(place).expanduser(), shape, split, broken_limit)
-    # The rows of what can't be read stay empty, and are never asked for.
+    # The rows of unreadable photos stay empty and are never read.
     whole = Split(split.labels, split.names, lambda index: photos[index], split.stamps)
     return whole if readable.all() else whole.take(np.flatnonzero(readable))
 
@@ -62,7 +62,7 @@ def decoded(
 def _on_disk(
     folder: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Maps the file of a split's photos, written if need be; and which could be read, bool [n]."""
+    """Maps the file of photos, after writing it if needed; also returns which are readable."""
     path = folder / f"{stamp_of(VERSION, split.fingerprint(), str(shape))}.npy"
     try:
         with _alone(path):
@@ -92,13 +92,13 @@ def _announce(size: int, where: str, free: float) -> None:
     if size + SPARE_BYTES > free:
         raise UserError(
             f"the decoded photos take {size / 1e6:.0f} MB of {where}, and {free / 1e6:.0f} MB are "
-            f"free, of which {SPARE_BYTES / 1e6:.0f} MB are to stay so: take a smaller "
+            f"free, of which {SPARE_BYTES / 1e6:.0f} MB must stay free: choose a smaller "
             "config.data.cache_resolution, or no cache"
         )
 
 
 def _free_memory() -> float:
-    """Bytes that this machine can give without swapping."""
+    """Returns the bytes of memory that are available without swapping."""
     table = pathlib.Path("/proc/meminfo")
     if table.exists():
         line = next(li for li in table.read_text().splitlines() if li.startswith("MemAvailable"))
@@ -107,7 +107,7 @@ def _free_memory() -> float:
 
 
 def _fill(photos: np.ndarray, split: Split, broken_limit: int) -> np.ndarray:
-    """Decodes everything into `photos`; returns which of them could be read, bool [n]."""
+    """Decodes all photos into `photos`; returns which are readable, bool [n]."""
     readable = np.zeros(len(split), bool)
     _, resolution, _, channels = photos.shape
     batches = eval_batches(
@@ -127,13 +127,13 @@ def _fill(photos: np.ndarray, split: Split, broken_limit: int) -> np.ndarray:
 
 
 def _table(path: pathlib.Path) -> pathlib.Path:
-    """The file that says which photos could be read."""
+    """The path of the file that tells which photos are readable."""
     return path.with_suffix(".readable.npy")
 
 
 @contextlib.contextmanager
 def _alone(path: pathlib.Path) -> Iterator[None]:
-    """Keeps other processes from writing the same cache; the lock ends with the process."""
+    """Keeps other processes from writing the same cache; the lock is released with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -141,7 +141,7 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
 
 
 def _write(path: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int) -> None:
-    # Whoever is killed here leaves a part that the next one overwrites.
+    # A process killed here leaves a part file, which the next one overwrites.
     part = path.with_suffix(".part")
     photos = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
     try:

@@ -1,11 +1,12 @@
-"""Encoded photo -> uint8 pixels as a viewer would show them.
+"""Decodes photos to uint8 pixels, as a viewer would show them.
 
-JPEG (gray, color, CMYK), PNG, BMP, WebP and GIF (any depth, palette, alpha over white, the first
-frame), turned as EXIF says. What can't be decoded raises tf.errors.InvalidArgumentError.
+It reads JPEG (gray, color, CMYK), PNG, BMP, WebP and GIF (any depth, palettes, transparency over
+white, the first frame), oriented according to EXIF. Photos that can't be decoded raise
+tf.errors.InvalidArgumentError.
 
-OpenCV decodes ordinary JPEGs: there is little around its libjpeg, and it lets go of Python's lock.
-TensorFlow decodes other JPEGs, windows of large ones, both to the same pixels, and PNG. Of the rest
-OpenCV knows more kinds.
+OpenCV decodes ordinary JPEGs, because it adds little overhead to libjpeg and releases Python's
+lock. TensorFlow decodes other JPEGs and windows of large ones, to the same pixels, and PNG. OpenCV
+knows more variants of the other formats.
 """
 
 import math
@@ -29,35 +30,35 @@ _APP1 = 0xE1
 _SCAN = 0xDA
 _END = b"\xff\xd9"
 
-# EXIF's byte orders; the tag of the orientation, its type (a short) and the number of its values.
+# EXIF's byte orders, and the orientation's tag, type (a short) and number of values.
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION = [0x0112, 3, 1]
 
-# How PNG begins; its kinds of pixels that may be transparent: palette, gray and color with alpha.
+# PNG's signature, and its color types that may be transparent: palette, gray and color with alpha.
 _PNG = b"\x89PNG\r\n"
 _CLEAR = (b"\x03", b"\x04", b"\x06")
 
-# How BMP, GIF and WebP begin; and OpenCV's conversions by how many channels it found.
+# The signatures of BMP, GIF and WebP, and OpenCV's conversions by number of channels.
 _OTHERS = (b"BM", b"GIF8", b"RIFF")
 _CONVERSIONS = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
 
-# From how many pixels outside of a window on it pays to leave them out.
+# It pays to skip the pixels outside a window if there are at least this many.
 WORTH_CUTTING = 200_000
 
-# OpenCV's limit to what a photo may claim to have.
+# OpenCV's limit for the number of pixels of a photo.
 _MOST_PIXELS = 2**30
 
-# OpenCV's flags by what a JPEG's sides are divided by while it is decoded.
+# OpenCV's flags by the divisor of a JPEG's sides while it is decoded.
 _REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}
 
-# What a warp needs to know of a photo: height and width -> target point -> photo point.
+# Makes the warp for a photo from its height and width: target point -> photo point.
 Plan = Callable[[int, int], Matrix]
 
 
 def decode(encoded: bytes, channels: int) -> np.ndarray:
     """Decodes a photo into uint8 [height, width, channels].
 
-    With three channels a gray photo is repeated in each; with one, colors become their luma.
+    With three channels, a gray photo is repeated in each; with one, colors become luma.
     """
     if _is_jpeg(encoded):
         return _decode_jpeg(encoded, channels)
@@ -68,24 +69,24 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
 def decode_window(
     encoded: bytes, channels: int, plan: Plan, target: int, margin: int
 ) -> tuple[np.ndarray, Matrix]:
-    """Decodes no more of a photo than a warp needs, and no finer.
+    """Decodes only the part of a photo that a warp needs, at the resolution that it needs.
 
-    A JPEG is decoded with an inverse DCT that halves (or quarters, ...) both sides as long as no
-    pixel of the target needs more, and of a large one only the window that the warp sees.
+    A JPEG is decoded with an inverse DCT that halves (or quarters, ...) both sides as long as the
+    target needs no more detail; of a large JPEG, only the window that the warp covers is decoded.
 
     Args:
       encoded: the photo.
       channels: 1 or 3.
-      plan: gives the warp for a photo of a size.
-      target: side of the square that the warp ends in.
-      margin: pixels around the window that the warp interpolates with.
+      plan: returns the warp for a photo of a given size.
+      target: pixels per side of the warp's result.
+      margin: pixels around the window that interpolation needs.
 
     Returns:
       uint8 [height, width, channels], and the warp from target points to points of these pixels.
     """
     header = _jpeg_header(encoded)
     size = header.height, header.width
-    # Not what has to be converted or turned afterwards, nor what can't be decoded whole.
+    # Not photos that must be converted or rotated afterwards, nor those that can't be decoded.
     plain = 0 < header.components <= 3 and header.orientation == 1
     if not plain or math.prod(size) > _MOST_PIXELS:
         image = decode(encoded, channels)
@@ -95,7 +96,7 @@ def decode_window(
     if ratio > 1:
         across, down = (tuple(value / ratio for value in row) for row in (across, down))
     pixels = math.prod(size) / ratio**2
-    # A file that was cut off is unreadable, even if what the window shows is there.
+    # A truncated file is unreadable even if the pixels of the window are there.
     if pixels >= WORTH_CUTTING and encoded.rfind(_END, header.scan) > 0:
         left, right = seen(across, target, math.ceil(size[1] / ratio), margin)
         top, bottom = seen(down, target, math.ceil(size[0] / ratio), margin)
@@ -113,7 +114,7 @@ def decode_window(
 
 
 def _halvings(*matrix: Row) -> int:
-    """How often (up to 3 times) a photo can be halved before the warp would enlarge it."""
+    """How often a photo can be halved, up to 3 times, before the warp would enlarge it."""
     step = min(math.hypot(*row[:2]) for row in matrix)
     return min(max(math.floor(math.log2(max(step, 1e-6)) + 1e-4), 0), 3)
 
@@ -123,7 +124,7 @@ def _is_jpeg(encoded: bytes) -> bool:
 
 
 class _Header(NamedTuple):
-    """A JPEG as stored: its pixels, number of components (all 0 without a frame), and EXIF."""
+    """A JPEG as stored: size, number of components (all 0 without a frame), orientation."""
 
     height: int
     width: int
@@ -138,7 +139,7 @@ def _jpeg_header(encoded: bytes) -> _Header:
     place = 2 if _is_jpeg(encoded) else len(encoded)
     while place + 10 <= len(encoded) and encoded[place] == 0xFF:
         marker = encoded[place + 1]
-        if marker == 0xFF:  # fills up
+        if marker == 0xFF:  # padding
             place += 1
             continue
         if marker == _SCAN:
@@ -158,7 +159,7 @@ def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
     flags = colors | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[ratio]
     image = _by_opencv(encoded, flags)
     if image is None:
-        # It says why, in an error.
+        # It gives the reason in an error.
         return tf.io.decode_jpeg(encoded, channels, ratio, dct_method="INTEGER_ACCURATE").numpy()
     return image.reshape(*image.shape[:2], channels)
 
@@ -168,7 +169,7 @@ def _by_opencv(encoded: bytes, flags: int) -> np.ndarray | None:
     try:
         return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error:
-        return None  # It claims more than `_MOST_PIXELS`.
+        return None  # It has more than `_MOST_PIXELS`.
 
 
 def _to_luma(image: np.ndarray) -> np.ndarray:
@@ -186,7 +187,7 @@ def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray:
 
 
 def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns and mirrors as the EXIF orientation 1 to 8 says."""
+    """Rotates and mirrors according to the EXIF orientation, 1 to 8."""
     if orientation >= 5:
         image, orientation = image.transpose(1, 0, 2), orientation - 4
     down = -1 if orientation in (3, 4) else 1
@@ -195,9 +196,9 @@ def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _orientation(exif: bytes) -> int:
-    """The orientation from 1 to 8 that EXIF gives the photo; 1 where there is none.
+    """The orientation of the photo in EXIF, from 1 to 8; 1 if there is none.
 
-    Only the first directory is the photo's; the second is its thumbnail's.
+    Only the first directory is about the photo; the second is about its thumbnail.
     """
     order = _ORDERS.get(exif[:4])
     if order is None:
@@ -211,12 +212,12 @@ def _orientation(exif: bytes) -> int:
             if kind == _ORIENTATION:
                 return value if 1 <= value <= 8 else 1
     except struct.error:
-        pass  # It is cut off.
+        pass  # It is truncated.
     return 1
 
 
 def _exif_chunk(encoded: bytes) -> bytes:
-    """What a PNG or WebP has as EXIF, before or behind its pixels; empty where there is none."""
+    """The EXIF data of a PNG or WebP, before or after its pixels; empty if there is none."""
     png = encoded.startswith(_PNG)
     place = 8 if png else 12 if encoded.startswith(b"RIFF") else len(encoded)
     while place + 8 <= len(encoded):
@@ -225,12 +226,12 @@ def _exif_chunk(encoded: bytes) -> bytes:
         end = place + 8 + int.from_bytes(size, "big" if png else "little")
         if name in (b"eXIf", b"EXIF"):
             return encoded[place + 8 : end].removeprefix(b"Exif\0\0")
-        place = end + (4 if png else end % 2)  # a checksum, or what makes the next place even
+        place = end + (4 if png else end % 2)  # a checksum, or padding to an even offset
     return b""
 
 
 def _decode_png(encoded: bytes, channels: int) -> np.ndarray:
-    # In other kinds of pixels this chunk, before the pixels, makes one color transparent.
+    # With other color types, this chunk before the pixels makes one color transparent.
     if encoded[25:26] not in _CLEAR and encoded.find(b"tRNS", 0, encoded.find(b"IDAT")) < 0:
         return tf.io.decode_png(encoded, channels).numpy()
     image = _over_white(tf.io.decode_png(encoded, 4).numpy())
@@ -240,7 +241,7 @@ def _decode_png(encoded: bytes, channels: int) -> np.ndarray:
 def _decode_other(encoded: bytes, channels: int) -> np.ndarray:
     image = _by_opencv(encoded, cv2.IMREAD_UNCHANGED) if encoded.startswith(_OTHERS) else None
     if image is None:
-        # It says why, in an error.
+        # It gives the reason in an error.
         image = tf.io.decode_image(encoded, 3, expand_animations=False).numpy()
     else:
         image = cv2.cvtColor(image, _CONVERSIONS[image[0, 0].size])
@@ -249,7 +250,7 @@ def _decode_other(encoded: bytes, channels: int) -> np.ndarray:
 
 
 def _over_white(image: np.ndarray) -> np.ndarray:
-    """uint8 [height, width, 4] -> [height, width, 3], as seen on a white page."""
+    """Blends uint8 [height, width, 4] over white, returns [height, width, 3]."""
     pixels = image.astype(np.float32)
     alpha = pixels[..., 3:] / 255
     return np.round(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)

@@ -1,9 +1,9 @@
-"""TensorFlow, silent and on the CPU only: everything here imports `tf` from this module."""
+"""TensorFlow, silenced and restricted to the CPU: import `tf` from this module."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# oneDNN has nothing to speed up here, and announces itself on stderr.
+# oneDNN would print to stderr, and speeds up nothing here.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import tensorflow as tf

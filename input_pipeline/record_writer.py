@@ -1,4 +1,4 @@
-"""Writes records, the few large files that the source 'records' reads: see `sources.records`."""
+"""Writes records, the few large files that the source 'records' reads; see `sources.records`."""
 
 import io
 import json
@@ -27,15 +27,15 @@ def write(
     broken_limit: int = 0,
     progress: Callable[[str, int, int], None] = lambda split, done, total: None,
 ) -> list[str]:
-    """Prepares a source; what an earlier call finished is kept, unless its photos have changed.
+    """Writes a source as records; keeps what an earlier call wrote, unless photos have changed.
 
     Args:
-      source: what to prepare.
+      source: the data set to write.
       directory: where to write.
-      shorter_side: photos with a longer one are shrunk to it and become JPEGs; None keeps all
-        photos as they are.
-      broken_limit: how many photos that can't be read are left out.
-      progress: told (split, photos done, photos in all).
+      shorter_side: larger photos are shrunk to this shorter side and become JPEGs; None keeps all
+        photos unchanged.
+      broken_limit: how many unreadable photos may be left out.
+      progress: called with (split, photos done, photos in total).
 
     Returns:
       Names of the photos that were left out.
@@ -83,7 +83,7 @@ def _write_shard(
     shorter_side: int | None,
     broken_limit: int,
 ) -> list[str]:
-    """Writes one shard unless it is there; returns the names left out."""
+    """Writes one shard unless it exists; returns the names left out."""
     photos = split.take(np.asarray(indices)).fingerprint()
     table = path.with_suffix(".json")
     if table.is_file() and path.is_file():
@@ -111,14 +111,14 @@ def _write_shard(
                 f"{name} is not a readable photo: replace or remove it, or allow for it ({reason})"
             )
     written = {"expected": expected, "photos": photos, "left_out": left_out, "rows": rows}
-    table.unlink(missing_ok=True)  # a stop in between leaves no table of other photos
+    table.unlink(missing_ok=True)  # if interrupted here, no table of other photos is left
     write_whole(path, b"".join(contents))
     write_whole(table, json.dumps(written).encode())
     return left_out
 
 
 def _shrink(encoded: bytes, shorter_side: int | None) -> bytes:
-    """The photo itself, or a smaller JPEG; decodes it in any case, to see that it can be."""
+    """Returns the photo or a smaller JPEG; decodes it in any case, to check that it is readable."""
     image = decode.decode(encoded, 3)
     height, width, _ = image.shape
     if shorter_side is None or min(height, width) <= shorter_side:

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of a split's channels, computed once."""
+"""Mean and standard deviation of each channel of a split, computed once."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 def statistics(
     split: Split, *, resolution: int, channels: int = 3, broken_limit: int = 0
 ) -> Statistics:
-    """Mean and standard deviation of each channel over all photos resized to a square.
+    """Returns mean and standard deviation of each channel over all photos, resized to a square.
 
     Returns:
       Two tuples on the scale 0..1.
@@ -53,7 +53,7 @@ def statistics(
 def cached_statistics(
     split: Split, folder: epath.Path, *, resolution: int, channels: int = 3, broken_limit: int = 0
 ) -> Statistics:
-    """The same, kept in a file of `folder` that is named after the examples and the arguments."""
+    """Returns the same from a file in `folder`, named after the examples and the arguments."""
     key = stamp_of(VERSION, split.fingerprint(), f"{resolution} {channels}")
     path = folder / f"{key}.json"
     if path.exists():

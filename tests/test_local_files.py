@@ -38,6 +38,7 @@ KNOWN = {  # files, or folders that end in a slash
     "efficientnet/inference/writers.py": "answers, which go where the command was given",
     "efficientnet/paths.py": "the cache directory, and files where is_in_bucket() said so",
     "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
+    "efficientnet/weights/readers/checkpoint.py": "a local copy of a checkpoint in a bucket",
     "input_pipeline/cache.py": "decoded photos, a local file that is mapped into memory",
     "input_pipeline/sources/unlabeled.py": "photos that a command line names, globs among them",
     "input_pipeline/sources/split.py": "local files, read and asked for size and time quickly",

@@ -1,1 +1,1 @@
-"""What is wrong with a data set."""
+"""Finding problems in a data set."""

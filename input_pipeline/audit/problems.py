@@ -1,4 +1,4 @@
-"""What is wrong with a data set, found by reading all of it."""
+"""Problems of a data set, found by reading all of it."""
 
 import collections
 import dataclasses
@@ -12,7 +12,7 @@ from input_pipeline.sources.split import Source
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One thing to mend: its kind ('broken', 'duplicate', 'empty class'), where, and why."""
+    """A problem: its kind ('broken', 'duplicate', 'empty class'), where it is, and details."""
 
     kind: str
     name: str
@@ -20,10 +20,10 @@ class Problem:
 
 
 def find_problems(source: Source) -> Iterator[Problem]:
-    """Decodes every photo; yields problems as they are found.
+    """Decodes every photo and yields problems as they are found.
 
-    A photo is broken if it can't be read, a duplicate if the same bytes came before, and a class is
-    empty if nothing trains it.
+    A photo is broken if it can't be read, and a duplicate if an earlier photo has the same bytes; a
+    class is empty if it has no training photos.
     """
     seen: dict[bytes, tuple[str, str]] = {}
     for split_name, split in source.splits.items():
@@ -48,6 +48,6 @@ def find_problems(source: Source) -> Iterator[Problem]:
 
 
 def _decodable(encoded: bytes) -> bytes:
-    """The photo itself, once it is decoded."""
+    """Returns the photo unchanged, after decoding it."""
     decode.decode(encoded, 3)
     return encoded

@@ -1,4 +1,4 @@
-"""Every photo of a split once, those that can't be read among them."""
+"""Reading every photo of a split once, including unreadable ones."""
 
 import functools
 import os
@@ -8,22 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from input_pipeline.loader import UNREADABLE, in_one_line
 from input_pipeline.sources.split import Split
 
-# Photos that are read before any of them is given: results are held in memory.
+# Photos read ahead; their results are held in memory.
 TOGETHER = 64
 
 
 def survey(
     split: Split, indices: Sequence[int], transform: Callable[[bytes], bytes]
 ) -> Iterator[tuple[int, bytes, str]]:
-    """Reads examples and transforms what is encoded there, several at a time.
+    """Reads examples and transforms the encoded photos, several at a time.
 
     Args:
       split: what to read.
       indices: of the examples.
-      transform: encoded photo -> what to keep; fails where the photo can't be decoded.
+      transform: encoded photo -> result; raises if the photo can't be decoded.
 
     Yields:
-      (index, transformed, '') or (index, b'', why it can't be read), in the order given.
+      (index, result, '') or (index, b'', why it can't be read), in the given order.
     """
     one = functools.partial(_one, split, transform)
     with ThreadPoolExecutor(os.cpu_count()) as threads:

@@ -1,4 +1,4 @@
-"""Where examples come from: one file per family of sources, and the table of their names."""
+"""Data sources: one file per family of layouts, and the table of their names."""
 
 import functools
 import inspect
@@ -29,13 +29,13 @@ TFDS = "tfds:"
 
 
 def load_source(name: str, directory: str | None = None, seed: int = 0) -> Source:
-    """Opens a data set: lists its examples and labels, and decodes no photo.
+    """Opens a data set: lists its examples and labels without decoding photos.
 
     Args:
       name: a key of `SOURCES`, or 'tfds:' and the name of a data set in TensorFlow Datasets.
-      directory: where the files are. ELPV needs none; for TFDS it is the data_dir; a manifest
-        may be named itself.
-      seed: of the test split, for sources without a published one.
+      directory: where the files are; not needed by ELPV, the data_dir of TFDS, or the path of a
+        manifest itself.
+      seed: for the test split of sources without a published one.
 
     Raises:
       UserError: the name is unknown, or the directory is missing, incomplete or inconsistent.

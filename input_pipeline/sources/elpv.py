@@ -23,7 +23,7 @@ def load(seed: int = 0) -> Source:
     Raises:
       UserError: the wheel is not installed, or is incomplete.
     """
-    # find_spec runs nothing of the wheel.
+    # find_spec does not run the wheel's code.
     spec = importlib.util.find_spec("elpv_dataset")
     if spec is None or not spec.submodule_search_locations:
         raise UserError(

@@ -1,12 +1,12 @@
-"""A folder of class folders, with or without train and test above them.
+"""Class folders, with or without train and test folders above them.
 
     train/daisy/1.jpg                     or daisy/1.jpg
     test/daisy/2.jpg                         tulip/2.jpg
     validation/daisy/3.jpg (or val)
 
-Capitals in the names of the splits don't matter. With train and val alone, val is the test split;
-without any, a fifth of the photos, drawn by the seed in proportion to the classes, becomes the test
-split. Class names are the sorted names of the folders.
+The names of the splits are not case-sensitive. With only train and val, val is the test split;
+without any, a fifth of the photos, drawn with the seed in proportion to the classes, becomes the
+test split. Class names are the sorted names of the folders.
 """
 
 import logging
@@ -28,8 +28,8 @@ def load(directory: epath.Path, seed: int = 0) -> Source:
     """Opens class folders.
 
     Raises:
-      UserError: no class folder, a class folder without photo, several folders of one split, or
-        test classes unknown in train.
+      UserError: there is no class folder, a class folder has no photo, a split has several folders,
+        or a test class is not among the training classes.
     """
     return load_as(directory.name, directory, None, seed)
 
@@ -41,14 +41,14 @@ def load_as(
     seed: int,
     key: Callable[[str], str] = str,
 ) -> Source:
-    """Opens class folders, also those whose label order is known.
+    """Opens class folders, optionally with a given order of the labels.
 
     Args:
       name: of the source.
       directory: the top folder.
-      class_names: in label order; None takes the train folders' names.
-      seed: of the test split, where there is no test folder.
-      key: makes folder names and class names comparable.
+      class_names: in label order; None takes the sorted names of the train folders.
+      seed: for the test split, if there is no test folder.
+      key: normalizes folder names and class names for comparison.
     """
     roots = _split_roots(directory)
     folders = {split: _folders(root) for split, root in (roots or {"": directory}).items()}
@@ -70,7 +70,7 @@ def load_as(
         everything = splits[""]
         train, test = stratify(list(everything.labels), everything.names, TEST_FRACTION, seed)
         log.info(
-            "%s has no train and test folders: %d photos train, %d test",
+            "%s has no train and test folders: using %d photos for training, %d for testing",
             directory,
             *map(len, (train, test)),
         )
@@ -79,10 +79,10 @@ def load_as(
 
 
 def _split_roots(directory: epath.Path) -> dict[str, epath.Path]:
-    """The folders of the splits that are there, by split; without a train folder none.
+    """Returns the folders of the splits, by split; none without a train folder.
 
     Raises:
-      UserError: several folders are the same split.
+      UserError: a split has several folders.
     """
     found = [path for path in directory.iterdir() if path.name.lower() in SPLITS and path.is_dir()]
     roots: dict[str, epath.Path] = {}

@@ -4,9 +4,9 @@
     photos/1.jpg,daisy,train
 
 Paths are relative to the table. Labels are names, or numbers from 0. A file class_names.txt next
-to the table, one name a line, fixes the label order; without it names are sorted, and numbers
-stand for themselves: few may be without photo. Without splits a fifth of the photos becomes the
-test split.
+to the table, with one name per line, determines the label order; without it names are sorted, and
+numbers are the labels themselves, of which only a few may have no photo. Without splits, a fifth of
+the photos becomes the test split.
 """
 
 import csv
@@ -35,11 +35,11 @@ NUMBER = re.compile(r"-?\d{1,18}")
 
 
 def load(directory: epath.Path, seed: int = 0) -> Source:
-    """Opens a table, or the folder of a manifest.csv or manifest.jsonl.
+    """Opens a table, or a folder with a manifest.csv or manifest.jsonl.
 
     Raises:
-      UserError: no table or not a readable one, a row without path or label, a wrong label or
-        split, a missing photo, a class named twice.
+      UserError: the table is missing or unreadable, a row has no path or label or a wrong label or
+        split, a photo is missing, or a class is named twice.
     """
     table = directory if directory.is_file() else _find(directory)
     rows = list(_rows(table))
@@ -85,8 +85,8 @@ def _rows(table: epath.Path) -> Iterator[tuple[str, str, str, str]]:
         )
         if not path or not label:
             raise UserError(f"{place}, has no path or no label: both are needed")
-        if len((path + label).splitlines()) > 1:  # as where a quote isn't closed
-            raise UserError(f"{place}, has a line break in its path or label: take it out")
+        if len((path + label).splitlines()) > 1:  # such as after an unclosed quote
+            raise UserError(f"{place}, has a line break in its path or label: remove it")
         if split and split.lower() not in SPLITS:
             raise UserError(f"{place}, names split {split!r}: expected {', '.join(SPLITS)}")
         yield place, path, label, SPLITS.get(split.lower(), "")
@@ -101,7 +101,9 @@ def _json_records(table: epath.Path) -> Iterator[tuple[int, Mapping[str, object]
         except ValueError as error:
             raise UserError(f"{table}, line {number}, is not JSON: {error}") from None
         if not isinstance(record, dict):
-            raise UserError(f"{table}, line {number}, is no JSON object: expected path and label")
+            raise UserError(
+                f"{table}, line {number}, is not a JSON object: expected path and label"
+            )
         yield number, {_column(name): value for name, value in record.items()}
 
 

@@ -3,10 +3,9 @@
     train-00000-of-00002.parquet          in the folder itself or in data/
     test-00000-of-00001.parquet
 
-The split is what stands before the first '-' (or the '.'); only train, test and validation are
-read. `image` is binary or a struct with `bytes`; `label` an integer whose names stand in the
-file's Hugging Face metadata, or that stands for itself, or text. The encoded photos are held in
-memory.
+The split is the name up to the first '-' (or '.'); only train, test and validation are read.
+`image` is binary or a struct with `bytes`. `label` is text or an integer, whose names may be in the
+file's Hugging Face metadata. The encoded photos are held in memory.
 """
 
 import json
@@ -27,7 +26,7 @@ def load(directory: epath.Path) -> Source:
     """Opens the parquet files of train, test and validation.
 
     Raises:
-      UserError: pyarrow or the train files are missing, or the columns are not as expected.
+      UserError: pyarrow or the train files are missing, or the columns are wrong.
     """
     tables = _read(directory)
     columns = {split: _columns(table, directory) for split, table in tables.items()}
@@ -52,7 +51,7 @@ def load(directory: epath.Path) -> Source:
 
 
 def _read(directory: epath.Path) -> dict[str, Any]:
-    """The tables of the splits that are there, by split."""
+    """Reads the tables of all existing splits."""
     try:
         import pyarrow.parquet
     except ImportError:
@@ -76,7 +75,7 @@ def _read(directory: epath.Path) -> dict[str, Any]:
 
 
 def find(directory: epath.Path, split: str) -> list[epath.Path]:
-    """The parquet files of one split, in order."""
+    """Returns the parquet files of one split, in order."""
     return sorted(
         path
         for folder in (directory, directory / "data")
@@ -109,7 +108,7 @@ def _class_names(table: Any, label: str, directory: epath.Path) -> list[str]:
 
 
 def _label(value: Any, class_names: Sequence[str]) -> int | None:
-    """The label of a class by its name or number; None if there is no such class."""
+    """Returns the label of a class by its name or number; None if there is no such class."""
     if isinstance(value, str):
         return class_names.index(value) if value in class_names else None
     return int(value) if value is not None and 0 <= value < len(class_names) else None

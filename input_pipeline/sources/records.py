@@ -1,11 +1,11 @@
-"""Records: a data set prepared once into few large files.
+"""Records: a data set prepared once as a few large files.
 
-    index.json                            name, class names, how many photos each split began with
-    train-00000-of-00009.bin              encoded photos end to end
-    train-00000-of-00009.json             label, name and length of each; what it was prepared from
+    index.json                            name, class names, number of original photos per split
+    train-00000-of-00009.bin              concatenated encoded photos
+    train-00000-of-00009.json             label, name and length of each; the shard's origin
 
-Written by input_pipeline/record_writer.py; a shard is there whole or not at all, so that a
-preparation that was stopped goes on where it was.
+They are written by input_pipeline/record_writer.py. A shard is written completely or not at all, so
+that an interrupted preparation can be resumed.
 """
 
 import json
@@ -26,7 +26,7 @@ def load(directory: epath.Path) -> Source:
     """Opens records.
 
     Raises:
-      UserError: the preparation is not finished, or a file is missing or cut off.
+      UserError: the preparation is not finished, or a file is missing or truncated.
     """
     try:
         index = json.loads((directory / INDEX).read_text("utf-8"))
@@ -56,7 +56,7 @@ def _open(directory: epath.Path, split: str, size: int) -> Split:
             found = bytes_of(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} can't be read: prepare the records again ({error})") from None
-        # In a bucket the table tells that the shard was written anew.
+        # In a bucket, the table shows that the shard was written again.
         shard = stamp_of(file_stamp(str(path)), table)
         start = 0
         for label, name, length in rows:
@@ -73,6 +73,6 @@ def _open(directory: epath.Path, split: str, size: int) -> Split:
 
 
 def shard_paths(directory: epath.Path, split: str, size: int) -> list[epath.Path]:
-    """The files of a split that was given `size` photos."""
+    """Returns the files of a split with `size` original photos."""
     count = max(1, -(-size // PER_SHARD))
     return [directory / f"{split}-{number:05d}-of-{count:05d}.bin" for number in range(count)]

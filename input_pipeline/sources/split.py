@@ -1,4 +1,4 @@
-"""What a source is: named splits of labeled, encoded photos that can be read in any order."""
+"""Sources and splits: labeled, encoded photos that can be read in any order."""
 
 import dataclasses
 import hashlib
@@ -13,7 +13,7 @@ from etils import epath
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket
 
-# As many numbers below the largest label may be without photo, or as many as have one.
+# So many labels below the largest may have no photo, or as many as have one.
 FEW_UNUSED = 10
 
 
@@ -24,10 +24,10 @@ class Split:
     Attributes:
       labels: int32 [n].
       names: n names for reports and errors, such as relative file paths.
-      read: index -> encoded photo, or uint8 [height, width, channels]; any thread may call it. What
-        can't be read raises OSError.
-      stamps: n texts that tell apart photos of any data set, and change when a photo does as far
-        as can be told without reading it; () if only names do.
+      read: index -> encoded photo, or uint8 [height, width, channels]. It can be called from any
+        thread, and raises OSError for an unreadable photo.
+      stamps: n texts that identify the photos among all data sets and change when a photo changes,
+        as far as this can be told without reading it; () if only the names identify them.
     """
 
     labels: np.ndarray
@@ -43,7 +43,7 @@ class Split:
         return len(self.names)
 
     def take(self, indices: np.ndarray) -> "Split":
-        """The examples at `indices`, in that order, numbered anew from 0."""
+        """Returns the examples at `indices`, in that order."""
         chosen = np.asarray(indices, np.int64)
         return Split(
             labels=self.labels[chosen],
@@ -53,12 +53,12 @@ class Split:
         )
 
     def fingerprint(self) -> str:
-        """A name of these very examples for a cache: hexadecimal, equal for equal examples."""
+        """Returns a hexadecimal name for a cache, equal for equal examples."""
         return stamp_of(json.dumps([list(self.names), list(self.stamps)]), self.labels.tobytes())
 
 
 def stamp_of(*parts: str | bytes) -> str:
-    """A short digest of several parts."""
+    """Returns a short digest of several parts."""
     digest = hashlib.blake2b(digest_size=12)
     for part in parts:
         encoded = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
@@ -76,10 +76,10 @@ class Source:
 
 
 def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int]) -> Split:
-    """A split of files, named by their paths relative to `directory`.
+    """Returns a split of files, named by their paths relative to `directory`.
 
     Raises:
-      UserError: a path leaves the directory, a name is no Unicode, or a file is missing.
+      UserError: a path leaves the directory, a name is not Unicode, or a file is missing.
     """
     refuse_bytes([str(directory), *names])
     for name in names:
@@ -98,10 +98,10 @@ def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int
 
 
 def refuse_bytes(names: Iterable[str]) -> None:
-    """Refuses names that no plot, page or table can show, as of files named in Latin-1 on Linux.
+    """Refuses names that can't be shown in plots and pages, such as Latin-1 file names on Linux.
 
     Raises:
-      UserError: a name is no Unicode.
+      UserError: a name is not Unicode.
     """
     for name in names:
         try:
@@ -111,15 +111,15 @@ def refuse_bytes(names: Iterable[str]) -> None:
 
 
 def numbered_classes(numbers: Collection[int], place: str, name_all: str) -> list[str]:
-    """The names of classes that have none: every number from 0 up to the largest.
+    """Returns names for numbered classes: every number from 0 up to the largest.
 
     Args:
       numbers: the labels that occur.
-      place: where they were read.
-      name_all: how the classes there may be given names.
+      place: where they were read, for the error.
+      name_all: how to name the classes there, for the error.
 
     Raises:
-      UserError: most numbers would be classes without a photo.
+      UserError: most classes would have no photo.
     """
     largest = max(numbers, default=-1)
     if largest + 1 - len(numbers) > max(len(numbers), FEW_UNUSED):
@@ -131,7 +131,7 @@ def numbered_classes(numbers: Collection[int], place: str, name_all: str) -> lis
 
 
 def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]) -> Split:
-    """A split of files, wherever they are; nothing is checked."""
+    """Returns a split of files anywhere, without any checks."""
     return Split(
         labels=np.asarray(labels, np.int32),
         names=list(names),
@@ -141,28 +141,28 @@ def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]
 
 
 def file_stamp(path: str) -> str:
-    """Which file this is and, on a disk, its bytes and when they were last written.
+    """Identifies a file and, on a disk, its size and the time of its last change.
 
-    In a bucket it is the path alone, as to ask for thousands of objects takes minutes: that one was
-    replaced is not noticed there.
+    In a bucket this is only the path, because asking for thousands of objects takes minutes; a
+    replaced object is not noticed.
     """
     if is_in_bucket(path):
         return path
     place = os.path.abspath(path)
     try:
         state = os.stat(place)
-    except OSError:  # who reads it will say so
+    except OSError:  # reading it will raise the error
         return place
     return f"{place} {state.st_size} {state.st_mtime_ns}"
 
 
 def read_file(path: str, start: int = 0, length: int | None = None) -> bytes:
-    """Reads `length` bytes from `start`, or what there is; any thread may call it."""
+    """Reads up to `length` bytes from `start`; can be called from any thread."""
     if is_in_bucket(path):
         with epath.Path(path).open("rb") as file:
             file.seek(start)
             return cast(bytes, file.read(-1 if length is None else length))
-    # A file object makes more calls, each of which gives away Python's lock and asks for it again.
+    # A file object makes more system calls, each of which releases and acquires Python's lock.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if length is None:
@@ -171,7 +171,7 @@ def read_file(path: str, start: int = 0, length: int | None = None) -> bytes:
         while len(content) < length and (
             more := os.pread(descriptor, length - len(content), start + len(content))
         ):
-            content += more  # a network disk may give less at a time
+            content += more  # a network disk may return less
         return content
     finally:
         os.close(descriptor)
@@ -180,7 +180,7 @@ def read_file(path: str, start: int = 0, length: int | None = None) -> bytes:
 def _missing(directory: epath.Path, names: Sequence[str]) -> list[str]:
     if not is_in_bucket(directory):
         return [name for name in names if not (directory / name).is_file()]
-    # To list a folder is one request, to ask for each photo thousands.
+    # Listing a folder is one request; asking for each photo would be thousands.
     there = {
         f"{folder}{file.name}"
         for folder in {name[: name.rfind("/") + 1] for name in names}
@@ -191,7 +191,7 @@ def _missing(directory: epath.Path, names: Sequence[str]) -> list[str]:
 
 
 def from_encoded(encoded: Sequence[bytes], names: Sequence[str], labels: Sequence[int]) -> Split:
-    """A split of encoded photos that are held in memory."""
+    """Returns a split of encoded photos that are held in memory."""
     return Split(
         labels=np.asarray(labels, np.int32),
         names=list(names),
@@ -203,15 +203,14 @@ def from_encoded(encoded: Sequence[bytes], names: Sequence[str], labels: Sequenc
 def stratify(
     strata: Sequence[object], names: Sequence[str], fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits examples in two, each stratum in proportion (largest remainders make up the total).
+    """Splits examples in two, in proportion to the strata (by the largest remainder method).
 
-    Each stratum keeps one at least, so fewer are chosen where there are many strata of one.
-
-    Which examples go where hangs on a hash of (seed, name), so that neither the order of files
-    nor a library's generator changes it.
+    Each stratum keeps at least one example, so fewer are chosen if many strata have only one.
+    The choice depends on a hash of (seed, name), not on the order of files or on a library's
+    random generator.
 
     Returns:
-      Indices of the rest and of the round(fraction * n) chosen at most, each int64 and sorted.
+      Indices of the rest and of the at most round(fraction * n) chosen ones, int64 and sorted.
     """
     members: dict[object, list[int]] = {}
     for index, stratum in enumerate(strata):
@@ -234,10 +233,10 @@ def stratify(
 
 
 def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split]:
-    """Sets part of a split aside for validation, in proportion to the classes.
+    """Holds out part of a split for validation, in proportion to the classes.
 
     Returns:
-      (train, validation); the same for the same seed, whatever the order of the files.
+      (train, validation), which depend on the seed but not on the order of the files.
 
     Raises:
       UserError: the fraction leaves one side empty.

@@ -1,4 +1,4 @@
-"""Stanford Cars (Krause et al. 2013) in the layouts in which it is passed on.
+"""Stanford Cars (Krause et al. 2013) in all layouts in which it is distributed.
 
 The devkit:
     cars_train/00001.jpg ...              or cars_train/cars_train/...
@@ -40,10 +40,10 @@ FULL_SIZES = {"train": 8144, "test": 8041}
 
 
 def load(directory: epath.Path, seed: int = 0) -> Source:
-    """Opens the train and test photos; says so when it is not the full published set.
+    """Opens the train and test photos; warns if they are not the complete published set.
 
     Raises:
-      UserError: a file is missing or can't be read, or annotations have no class.
+      UserError: a file is missing or unreadable, or annotations have no classes.
     """
     if (directory / "cars_annos.mat").is_file():
         source = _one_table(directory)
@@ -56,14 +56,14 @@ def load(directory: epath.Path, seed: int = 0) -> Source:
     sizes = {split: len(examples) for split, examples in source.splits.items()}
     if sizes != FULL_SIZES or len(source.class_names) != len(CLASS_NAMES):
         log.warning(
-            "%s is not the full Stanford Cars: %d classes and %s photos instead of %d and %s",
+            "%s is not the complete Stanford Cars: %d classes and %s photos instead of %d and %s",
             *(directory, len(source.class_names), sizes, len(CLASS_NAMES), FULL_SIZES),
         )
     return Source("stanford_cars", source.class_names, source.splits)
 
 
 def _letters(name: str) -> str:
-    """A class name without what file systems and archives change."""
+    """Returns a class name without the characters that file systems and archives change."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 

@@ -1,7 +1,7 @@
 """Data sets of TensorFlow Datasets by name, such as 'stanford_dogs' or 'huggingface:OWNER__NAME'.
 
-They are read as TFDS prepared them (TFDS downloads and prepares them first, where it can); the
-encoded photos are held in memory.
+They are read as prepared by TFDS, which first downloads and prepares them if it can. The encoded
+photos are held in memory.
 """
 
 import logging
@@ -20,12 +20,12 @@ def load(name: str, directory: epath.Path | None = None) -> Source:
     """Opens a TFDS data set.
 
     Args:
-      name: as TFDS knows it, perhaps with a config and version.
-      directory: TFDS's data_dir, by default its own.
+      name: as in TFDS, optionally with a config and version.
+      directory: TFDS's data_dir; None takes the default.
 
     Raises:
-      UserError: TFDS is not installed, or can't provide the data set, or it has no photos with
-        labels or no train split.
+      UserError: TFDS is not installed or can't provide the data set, or the data set has no labeled
+        photos or no train split.
     """
     try:
         import tensorflow_datasets as tfds
@@ -36,7 +36,7 @@ def load(name: str, directory: epath.Path | None = None) -> Source:
     try:
         builder = tfds.builder(name, data_dir=directory and str(directory))
         builder.download_and_prepare()
-    except Exception as error:  # TFDS raises as many kinds as it has hosts
+    except Exception as error:  # TFDS raises many kinds of errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"TensorFlow Datasets can't provide {name!r}: prepare it first or choose another "

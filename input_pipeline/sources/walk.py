@@ -1,4 +1,4 @@
-"""The photos in a folder and below it, wherever links lead."""
+"""Finding the photos in folders and below, following links."""
 
 import logging
 import os
@@ -12,21 +12,21 @@ from efficientnet.paths import is_in_bucket
 log = logging.getLogger(__name__)
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"})
-# Of photos that can't be decoded.
+# Of image formats that can't be decoded.
 FOREIGN = frozenset({".avif", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff"})
 
 
 class Walk:
     """Lists the photos of several folders, each photo once.
 
-    A link below them is followed unless it leads to, into or above a folder that is listed anyway:
-    its photos would come twice, maybe as another class, and a circle would never end.
+    A link is followed unless it leads to, into or above a folder that is listed anyway: its photos
+    would be listed twice, perhaps as another class, and a cycle would never end.
 
     Args:
-      folders: those to be listed.
+      folders: to be listed.
 
     Attributes:
-      left_out: image files that were found but are not listed.
+      left_out: image files that were found but not listed.
     """
 
     def __init__(self, folders: Iterable[epath.Path]):
@@ -38,7 +38,7 @@ class Walk:
                 self._add(pathlib.Path(os.path.realpath(folder)))
 
     def photos(self, folder: epath.Path) -> Iterator[epath.Path]:
-        """The photos in a folder and below; nothing is asked about each, for buckets' sake."""
+        """Yields the photos in a folder and below, without a request for each in a bucket."""
         below = []
         for path in folder.iterdir():
             if path.name.startswith("."):
@@ -50,12 +50,14 @@ class Walk:
                 self.left_out.append(path)
             elif path.is_dir():
                 below.append(path)
-        for path in sorted(below):  # of two links to one folder the same one wins everywhere
+        for path in sorted(
+            below
+        ):  # so that the same one of two links to a folder is followed everywhere
             if self._leads_on(path):
                 yield from self.photos(path)
 
     def warn(self, expected: str) -> None:
-        """Says how many image files were left out, if any, and what was expected instead."""
+        """Warns of the number of image files that were left out, and what was expected."""
         if self.left_out:
             log.warning(
                 "%d image files are left out, such as %s: expected %s",

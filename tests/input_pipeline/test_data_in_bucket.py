@@ -124,16 +124,9 @@ def test_photos_that_a_bucket_lacks_are_counted(layout, bucket):
         input_pipeline.load_source("manifest", str(root))
 
 
-@pytest.mark.parametrize("layout", ["folders"], indirect=True)
-def test_photos_are_named_in_a_bucket(layout, bucket):
-    root = bucket.upload(layout)
-    found = input_pipeline.find_photos([str(root / "test")])
-    assert found == [
-        str(root / path.relative_to(layout)) for path in sorted(layout.glob("test/*/*"))
-    ]
-    assert input_pipeline.find_photos([found[0]]) == found[:1]
-    with pytest.raises(UserError, match=r"0\*\.jpg: check the path, which can't be a pattern"):
-        input_pipeline.find_photos([str(root / "test" / "a" / "0*.jpg")])
+def test_photos_on_a_command_line_are_on_this_machine():
+    with pytest.raises(UserError, match="gs://mine/a is in a bucket: copy the photos"):
+        input_pipeline.find_photos(["gs://mine/a"])
 
 
 @pytest.mark.parametrize("path", ["../secret.jpg", "a/../../secret.jpg", "/etc/passwd", "gs://b/x"])

@@ -79,7 +79,11 @@ def test_manifest_takes_spaces_capitals_and_more_columns(tmp_path, text):
 def test_json_lines_are_numbered_as_in_an_editor(tmp_path):
     write(tmp_path, "1.jpg")
     good = '{"Path": "1.jpg", "label": "a", "note": "\u2028"}\n\n'
-    for bad, message in (("{", "is not JSON"), ("[1]", "is no JSON object"), ("{}", "has no path")):
+    for bad, message in (
+        ("{", "is not JSON"),
+        ("[1]", "is not a JSON object"),
+        ("{}", "has no path"),
+    ):
         (tmp_path / "manifest.jsonl").write_text(good + bad, "utf-8")
         with pytest.raises(UserError, match=f"line 3, {message}"):
             input_pipeline.load_source("manifest", str(tmp_path))
