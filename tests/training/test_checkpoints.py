@@ -195,7 +195,7 @@ def test_best_weights_after_the_checkpoint_that_is_used_are_forgotten(
 ) -> None:
     """Else Orbax, which saves no step before one that is there, would not save them again."""
     folder = tmp_path / "checkpoints"
-    none_yet = {"best": None, "history": []}
+    none_yet = Progress(step=1)
     checkpoints = Checkpoints(epath.Path(folder))
     checkpoints.resume()
     checkpoints.save_latest(1, state(1), none_yet)
