@@ -10,38 +10,30 @@ of hyperparameters and results in `tensorboard --logdir WORKDIR`.
 
 import argparse
 import concurrent.futures
-import hashlib
 import io
 import itertools
 import json
-import math
 import os
 import pathlib
 import queue
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
-from matplotlib.figure import Figure
 
-from efficientnet import metrics, records
+from efficientnet import records
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
 from efficientnet.records import RunSummary
+from efficientnet.reporting import grids
 from efficientnet.reporting.runs import SUMMARY
 from efficientnet.training.workdir import check_config, finished_summary
 from scripts import command_line, recipes
 
 TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
-SPLITS = ("validation", "test")
-UNNAMABLE = re.compile(r"[^\w.=+-]")
-LONGEST_NAME = 200  # bytes, of the 255 that a file's name may have
-
-Point = dict[str, str]  # value by field, both as they were typed
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -55,21 +47,22 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--set", default=[], nargs="+", metavar="FIELD=VALUE", help="in every run")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on a device")
     parser.add_argument(
-        "--metric", default="validation.top1", choices=choices(), help="of the last stage"
+        "--metric", default="validation.top1", choices=grids.choices(), help="of the last stage"
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     if args.jobs < 1:
         raise UserError(f"--jobs={args.jobs}: expected at least 1")
 
-    axes, settings = list(map(parse_axis, args.grid)), list(map(parse_setting, args.set))
+    axes = list(map(grids.parse_axis, args.grid))
+    settings = list(map(grids.parse_setting, args.set))
     fields = [field for field, _ in (*axes, *settings)]
     for field in fields:
         if fields.count(field) > 1:
             raise UserError(f"{field} is given twice in --grid and --set: name it once")
     grid, fixed = dict(axes), dict(settings)
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    runs = {name_of(point): {**fixed, **point} for point in points}
+    runs = {grids.name_of(point): {**fixed, **point} for point in points}
     for name, values in runs.items():
         check_config(epath.Path(args.workdir / name), read(args.config, values))
     open_sweep(args.workdir, {"config": args.config, "set": fixed})
@@ -112,39 +105,9 @@ def main(arguments: Sequence[str]) -> None:
             "and start the same command again when the reason is gone"
         )
     if args.json:
-        rows = [{**point, args.metric: results[name_of(point)]} for point in points]
-        best = _best(args.metric)(rows, key=lambda row: row[args.metric])
+        rows = [{**point, args.metric: results[grids.name_of(point)]} for point in points]
+        best = grids.best(args.metric)(rows, key=lambda row: row[args.metric])
         command_line.print_json({"runs": rows, "best": best})
-
-
-def choices() -> list[str]:
-    """Returns the metrics that points can be compared by, each with its split."""
-    return [f"{split}.{name}" for split in SPLITS for name in metrics.per_example()]
-
-
-def parse_setting(text: str) -> tuple[str, str]:
-    """Reads 'config.field=value', or the same without 'config.'."""
-    field, equals, value = text.partition("=")
-    if not equals or not field or not value:
-        raise UserError(f"{text!r}: expected FIELD=VALUE, such as config.batch_size=64")
-    return f"config.{field.removeprefix('--').removeprefix('config.')}", value
-
-
-def parse_axis(text: str) -> tuple[str, list[str]]:
-    """Reads 'config.field=value,value'; commas in brackets and quotes belong to a value."""
-    field, values = parse_setting(text)
-    parts, depth = [""], 0
-    for token in re.findall(r"'[^']*'|\"[^\"]*\"|.", values, re.DOTALL):
-        depth += (token in "([{") - (token in ")]}")
-        if token == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += token
-    if depth or not all(parts):
-        raise UserError(f"{text!r}: expected values between commas, with their brackets closed")
-    if len(set(parts)) < len(parts):
-        raise UserError(f"{text!r} names a value twice")
-    return field, parts
 
 
 def read(config: str, settings: Mapping[str, str]) -> RunConfig:
@@ -166,20 +129,6 @@ def open_sweep(workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
         return
     workdir.mkdir(parents=True, exist_ok=True)
     write_whole(epath.Path(known), json.dumps(settings).encode())
-
-
-def name_of(point: Point) -> str:
-    """The folder of a run, such as `stages0.learning_rate=1e-2_batch_size=64`.
-
-    Values that make no name of a folder lose letters, and gain a digest that tells them apart.
-    """
-    text = "_".join(f"{_short(field)}={value}" for field, value in point.items())
-    name = UNNAMABLE.sub("", text)
-    short = name.encode()[:LONGEST_NAME].decode(errors="ignore")
-    if short == name and not any(map(UNNAMABLE.search, point.values())):
-        return name
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-    return f"{short}-{digest}"
 
 
 def environment(slot: int, jobs: int) -> dict[str, str]:
@@ -209,88 +158,27 @@ def run_point(
             subprocess.run(command, env=env, stdout=log, stderr=log, check=True)
         summary = records.read(RunSummary, epath.Path(folder / SUMMARY))
     found = records.to_json(summary.stages[-1].metrics)
-    return {f"{split}.{name}": value for split in SPLITS for name, value in found[split].items()}
+    return {
+        f"{split}.{name}": value for split in grids.SPLITS for name, value in found[split].items()
+    }
 
 
 def write_results(
     workdir: pathlib.Path,
     metric: str,
-    grid: Mapping[str, Sequence[str]],
+    grid: grids.Grid,
     results: Mapping[str, float],
 ) -> None:
     """Writes `table.md` and `plot.png` of the runs that are done."""
-    write_whole(epath.Path(workdir / "table.md"), table(metric, grid, results).encode())
+    write_whole(epath.Path(workdir / "table.md"), grids.table(metric, grid, results).encode())
     picture = io.BytesIO()
-    plot(metric, grid, results).savefig(picture, format="png", dpi=120)
+    grids.plot(metric, grid, results).savefig(picture, format="png", dpi=120)
     write_whole(epath.Path(workdir / "plot.png"), picture.getvalue())
-
-
-def table(metric: str, grid: Mapping[str, Sequence[str]], results: Mapping[str, float]) -> str:
-    """A Markdown table: the first field down, all others across; the best value is bold."""
-    down, *across = grid
-    best = _best(metric)(results.values()) if results else None
-    columns = list(itertools.product(*(grid[field] for field in across)))
-    titles = [
-        ", ".join(f"{_short(f)} {v}" for f, v in zip(across, column, strict=True)) or metric
-        for column in columns
-    ]
-    lines = [[f"{metric}: {_short(down)}", *titles], ["---"] * (1 + len(columns))]
-    for value in grid[down]:
-        cells = [value]
-        for column in columns:
-            found = results.get(name_of(dict(zip(grid, (value, *column), strict=True))))
-            text = "" if found is None else f"{found:.4f}"
-            cells.append(f"**{text}**" if found is not None and found == best else text)
-        lines.append(cells)
-    rows = [" | ".join(cell.replace("|", r"\|") for cell in line) for line in lines]
-    return "".join(f"| {row} |\n" for row in rows)
-
-
-def plot(metric: str, grid: Mapping[str, Sequence[str]], results: Mapping[str, float]) -> Figure:
-    """Draws the metric over the first field, one line for each choice of the others."""
-    down, *across = grid
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    panel = figure.subplots()
-    numbers = [_number(value) for value in grid[down]]
-    numeric = all(math.isfinite(number) for number in numbers)
-    for column in itertools.product(*(grid[field] for field in across)):
-        names = [name_of(dict(zip(grid, (v, *column), strict=True))) for v in grid[down]]
-        done = [
-            (number if numeric else place, results[name])
-            for place, (number, name) in enumerate(zip(numbers, names, strict=True))
-            if name in results
-        ]
-        label = ", ".join(f"{_short(f)} {v}" for f, v in zip(across, column, strict=True))
-        panel.plot(*zip(*sorted(done), strict=True) if done else ([], []), marker="o", label=label)
-    if not numeric:
-        panel.set_xticks(range(len(numbers)), grid[down])
-    elif min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
-        panel.set_xscale("log")
-    panel.set(xlabel=_short(down), ylabel=metric)
-    panel.grid(alpha=0.3)
-    if across:
-        panel.legend(frameon=False)
-    return figure
 
 
 def _words(settings: Mapping[str, str]) -> list[str]:
     """Settings as train.py takes them."""
     return [f"--{field}={value}" for field, value in settings.items()]
-
-
-def _best(metric: str) -> Any:
-    return max if metrics.METRICS[metric.split(".")[1]].higher_is_better else min
-
-
-def _short(field: str) -> str:
-    return field.removeprefix("config.")
-
-
-def _number(value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        return math.nan
 
 
 if __name__ == "__main__":

@@ -15,9 +15,8 @@ from efficientnet import metrics
 from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
 from efficientnet.metrics import METRICS, Metric, Outputs
-from efficientnet.reporting import comparison, plots, report, scores, tables
+from efficientnet.reporting import comparison, grids, plots, report, scores, tables
 from efficientnet.training import losses, monitoring
-from scripts import sweep
 
 CONFIDENCE = Metric(
     "confidence",
@@ -33,7 +32,7 @@ def test_every_row_is_counted_where_it_says(tmp_path: pathlib.Path) -> None:
     assert set(scores.OF_SPLIT) == METRICS.keys() - metrics.per_example().keys()
     assert list(losses.BatchMetrics.empty().compute()) == list(metrics.per_example())
     assert list(scores.summary(made_up.predict(3, 20))) == list(METRICS)
-    assert sweep.choices() == [
+    assert grids.choices() == [
         f"{split}.{name}" for split in ("validation", "test") for name in metrics.per_example()
     ]
     for name in METRICS:
@@ -72,7 +71,7 @@ def test_a_new_row_is_counted_and_shown_everywhere(
     for path in (run.folder / report.PAGE, tmp_path / comparison.PAGE):
         page = pages.assert_self_contained(path.read_bytes())
         assert f"{100 * test['confidence']:.1f} %" in page.text
-    assert "test.confidence" in sweep.choices()
+    assert "test.confidence" in grids.choices()
     stage = StageConfig("s", "all", 1, monitor="confidence")
     low, high = ({"confidence": value, "loss": 1.0} for value in (0.5, 0.6))
     assert monitoring.score(stage, high) > monitoring.score(stage, low)

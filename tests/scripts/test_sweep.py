@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from efficientnet.errors import UserError
+from efficientnet.reporting import grids
 from scripts import command_line, sweep
 
 # How ml_collections loads a config.
@@ -166,7 +167,7 @@ def test_an_edited_recipe_does_not_report_the_old_results(
 def test_bars_do_not_break_the_table() -> None:
     grid = {"config.augment": ["flip_left_right|rotate(25)"], "config.preprocess": ["a|b"]}
     for fields in (grid, dict(reversed(grid.items()))):
-        lines = sweep.table("test.top1", fields, {}).splitlines()
+        lines = grids.table("test.top1", fields, {}).splitlines()
         assert [line.replace("\\|", "").count("|") for line in lines] == [3, 3, 3]
 
 
@@ -187,16 +188,16 @@ def test_a_workdir_belongs_to_one_sweep(tmp_path: pathlib.Path) -> None:
     ],
 )
 def test_commas_in_brackets_and_quotes_belong_to_a_value(values: list[str]) -> None:
-    assert sweep.parse_axis(f"mean={','.join(values)}") == ("config.mean", values)
+    assert grids.parse_axis(f"mean={','.join(values)}") == ("config.mean", values)
 
 
 def test_no_two_points_share_a_folder(tmp_path: pathlib.Path) -> None:
     values = ["/d/v1", "d/v/1", "dv1", "d_v1", "a" * 300, "a" * 301, "語" * 300]
-    names = [sweep.name_of({"config.data.directory": value}) for value in values]
+    names = [grids.name_of({"config.data.directory": value}) for value in values]
     assert len(set(names)) == len(values)
     for name in names:
         (tmp_path / f"{name}.log").touch()
-    assert sweep.name_of({"config.stages[0].learning_rate": "1e-2", "config.seed": "3"}) == (
+    assert grids.name_of({"config.stages[0].learning_rate": "1e-2", "config.seed": "3"}) == (
         "stages0.learning_rate=1e-2_seed=3"
     )
 
