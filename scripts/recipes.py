@@ -62,7 +62,7 @@ def read(path: str, overrides: Sequence[str]) -> RunConfig:
     return run_config(values["config"])
 
 
-def run_config(flag: flags.Flag) -> RunConfig:
+def run_config(flag: flags.Flag[ConfigDict]) -> RunConfig:
     """Returns the config of a --config flag, with the flags that override its fields.
 
     Raises:

@@ -93,10 +93,10 @@ class Explainer(Iterator[Explanation]):
 
 
 def _explain(
-    network: Network, paths: Sequence[str], batches: Iterator[dict], label: int | None
+    network: Network, paths: Sequence[str], batches: Iterator[dict[str, Any]], label: int | None
 ) -> Iterator[Explanation]:
     @jax.jit
-    def compute(variables: dict, images: jax.Array, labels: jax.Array | None) -> Any:
+    def compute(variables: Any, images: jax.Array, labels: jax.Array | None) -> Any:
         return grad_cam(dataclasses.replace(network, variables=variables), images, labels)
 
     for batch in batches:

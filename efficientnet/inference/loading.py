@@ -15,7 +15,7 @@ from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.paths import absolute
 from efficientnet.records import NetworkRecord
-from efficientnet.reporting.runs import read_config
+from efficientnet.reporting.runs import CONFIG, SUMMARY, read_config
 from efficientnet.training import checkpoints, workdir
 from efficientnet.weights import Preprocessing, load_pretrained
 
@@ -73,7 +73,7 @@ def class_names(num_classes: int) -> tuple[str, ...]:
 def is_run(path: str) -> bool:
     """Whether a folder is the workdir of a run that has begun."""
     folder = absolute(path)
-    return (folder / workdir.CONFIG).exists() and (folder / "checkpoints").exists()
+    return (folder / CONFIG).exists() and (folder / "checkpoints").exists()
 
 
 def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
@@ -90,7 +90,7 @@ def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
         finished, or a file is damaged.
     """
     if not is_run(path):
-        raise UserError(f"{path} is no run's workdir: it has no {workdir.CONFIG} and checkpoints")
+        raise UserError(f"{path} is no run's workdir: it has no {CONFIG} and checkpoints")
     folder = absolute(path)
     if not (folder / workdir.NETWORK).exists():
         raise UserError(
@@ -99,7 +99,7 @@ def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
         )
     config = read_config(folder)
     record = records.read(NetworkRecord, folder / workdir.NETWORK)
-    with records.reading(folder / workdir.CONFIG):
+    with records.reading(folder / CONFIG):
         module = EfficientNet(
             variant=get_variant(config.variant),
             num_classes=len(record.class_names),
@@ -130,7 +130,7 @@ def _choose_stage(folder: epath.Path, names: Sequence[str], stage: str | None) -
     """Returns the stage to load: the one asked for, or the last finished one."""
     progress = checkpoints.read_progress(folder / "checkpoints")
     finished = [result.name for result in progress.finished]
-    if (folder / workdir.SUMMARY).exists():
+    if (folder / SUMMARY).exists():
         finished = list(names)
     if stage is None:
         if not finished:

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +77,7 @@ def _predict(
     classifier = network.module.clone(classifier_only=True)
 
     @functools.partial(jax.jit, compiler_options=compiler_options(mesh))
-    def apply(variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def apply(variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         features = backbone.apply(variables, network.preprocess(images))
         return jnp.asarray(classifier.apply(variables, features)), jnp.asarray(features)
 

@@ -50,7 +50,9 @@ def write_stablehlo(network: Network, path: pathlib.Path) -> None:
 
 def write_saved_model(network: Network, path: pathlib.Path) -> None:
     """Writes a TensorFlow SavedModel with the network as its signature `serving_default`."""
-    from efficientnet.inference.export.tensorflow_graph import Graph, tf
+    import tensorflow as tf
+
+    from efficientnet.inference.export.tensorflow_graph import Graph
 
     graph = Graph(network)
     tf.saved_model.save(graph, str(path), signatures=graph.classify)
@@ -58,7 +60,9 @@ def write_saved_model(network: Network, path: pathlib.Path) -> None:
 
 def write_tflite(network: Network, path: pathlib.Path) -> None:
     """Writes a TFLite file that computes in float32 throughout."""
-    from efficientnet.inference.export.tensorflow_graph import Graph, tf
+    import tensorflow as tf
+
+    from efficientnet.inference.export.tensorflow_graph import Graph
 
     graph = Graph(network)
     functions = [graph.classify.get_concrete_function()]

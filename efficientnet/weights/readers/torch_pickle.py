@@ -153,7 +153,7 @@ def unpickle(file: BinaryIO, path: epath.Path) -> Any:
                 stack.append(tuple(pop_to_mark()))
             case "APPEND" | "APPENDS":
                 items = pop_to_mark() if opcode.name == "APPENDS" else [stack.pop()]
-                cast(list, _expect(stack[-1], list)).extend(items)
+                cast(list[Any], _expect(stack[-1], list)).extend(items)
             case "SETITEM" | "SETITEMS":
                 items = pop_to_mark() if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
                 target = _expect(stack[-1], dict)
@@ -235,7 +235,7 @@ def _read_zip(path: epath.Path, data: mmap.mmap) -> Checkpoint:
     members = archives.zip_members(path, data)
     (pickle_name,) = (name for name in members if name.split("/")[1:] == ["data.pkl"])
     folder = pickle_name.split("/")[0]
-    if f"{folder}/byteorder" in members and members[f"{folder}/byteorder"]() != b"little":
+    if f"{folder}/byteorder" in members and bytes(members[f"{folder}/byteorder"]()) != b"little":
         raise UserError(f"{path} was written on a big-endian machine: save it on another one")
     top = unpickle(io.BytesIO(members[pickle_name]()), path)
 
