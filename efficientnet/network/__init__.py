@@ -1,1 +1,1 @@
-"""The network: its variants, layers and freeze groups."""
+"""The network: its variants, its architecture as tables, the Flax module, and freeze groups."""

@@ -58,9 +58,9 @@ def dense_kernel_init(key: Array, shape: Sequence[int], dtype: Dtype = jnp.float
 class Conv(nn.Module):
     """Dense convolution of [N, H, W, C] to [N, H', W', features], computed in `dtype`.
 
-    Its variable is 'kernel' [k, k, C, features], float32, and so is the kernel's gradient, to be
+    Its variable 'kernel' [k, k, C, features] is float32, and so is the kernel's gradient when it is
     summed over devices. `padding` is 'same' or 'symmetric', see `depthwise.explicit_padding`. A 1x1
-    convolution takes a `gate` [N, 1, 1, C] that scales each example's channels before.
+    convolution takes a `gate` [N, 1, 1, C], which scales the channels of each example first.
     """
 
     features: int
@@ -96,7 +96,7 @@ def _convolve(x: Array, kernel: Array, stride: int, pads: depthwise.Pads) -> Arr
         )
 
     def by_patches(x: Array, kernel: Array) -> Array:
-        """A product with the pixels that each output sees, side by side: they are few channels."""
+        """A matrix product with the pixels of each window side by side, as the channels are few."""
         padded = depthwise.pad(x, pads)
         rows, columns = (n - k + 1 for n, k in zip(padded.shape[1:3], kernel.shape, strict=False))
         windows = [
@@ -107,7 +107,7 @@ def _convolve(x: Array, kernel: Array, stride: int, pads: depthwise.Pads) -> Arr
         patches = lax.optimization_barrier(jnp.concatenate(windows, -1))
         return pointwise.pointwise_conv(patches, kernel.reshape(-1, kernel.shape[-1]))
 
-    # XLA on CPU takes twice as long over the stem natively.
+    # XLA on CPU needs twice as long for the stem's native convolution.
     return lax.platform_dependent(x, kernel, cpu=by_patches, default=native)
 
 

@@ -18,7 +18,7 @@ from efficientnet.errors import UserError
 from efficientnet.paths import cache_directory
 from efficientnet.weights import integrity
 
-ATTEMPTS = 3  # each goes on where the one before broke off
+ATTEMPTS = 3  # each resumes where the one before broke off
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 18
 RANGE_NOT_SATISFIABLE = 416
@@ -60,7 +60,7 @@ class Download:
 
     @property
     def file_name(self) -> str:
-        """Its place below the cache directory: families use the same file names."""
+        """Its path below the cache directory, where each word has a folder."""
         return f"{self.word}/{self.url.rsplit('/', 1)[-1]}"
 
 
@@ -75,7 +75,7 @@ def find(word: str, variant: str | None) -> Download:
     """Returns the archive for a word and a variant.
 
     Raises:
-      UserError: there is none; with what there is.
+      UserError: there is none; the message lists what there is.
     """
     variants = ARCHIVES[word][2]
     if variant is None:
@@ -90,11 +90,11 @@ def find(word: str, variant: str | None) -> Download:
 def fetch(download: Download) -> epath.Path:
     """Returns the archive's path in the cache, after downloading it if it isn't there.
 
-    The digest is checked against the known one, or else recorded the first time and checked from
-    then on.
+    Its digest is checked against the known one; if there is none, the digest of the first download
+    is recorded and checked from then on.
 
     Raises:
-      UserError: it can't be had, with the URL and where to put the file; or it has another digest.
+      UserError: the download failed, with the URL and where to put the file; or the digest differs.
     """
     path = cache_directory() / download.file_name
     if not path.exists():
@@ -123,7 +123,7 @@ def _check(path: pathlib.Path, download: Download) -> None:
 
 
 def _download(url: str, part: pathlib.Path, path: pathlib.Path) -> None:
-    """Downloads to `part`, going on from what is there."""
+    """Downloads to `part`, resuming after what is already there."""
     reason = ""
     for _ in range(ATTEMPTS):
         try:
@@ -133,7 +133,7 @@ def _download(url: str, part: pathlib.Path, path: pathlib.Path) -> None:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == RANGE_NOT_SATISFIABLE and part.exists():
-                part.unlink()  # longer than the file: not from there
+                part.unlink()  # longer than the file, so not a part of it
                 continue
             raise UserError(
                 f"{url} answers {error.code} {error.reason}: get the file from elsewhere and put "
@@ -149,7 +149,7 @@ def _download(url: str, part: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def _transfer(url: str, part: pathlib.Path) -> bool:
-    """One request for what is missing. Returns whether the file is complete."""
+    """Requests what is missing. Returns whether the file is complete."""
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
@@ -172,7 +172,7 @@ def _transfer(url: str, part: pathlib.Path) -> bool:
 
 
 def _total(response: http.client.HTTPResponse, start: int) -> int | None:
-    """The whole file's size in bytes, if the server says it."""
+    """The size of the whole file in bytes, if the server gives it."""
     if response.status == http.client.PARTIAL_CONTENT:
         place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
         if place is None or int(place[1]) != start:

@@ -1,7 +1,7 @@
-"""Checks whole files against the digests that travel with them.
+"""Checks whole files against the digests that come with them.
 
-Two conventions are followed: a file `NAME.sha256` beside the file, as `sha256sum` writes it, and
-PyTorch's, by which the start of the digest is the end of the name (`b0-355c32eb.pth`).
+A digest is in a file `NAME.sha256` beside the file, as `sha256sum` writes it, or, as in PyTorch's
+hub, the end of the name is the start of the digest (`b0-355c32eb.pth`).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from efficientnet.errors import UserError
 
 READ_BYTES = 1 << 20
 NAMED = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
-DATE = re.compile(r"(19|20)\d{6}")  # also eight hexadecimal digits
+DATE = re.compile(r"(19|20)\d{6}")  # no digest, though it is eight hexadecimal digits
 
 
 def digest_of(path: epath.Path) -> str:
@@ -37,7 +37,7 @@ def record(path: epath.Path, digest: str) -> None:
 
 
 def check(path: epath.Path) -> bool:
-    """Checks a file against every digest that comes with it.
+    """Checks a file against each digest that comes with it.
 
     Returns:
       Whether there was one.

@@ -32,8 +32,8 @@ def load_pretrained(weights: str, variant: str | None = None) -> Pretrained:
       variant: the name of a variant; None finds it out from a path; such a word needs it.
 
     Raises:
-      UserError: no such word or file; a file that is damaged, hostile, of unknown kind, or not that
-        variant, with what is left over on either side; a download that failed.
+      UserError: there is no such word or file; the file is damaged, hostile, of unknown format, or
+        not that variant (the message lists what is left over on either side); a download failed.
     """
     if weights == LITE_WHEEL:
         return read_pretrained(_lite_wheel(), variant)
@@ -84,7 +84,7 @@ def read_pretrained(
         len(matched.entries),
         f"{matched.found.averaged} of them moving averages"
         if matched.found.averaged
-        else "none a moving average's twin",
+        else "none of them moving averages",
         "" if verified or checkpoint.checksummed else " No checksum guards them.",
     )
     return pretrained

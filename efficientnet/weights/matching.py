@@ -11,7 +11,7 @@ from efficientnet.weights.families import FAMILIES
 from efficientnet.weights.naming import Entry, FamilyCheckpoint
 from efficientnet.weights.readers.checkpoint import Checkpoint
 
-# Not weights: step counters, optimizer slots, and counters that PyTorch and Keras keep.
+# Not weights: step counters, optimizer slots, and counters of PyTorch and Keras.
 IGNORED_ENDINGS = (
     "num_batches_tracked",
     "n_averaged",
@@ -42,7 +42,7 @@ class Match:
         The arrays are float32 and, where the file allows it, views into the file.
 
         Raises:
-          ValueError: a value is not finite or a variance negative, as in no trained network.
+          ValueError: a value is not finite or a variance is negative, as in no trained network.
         """
         params: Leaves = {}
         batch_stats: Leaves = {}
@@ -52,7 +52,7 @@ class Match:
             if values.shape != entry.shape:
                 raise ValueError(f"{name} has another shape than announced")
             values = values.astype(np.float32, copy=False)
-            # Both are NaN when any value is, and neither needs a temporary array.
+            # Both are NaN if any value is, and neither needs a temporary array.
             low, high = values.min(), values.max()
             if not np.isfinite(low) or not np.isfinite(high) or (leaf == "var" and low < 0):
                 raise ValueError(f"{name} has impossible values, from {low} to {high}")
@@ -70,7 +70,7 @@ def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
       hint: words about the file, to tell apart variants of the same shapes.
 
     Raises:
-      UserError: unknown names; or the list of what is left over.
+      UserError: the names are unknown; or something is left over, which the message lists.
     """
     found = recognize(checkpoint)
     name = f"{checkpoint.path} ({found.family.title}, {checkpoint.format})"
@@ -102,7 +102,7 @@ def recognize(checkpoint: Checkpoint) -> FamilyCheckpoint:
     """Finds the family that a checkpoint's names belong to.
 
     Raises:
-      UserError: none that is known; with a few of the names.
+      UserError: they belong to none; the message gives a few of the names.
     """
     tensors = {
         name: tensor

@@ -1,1 +1,1 @@
-"""What is computed in a way of its own on each platform."""
+"""Operations that each platform computes in its own way: convolutions and BatchNorm."""

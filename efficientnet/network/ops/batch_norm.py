@@ -1,4 +1,4 @@
-"""Batch normalization and the activation after it, by itself and of a 1x1 convolution's output."""
+"""Batch normalization with the activation after it, alone or together with a 1x1 convolution."""
 
 import functools
 from typing import Any
@@ -18,11 +18,18 @@ class BatchNorm(nn.Module):
     """Batch normalization of the last axis (Ioffe & Szegedy, 2015) and the activation after it.
 
     Parameters 'scale' and 'bias' and the running 'mean' and 'var' (collection 'batch_stats') are
-    float32, and so are the sums, whatever the `dtype` that is returned. With `use_running_average`
-    it is one scale and one shift; else it normalizes by the batch and moves the running statistics
-    (the variance is the biased one, as in the reference). `activation` is a key of `ACTIVATIONS`.
-    Each of so many consecutive `parts` of the batch is normalized by its own statistics, of which
-    the running ones get the mean: with a part per device, no device waits for another.
+    float32, and so are the sums; only the result has `dtype`.
+
+    Attributes:
+      use_running_average: normalize by the running statistics; else by those of the batch, which
+        also update the running ones (with the biased variance, as in the reference).
+      epsilon: added to the variance.
+      momentum: of the running statistics.
+      activation: a key of `ACTIVATIONS`.
+      parts: number of consecutive parts of the batch that are each normalized by their own
+        statistics, whose mean updates the running ones; with one part per device, no device waits
+        for another.
+      dtype: of the result.
     """
 
     use_running_average: bool
@@ -69,7 +76,7 @@ class BatchNorm(nn.Module):
 def scale_and_activate(x: Array, factor: Array, shift: Array, activation: str) -> Array:
     """activation(x * factor + shift) in float32, for x [..., C] and float32 vectors [C].
 
-    Of the big arrays only `x` is kept for the gradient; the rest is computed again from it.
+    Of the large arrays only `x` is stored for the gradient; the rest is recomputed from it.
     """
     y = ACTIVATIONS[activation](x.astype(jnp.float32) * factor + shift)
     return y.astype(x.dtype)
@@ -98,7 +105,7 @@ scale_and_activate.defvjp(_scale_and_activate_forward, _scale_and_activate_backw
 def normalize_and_activate(
     x: Array, scale: Array, bias: Array, epsilon: float, activation: str
 ) -> tuple[Array, Array, Array]:
-    """BatchNorm by the batch's own statistics, then the activation; keeps `x` as above.
+    """BatchNorm by the batch's own statistics, then the activation; stores `x` as above.
 
     Returns the output and the float32 mean and biased variance [C], through which no gradient
     flows other than the output's own.
@@ -157,11 +164,11 @@ def convolve_normalize_and_activate(
 ) -> tuple[Array, Array, Array]:
     """`normalize_and_activate` of a 1x1 convolution, `x` [..., C] with `kernel` [C, F].
 
-    What BatchNorm needs to know of the convolution's output y = x W, it gets from small matrices.
-    With x's mean m and covariance S over all pixels, y has the mean m W and the variances
-    diag(W' S W). In the gradient, with g that of what is activated, sum(g y) = diag(W' x' g), and
-    x' g is most of the kernel's gradient anyway; what BatchNorm takes away from the gradient of y
-    is linear in y, hence in x. So no pass over the many channels of y is for statistics alone.
+    The statistics of the convolution's output y = x W follow from small matrices: with the mean m
+    and the covariance S of x over all pixels, y has the mean m W and the variances diag(W' S W). In
+    the gradient, where g is that of the activation's input, sum(g y) = diag(W' x' g), and x' g is
+    needed for the kernel's gradient anyway. What BatchNorm subtracts from the gradient of y is
+    linear in y, hence in x. So statistics alone never need a pass over the many channels of y.
     """
     return _convolve_forward(x, kernel, scale, bias, epsilon, activation)[0]
 
@@ -222,5 +229,5 @@ convolve_normalize_and_activate.defvjp(_convolve_forward, _convolve_backward)
 
 
 def _exactly(a: Array, b: Array) -> Array:
-    """A product of small float32 matrices, on a TPU too."""
+    """A product of small float32 matrices, in full precision on a TPU too."""
     return jnp.dot(a, b, precision="highest")

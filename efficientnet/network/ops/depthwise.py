@@ -20,8 +20,8 @@ Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 def explicit_padding(size: Sequence[int], kernel: Sequence[int], stride: int, padding: str) -> Pads:
     """Zeros to add ((top, bottom), (left, right)) around an image of `size` (height, width).
 
-    'same' is TensorFlow's SAME, one more zero after than before where the sum is odd;
-    'symmetric' is k // 2 on each side, as PyTorch's models have it. Anything else: ValueError.
+    'same' is TensorFlow's SAME, with one more zero after than before if their sum is odd;
+    'symmetric' is k // 2 on each side, as in PyTorch's models. Anything else is a ValueError.
     """
     if padding == "same":
         # Output ceil(n / stride): the last window must end inside the padded image.
@@ -37,7 +37,7 @@ def explicit_padding(size: Sequence[int], kernel: Sequence[int], stride: int, pa
 
 
 def depthwise_conv(x: Array, kernel: Array, stride: int, padding: str) -> Array:
-    """Convolves every channel with a kernel of its own.
+    """Convolves each channel with its own kernel.
 
     Args:
       x: [N, H, W, C].
@@ -84,11 +84,11 @@ DENSE_CHANNELS = 32
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def for_tpu(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
-    """The cheapest form in the whole step, by the TPU compiler's estimates: docs/performance.md.
+    """The form with the cheapest training step by the TPU compiler's estimates.
 
-    The native one multiplies in the vector unit. With few channels, or where a stride leaves much
-    of a large kernel's work out, a matrix unit is faster though most of its factors are zeros.
-    The kernel's gradient is that of the native one and float32.
+    The native convolution multiplies in the vector unit. With few channels, or where the stride of
+    a large kernel skips much of the work, a matrix unit is faster although most of its factors are
+    zeros (docs/performance.md). The kernel's gradient is the native one, in float32.
     """
     return _cheapest(x, kernel.astype(x.dtype), stride, pads)
 
@@ -104,7 +104,7 @@ def _dense(x: Array, kernel: Array, stride: int) -> bool:
 
 
 def block_diagonal(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
-    """Few groups of many channels, with zeros between the channels; exact, as adding zeros is."""
+    """Few groups of many channels with zeros between them, which leave the result exact."""
     channels = x.shape[-1]
     width = max(size for size in range(1, DENSE_CHANNELS + 1) if channels % size == 0)
     same = jnp.arange(width)[:, None] == jnp.arange(channels)[None, :] % width
@@ -122,8 +122,8 @@ def _for_tpu_backward(
 ) -> tuple[Array, Array]:
     x, kernel = residuals
     if kernel.shape[0] == 5 and not _dense(x, kernel, stride):
-        # Both gradients read it, and the large windows of the input's overlap much: to compute it
-        # again for each of them costs more than to write it down.
+        # Both gradients read it in large, overlapping windows, so recomputing it costs more than
+        # storing it.
         grad = lax.optimization_barrier(grad)
     _, to_x = jax.vjp(lambda x: _cheapest(x, kernel.astype(x.dtype), stride, pads), x)
     wide = x.astype(kernel.dtype)
@@ -136,7 +136,7 @@ for_tpu.defvjp(_for_tpu_forward, _for_tpu_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def shifted_products(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
-    """The same convolution as a sum over taps of shifted slices times one row of the kernel."""
+    """The same convolution as a sum over the kernel's taps of shifted slices times weights."""
     return _forward(x, kernel, stride, pads)[0]
 
 
@@ -157,7 +157,7 @@ def _backward(
     # p, p + stride, ... of the output rows m, m - 1, ...
     first = tuple(before // stride for before, _ in pads)
     end = tuple(-(-(n - pad[1]) // stride) for n, pad in zip(padded.shape[1:3], pads, strict=True))
-    # As many zeros around the gradient as that of the input needs; both read it with them.
+    # As many zeros around the gradient as the input's gradient needs; the kernel's reads them too.
     zeros = [
         ((k - 1) // stride - low, max(high - n, 0))
         for k, low, high, n in zip(taps, first, end, grad.shape[1:3], strict=True)
@@ -245,7 +245,7 @@ def _kernel_gradient(
         first = number * at_once
         return functools.reduce(add, (row_products(first + n) for n in range(at_once)))
 
-    # Zeros to begin with would be filled, copied and held from the step's beginning on.
+    # Sums that begin as zeros would be allocated from the beginning of the training step on.
     sums = lax.fori_loop(
         1, height // at_once, lambda number, sums: add(sums, products(number)), products(0)
     )
@@ -278,7 +278,7 @@ def _sum_of_shifts(
 def pad(x: Array, pads: Sequence[tuple[int, int]]) -> Array:
     """Zeros around [N, H, W, C], computed once.
 
-    Without the barrier, what makes `x` would be fused into every shifted slice of it.
+    Without the barrier, XLA would fuse what computes `x` into every shifted slice of it.
     """
     zero = jnp.zeros((), x.dtype)
     return lax.optimization_barrier(

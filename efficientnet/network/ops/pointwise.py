@@ -1,7 +1,7 @@
-"""1x1 convolutions as products of matrices, with gradients that XLA computes without copies.
+"""1x1 convolutions as matrix products, with gradients that XLA computes without copies.
 
-They compute in the dtype of the pixels; the gradients of float32 kernels are float32, and so summed
-over devices.
+They compute in the dtype of the pixels. The gradient of a float32 kernel is float32, also when it
+is summed over devices.
 """
 
 import jax
@@ -34,8 +34,8 @@ pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward)
 def sum_over_pixels(a: Array, b: Array) -> Array:
     """The sum of the outer products of rows, [..., A] and [..., B] to float32 [A, B].
 
-    XLA on CPU copies the left operand transposed: let it be the smaller. With pixels in several
-    axes it would copy both in another order; a TPU would have to bring them into one.
+    XLA on CPU transposes the left operand by a copy, so it should be the smaller one. It would copy
+    both if the pixels had several axes, while a TPU would copy both to merge the axes.
     """
 
     def product(a: Array, b: Array) -> Array:
@@ -74,7 +74,7 @@ def gated_pointwise_conv(x: Array, gate: Array, kernel: Array) -> Array:
 
 @jax.custom_vjp
 def _kernel_per_example(x: Array, gate: Array, kernel: Array) -> Array:
-    """Scales the kernel in place of the pixels: fewer numbers, and the gradients are products.
+    """Scales the kernel instead of the pixels: fewer numbers, and the gradients are products.
 
     With Q_n the sum over example n's pixels of x' grad, the kernel's gradient is the sum over n of
     gate_n Q_n, and the gate's the sum over F of kernel Q_n.

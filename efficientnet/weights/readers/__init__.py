@@ -1,1 +1,1 @@
-"""One reader for each format of checkpoint files."""
+"""One reader for each format of checkpoint files, and `formats`, which picks the reader."""

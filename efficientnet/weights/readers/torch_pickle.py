@@ -48,14 +48,14 @@ WRAPPER_PREFIXES = ("module.",)  # of DataParallel and of averaged models
 
 @dataclasses.dataclass(frozen=True)
 class Symbol:
-    """A global that a pickle names; only ever compared."""
+    """A global that a pickle names, which is compared but never looked up."""
 
     name: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """A run of numbers elsewhere in the file."""
+    """A run of numbers stored elsewhere in the file."""
 
     key: str
     dtype: np.dtype
@@ -90,14 +90,14 @@ class TensorRecord:
 
 
 class _Mark:
-    """Start of a run of items on the stack."""
+    """The start of a run of items on the stack."""
 
 
 def unpickle(file: BinaryIO, path: epath.Path) -> Any:
     """Evaluates one pickle up to its STOP, leaving `file` just behind it.
 
     Raises:
-      UserError: the pickle names a global that a state dict has no use for.
+      UserError: the pickle names a global that no state dict needs.
       Exception: of any kind when the pickle is malformed.
     """
     stack: list[Any] = []
