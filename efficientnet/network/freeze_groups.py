@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from efficientnet.config import BatchNormPolicy, StageConfig
 from efficientnet.errors import UserError
+from efficientnet.network.variants import VARIANTS
 
+_RUNS = max(len(variant.block_args) for variant in VARIANTS.values())
 # From the input to the output.
-GROUPS = ("stem", *(f"block{number}" for number in range(1, 8)), "top", "predictions")
+GROUPS = ("stem", *(f"block{number + 1}" for number in range(_RUNS)), "top", "predictions")
 
 
 def group_of(layer: str) -> str:
