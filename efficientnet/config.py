@@ -122,7 +122,7 @@ class DataConfig(Config):
     source: str = ""  # a name in input_pipeline/sources
     directory: MayChange[str] = ""  # where its files are; '' if it needs none
     validation_split: str = ""  # a split of the source to validate on; '' holds one out
-    validation_fraction: float = 0.1  # of the training photos of each class, held out
+    validation_fraction: Share = 0.1  # of the training photos of each class, held out
     # Unreadable training photos to skip in each process; one more stops the run.
     broken_limit: MayChange[Count] = 0
     # Where to keep decoded training photos, each resized to a square: in 'memory' or on 'disk'; ''
@@ -195,7 +195,7 @@ class StageConfig(Config):
     min_improvement: float = 1e-3  # smallest change that counts, in the metric's unit
     plateau_patience: PositiveCount = 3  # after this many epochs without improvement, multiply ...
     plateau_factor: Factor = 1.0  # ... the learning rate by this factor; 1 never changes it
-    plateau_floor: float = 0.0  # peak learning rate below which it is not lowered
+    plateau_floor: NotNegative = 0.0  # peak learning rate below which it is not lowered
     stop_patience: Count = 0  # end the stage after this many epochs without improvement; 0 never
 
     def __post_init__(self) -> None:
@@ -249,7 +249,7 @@ class RunConfig(Config):
     stages: tuple[StageConfig, ...] = ()
 
     # Logging and checkpoints.
-    skip_steps: MayChange[int] = 0  # steps per stage to skip because their loss is not finite
+    skip_steps: MayChange[Count] = 0  # steps per stage to skip because their loss is not finite
     log_every_steps: MayChange[PositiveCount] = 10  # to TensorBoard
     # Steps between two checkpoints; 0 saves only at the end of every epoch.
     checkpoint_every_steps: MayChange[Count] = 1000
