@@ -1,6 +1,6 @@
-"""Checkpoints through Orbax: the latest state of the run and the best weights of each stage.
+"""Orbax checkpoints: the latest state of a run and the best weights of each stage.
 
-After which steps a run saves its state and whether it stops then, alike in all processes.
+`CheckpointPolicy` decides, equally in all processes, when to save and when to stop.
 """
 
 import contextlib
@@ -25,20 +25,20 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """Saves asynchronously below a folder; every save becomes visible whole or not at all.
+    """Saves checkpoints asynchronously and atomically below a folder.
 
-    A save waits for the one before: a state's progress speaks of the best weights, and Orbax's
-    processes can't agree about two saves at a time.
+    A save waits for the previous one, because a checkpoint's progress refers to the best weights,
+    and several processes of Orbax can't coordinate two saves at a time.
 
     `latest/<step>` holds the whole training state and the host's progress (JSON), `best/<stage>/
-    <step>` the variables of a stage's best epoch; each has the checksums of its leaves beside it.
-    Steps count over all stages.
+    <step>` the variables of a stage's best epoch; each includes the checksums of its leaves. Steps
+    count over all stages.
     """
 
     def __init__(self, folder: epath.Path, keep: int = 2) -> None:
-        """Opens a folder, made if need be, of which the latest `keep` checkpoints stay."""
+        """Opens or creates a folder that keeps the latest `keep` checkpoints."""
         self._folder = folder
-        # Those that each of the latest checkpoints knows of, and those that the next one will.
+        # For each of the latest checkpoints, and for the next one, the best weights it refers to.
         self._keep_best = keep + 1
         self._latest = checkpoint_files.latest_manager(folder, keep)
         self._best: dict[str, ocp.CheckpointManager] = {}
@@ -50,16 +50,16 @@ class Checkpoints:
         return self._best[stage]
 
     def resume(self) -> Progress | None:
-        """Goes back to the newest checkpoint that is whole, and forgets those after it.
+        """Finds the newest intact checkpoint, and deletes those after it.
 
-        Whole means that every array and the progress have the checksums they were saved with, and
-        the best weights that the progress speaks of have theirs. What is not is reported.
+        A checkpoint is intact if its arrays, its progress and the best weights it refers to have
+        the checksums that they were saved with. Damaged checkpoints are logged.
 
         Returns:
-          The host's progress at that checkpoint, or None where there is no checkpoint.
+          The progress in that checkpoint, or None if there is no checkpoint.
 
         Raises:
-          UserError: there are checkpoints, but none is whole.
+          UserError: there are checkpoints, but none is intact.
         """
         damaged = []
         for step in sorted(self._latest.all_steps(), reverse=True):
@@ -73,13 +73,13 @@ class Checkpoints:
         else:
             if damaged:
                 raise UserError(
-                    f"no checkpoint in {self._folder / 'latest'} is whole (see above): "
-                    "take a new --workdir, or put back a copy of this one"
+                    f"no checkpoint in {self._folder / 'latest'} is intact (see above): "
+                    "choose a new --workdir, or restore a copy of this one"
                 )
             self._forget_best_after(0)
             return None
         if damaged:
-            log.warning("going on from the checkpoint at step %d", step)
+            log.warning("resuming from the checkpoint at step %d", step)
         for later in damaged:
             self._latest.delete(later)
         self._forget_best_after(step)
@@ -100,8 +100,8 @@ class Checkpoints:
         return progress
 
     def _forget_best_after(self, step: int) -> None:
-        # Written by a killed run after its last checkpoint: this run will write them again, and
-        # Orbax saves no step before one that is there.
+        # A killed run wrote these after its last checkpoint. This run will write them again, and
+        # Orbax refuses to save a step before an existing one.
         best = self._folder / "best"
         for stage in sorted(path.name for path in best.iterdir()) if best.exists() else ():
             manager = self._best_of(stage)
@@ -109,7 +109,7 @@ class Checkpoints:
                 manager.delete(later)
 
     def restore_latest(self, like: Any) -> Any:
-        """Returns the state that `resume` found, with the structure and shardings of `like`."""
+        """Returns the state found by `resume`, with the structure and shardings of `like`."""
         state, self._state = self._state, None
         return checkpoint_files.placed(state, like, "the checkpoint")
 
@@ -117,7 +117,7 @@ class Checkpoints:
         """Saves the state of the run after `step` steps.
 
         Raises:
-          FileNotFoundError: the folder is gone; Orbax would make it anew, without the rest.
+          FileNotFoundError: the folder is gone; Orbax would create it again without the rest.
         """
         if not self._folder.exists():
             raise FileNotFoundError(f"{self._folder} is gone")
@@ -125,10 +125,10 @@ class Checkpoints:
         checkpoint_files.save_state(self._latest, step, state, to_json(progress))
 
     def save_best(self, stage: str, step: int, variables: Mapping[str, Any]) -> None:
-        """Saves the best variables of a stage so far; the ones before stay until the next."""
+        """Saves the best variables of a stage so far; the previous ones stay until then."""
         manager = self._best_of(stage)
         self.wait()
-        # A run that was killed before the next checkpoint comes here again.
+        # A run that was killed before the next checkpoint saves them again.
         if step in manager.all_steps():
             manager.delete(step)
         checkpoint_files.save_variables(manager, step, variables)
@@ -140,7 +140,7 @@ class Checkpoints:
           UserError: they are damaged.
         """
         self.wait()
-        # In a bucket Orbax won't read what it has saved itself, but in the first process.
+        # In a bucket, only the first process of Orbax can read what it has just saved.
         return read_best(self._folder, stage, like)
 
     def wait(self) -> None:
@@ -149,7 +149,7 @@ class Checkpoints:
             manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits until everything is written, and ends."""
+        """Waits until everything is written, and closes the checkpoints."""
         for manager in (self._latest, *self._best.values()):
             manager.close()
 
@@ -158,7 +158,7 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
     """Returns all arrays of a finished run's latest checkpoint and best weights, by name.
 
     Raises:
-      DamagedError: one of them is not what was saved.
+      DamagedError: one of them is damaged.
     """
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         progress = checkpoints.resume()
@@ -176,9 +176,9 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
 
 
 def read_progress(folder: epath.Path) -> Progress:
-    """Returns the progress of the newest checkpoint that has a whole one, and changes nothing.
+    """Returns the newest intact progress, and changes nothing.
 
-    Unlike `Checkpoints`, this may look at a run that another process trains.
+    Unlike `Checkpoints`, this may read a run that another process is training.
 
     Raises:
       UserError: there is none.
@@ -189,11 +189,13 @@ def read_progress(folder: epath.Path) -> Progress:
                 return _read_progress(manager, step)[0]
             except DamagedError as error:
                 log.warning("checkpoint %s is damaged: %s", folder / f"latest/{step}", error)
-    raise UserError(f"{folder / 'latest'} has no whole checkpoint: train on, with the same command")
+    raise UserError(
+        f"{folder / 'latest'} has no intact checkpoint: continue training with the same command"
+    )
 
 
 def _read_progress(manager: ocp.CheckpointManager, step: int) -> tuple[Progress, dict[str, int]]:
-    """Returns a checkpoint's progress, and the checksums of its arrays; or `DamagedError`."""
+    """Returns a checkpoint's progress and checksums; raises `DamagedError`."""
     content, sums = checkpoint_files.read_progress(manager, step)
     try:
         return from_json(Progress, content), sums
@@ -202,7 +204,7 @@ def _read_progress(manager: ocp.CheckpointManager, step: int) -> tuple[Progress,
 
 
 def read_best(folder: epath.Path, stage: str, like: Any) -> Any:
-    """Returns a stage's best variables in the structure of `like`, and changes nothing.
+    """Returns a stage's best variables with the structure of `like`, and changes nothing.
 
     Raises:
       UserError: they are damaged, or don't fit.
@@ -213,13 +215,13 @@ def read_best(folder: epath.Path, stage: str, like: Any) -> Any:
         except DamagedError as error:
             raise UserError(
                 f"the best weights of stage {stage!r} in {manager.directory} are damaged "
-                f"({error}): take a new --workdir, or put back a copy of this one"
+                f"({error}): choose a new --workdir, or restore a copy of this one"
             ) from error
     return checkpoint_files.placed(variables, like, f"the best weights of stage {stage!r}")
 
 
 class CheckpointPolicy:
-    """Saves by steps and by minutes, and when the run is asked to stop."""
+    """Decides when to save, by steps and by minutes, and when to stop."""
 
     def __init__(self, config: RunConfig, stop: Stop) -> None:
         self._steps = config.checkpoint_every_steps
@@ -228,10 +230,10 @@ class CheckpointPolicy:
         self._agreement = Agreement()
         self._saves = 0
         self._saved = time.monotonic()
-        self.stops = False  # after the step that was last looked at
+        self.stops = False  # after the last step that was checked
 
     def save_is_due(self, step: int) -> bool:
-        """Whether to save after this step, counted over all stages; due once a step."""
+        """Whether to save after this step, counted over all stages; called once per step."""
         by_time = f"save {self._saves}"
         if self._stop.requested:
             self._stop.renew_patience()
@@ -245,6 +247,6 @@ class CheckpointPolicy:
         return self.stops or by_steps or self._agreement.reached(by_time, step)
 
     def saved(self) -> None:
-        """Begins to count the minutes anew."""
+        """Restarts the count of minutes."""
         self._saves += 1
         self._saved = time.monotonic()

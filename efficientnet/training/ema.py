@@ -1,4 +1,4 @@
-"""Exponential moving averages of what a stage changes: parameters and BatchNorm statistics."""
+"""Exponential moving averages of the parameters and BatchNorm statistics that a stage changes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ def changing(params: Mapping[str, Any], batch_stats: Mapping[str, Any], trains: 
 
 
 def start(params: Mapping[str, Any], batch_stats: Mapping[str, Any], trains: Trainable) -> Averages:
-    """Returns the averages at a stage's first step: copies, so that both can be donated."""
+    """Returns the averages at a stage's first step, as copies, so that both can be donated."""
     return jax.tree.map(jnp.array, changing(params, batch_stats, trains))
 
 
@@ -29,7 +29,7 @@ def update(averages: Averages, values: Any, step: jax.Array, decay: float) -> Av
     """Moves the averages towards the values after `step` updates.
 
     The decay rises as (1 + step) / (10 + step) up to `decay`, as in the reference code
-    (tf.train.ExponentialMovingAverage with num_updates), so that the beginning is soon forgotten.
+    (tf.train.ExponentialMovingAverage with num_updates), so that the first values soon fade.
     """
     keep = jnp.minimum(decay, (1 + step) / (10 + step))
     return jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, averages, values)
@@ -38,7 +38,7 @@ def update(averages: Averages, values: Any, step: jax.Array, decay: float) -> Av
 def merged(
     averages: Averages, params: Mapping[str, Any], batch_stats: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns all variables, with the averages in place of what they average."""
+    """Returns all variables, with the averages in place of the averaged values."""
     return {
         "params": {**params, **averages["params"]},
         "batch_stats": {**batch_stats, **averages["batch_stats"]},

@@ -1,7 +1,4 @@
-"""Counting a whole split, every example once.
-
-What is kept and shown of a stage when it ends: its predictions of the test photos.
-"""
+"""Evaluating a whole split, every example once, and testing a stage when it ends."""
 
 import collections
 from collections.abc import Callable, Iterable, Mapping
@@ -23,16 +20,16 @@ from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.setup import Experiment
 from efficientnet.training.tensorboard import TensorBoardWriter
 
-# Batches that are computed while the host fetches an earlier one's logits.
+# Batches in flight while the host fetches the logits of earlier ones.
 IN_FLIGHT = 2
 
 
 class Interrupted(Exception):  # noqa: N818 (no error)
-    """The run was asked to stop in the middle of an evaluation."""
+    """The run is to stop in the middle of an evaluation."""
 
 
 class Evaluator:
-    """Evaluates a network's variables on splits; compiles once."""
+    """Evaluates a network's variables on splits; compiles only once."""
 
     def __init__(
         self,
@@ -41,17 +38,17 @@ class Evaluator:
         batches: Callable[[input_pipeline.Split], Iterable[Mapping[str, jax.Array]]],
         stop: Stop | None = None,
     ) -> None:
-        """Prepares to evaluate.
+        """Prepares the evaluation.
 
         Args:
           program: the evaluation step, see `steps.jit_eval`.
           mesh: the devices.
-          batches: gives a split's batches, split over the devices: every example once and in order,
-            the last batch padded.
-          stop: asks for an end before all is evaluated.
+          batches: returns the batches of a split, sharded over the devices: every example once and
+            in order, the last batch padded.
+          stop: requests an end before the whole split is evaluated.
         """
         self._step, self._mesh, self._batches = program, mesh, batches
-        # Processes that each stopped here when it heard of it would wait for each other.
+        # Several processes may not stop at the same batch, and would wait for each other.
         self._stop = stop if jax.process_count() == 1 else None
 
     def __call__(
@@ -65,14 +62,14 @@ class Evaluator:
         Args:
           variables: of the network.
           split: what to evaluate on.
-          done: is told of every batch how many photos it had.
+          done: called with the number of images of every batch.
 
         Returns:
-          the metrics that are means over examples, by name; and the logits, float32 [n, classes],
+          The metrics that are means over examples, by name, and the logits, float32 [n, classes],
           in the order of the split.
 
         Raises:
-          Interrupted: the run was asked to stop, and is the only process.
+          Interrupted: the run is to stop, and this is the only process.
         """
         counted = jax.device_put(BatchMetrics.empty(), devices.replicated(self._mesh))
         computed: collections.deque[jax.Array] = collections.deque()
@@ -81,7 +78,7 @@ class Evaluator:
 
         def fetch() -> None:
             nonlocal left
-            # What is left cuts the last batch's padding off.
+            # The slice cuts off the padding of the last batch.
             fetched.append(np.asarray(computed.popleft(), np.float32)[:left])
             left -= len(fetched[-1])
             done(len(fetched[-1]))
@@ -100,7 +97,7 @@ class Evaluator:
 
 
 def for_experiment(experiment: Experiment, stop: Stop | None = None) -> Evaluator:
-    """Returns an evaluator of an experiment's network, as every stage uses it."""
+    """Returns the evaluator of an experiment's network, used by every stage."""
     program = steps.eval_program(experiment)
     return Evaluator(program, experiment.mesh, experiment.eval_batches, stop)
 
@@ -119,12 +116,12 @@ def test_stage(
     """Tests variables, already on the devices, and returns the metrics of `scores.summary`.
 
     Args:
-      experiment: whose test photos are taken.
+      experiment: with the test photos.
       evaluator: of its network.
       variables: to test.
-      path: of the predictions that are kept.
+      path: of the file for the predictions.
       tensorboard: gets the metrics, the confusion matrix and the worst photos.
-      step: where on the time axis.
+      step: position on the time axis.
     """
     data = experiment.data
     counted, logits = evaluator(variables, data.test)

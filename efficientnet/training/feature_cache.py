@@ -1,4 +1,4 @@
-"""Head-only stages on features that the frozen backbone computes once."""
+"""A cache of features for stages that train only the classifier: the backbone runs once."""
 
 import dataclasses
 import logging
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class FeatureBatches:
-    """Batches of features in place of photos: an `input_pipeline.BatchSource`.
+    """An `input_pipeline.BatchSource` with features in place of images.
 
-    They come in the order of the photos; epoch e takes copy e modulo copies.
+    The order is that of the photos; epoch e uses copy e modulo copies.
     """
 
-    order: Order  # of the photos to train on
+    order: Order  # of the training photos
     labels: np.ndarray  # int32 [photos]
     features: np.ndarray  # float32 [copies, photos, features]
     readable: np.ndarray  # bool [photos]
@@ -47,7 +47,7 @@ class FeatureBatches:
             yield _batch(features, self.labels, rows, self.readable[rows.index])
 
     def evaluate(self, split: input_pipeline.Split) -> Iterator[input_pipeline.Batch]:
-        """See `BatchSource`; only the validation photos have features."""
+        """See `BatchSource`; works only for the validation photos."""
         assert len(split) == len(self.validation_features)
         order = dataclasses.replace(self.order, total=len(split), seed=None)
         for rows in map(order.batch, order.steps):
@@ -61,14 +61,14 @@ def _batch(
 
 
 def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) -> Experiment:
-    """Computes the features of `copies` augmented copies of each photo, and of the validation's.
+    """Computes the features of the validation photos and of `copies` of each training photo.
 
-    They are not saved: a run that resumes computes them again.
+    They are not saved; a resumed run computes them again.
 
     Args:
-      experiment: whose photos to take; its stages' backbones must not train.
+      experiment: with the photos; its stages must not train the backbone.
       variables: of the network, already on the devices.
-      copies: of each training photo.
+      copies: number of augmented copies of each training photo.
     """
     model = experiment.model(experiment.config.stages[0]).clone(features_only=True)
 
@@ -87,17 +87,17 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
             yield tuple(np.asarray(x) for x in compute(variables, batch))
 
     width, total = experiment.variant.top_filters, len(experiment.data.train)
-    # Zeros for photos that can't be read: a mask leaves out of a loss only what is finite.
+    # Zeros for unreadable photos, because the mask can only exclude finite losses.
     train = np.zeros((copies, total, width), np.float32)
     validation = np.zeros((len(experiment.data.validation), width), np.float32)
     log.info(
-        "computing the features of %d photos, %.0f MB",
+        "computing the features of %d images, %.0f MB",
         copies * total + len(validation),
         (train.nbytes + validation.nbytes) / 2**20,
     )
     position = 0
     num_steps = math.ceil(copies * total / experiment.config.batch_size)
-    # Only photos of which every copy could be read.
+    # Only photos of which every copy is readable.
     readable = np.ones(total, bool)
     for features, index, mask in rows(experiment.train_batches(0, num_steps)):
         copy = np.arange(position, position + len(index)) // total
@@ -113,7 +113,7 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
 def with_features(
     experiment: Experiment, train: np.ndarray, readable: np.ndarray, validation: np.ndarray
 ) -> Experiment:
-    """Returns the experiment on features in place of photos, see `FeatureBatches`."""
+    """Returns the experiment with features in place of images, see `FeatureBatches`."""
     config, data = experiment.config, experiment.data
     order = Order(
         len(data.train),

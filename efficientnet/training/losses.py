@@ -1,4 +1,4 @@
-"""What a step minimizes and what it counts, over examples, so that batches may be padded."""
+"""Losses and metrics per example, so that batches can be padded."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,18 +24,19 @@ def cross_entropy(
     Args:
       logits: [N, classes].
       targets: [N, classes], the probability of each class.
-      label_smoothing: the mass that is taken from the targets and spread evenly over all classes
+      label_smoothing: probability taken from the targets and spread evenly over all classes
         (Szegedy et al. 2016, section 7).
-      class_weights: [classes], what each class's share of an example's loss is multiplied by.
+      class_weights: [classes], factors for the terms of the classes.
     """
     losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
     return losses if class_weights is None else losses * (targets @ class_weights)
 
 
 def balancing_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Returns float32 [classes] that give every class that occurs the same share of the loss.
+    """Returns class weights, float32 [classes], that give all classes the same share of the loss.
 
-    A class of which there are n examples weighs inversely to n; the mean over examples is 1.
+    The weight of a class is inversely proportional to its number of examples; the mean over
+    examples is 1.
     """
     counts = np.bincount(labels, minlength=num_classes)
     present = np.count_nonzero(counts)
@@ -45,7 +46,7 @@ def balancing_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
 def batch_metrics(rows: Mapping[str, Metric]) -> type[clu.metrics.Collection]:
     """Returns the collection of metrics that are means over examples.
 
-    It counts what a step gives: `loss` [N], `logits` [N, classes], `label` [N] and `mask` [N].
+    They are computed from a step's `loss` [N], `logits` [N, classes], `label` [N] and `mask` [N].
     """
     return clu.metrics.Collection.create(**{name: _average(row) for name, row in rows.items()})
 

@@ -1,7 +1,7 @@
-"""Mixup and CutMix on the device: each photo is mixed with its mirror in the batch's order.
+"""Mixup and CutMix on the device: each image is mixed with its partner in the reversed batch.
 
-The pipeline has shuffled the batch, so the pairs are random, and reversing the batch moves less
-between devices than a permutation does.
+The input pipeline shuffles, so the pairs are random, and reversing the batch moves less data
+between devices than a permutation.
 """
 
 import jax
@@ -11,13 +11,13 @@ import jax.numpy as jnp
 def mix(
     key: jax.Array, images: jax.Array, targets: jax.Array, mixup: float, cutmix: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Mixes a batch by mixup or, where both are on, by either with equal chance.
+    """Mixes a batch by mixup or CutMix, or with equal probability by either if both are on.
 
     Args:
       key: PRNG key; the same key mixes the same way.
       images: [N, H, W, C].
       targets: [N, classes], class probabilities.
-      mixup: alpha of the Beta(alpha, alpha) that the shares come from; 0 for no mixup.
+      mixup: alpha of the Beta(alpha, alpha) distribution of the shares; 0 for no mixup.
       cutmix: the same for CutMix.
 
     Returns:
@@ -38,16 +38,16 @@ def mix(
 
 
 def unmixed(mask: jax.Array, mixup: float, cutmix: float) -> jax.Array:
-    """Which mixed examples [N] hold nothing of those where `mask` [N] is False."""
+    """Returns which mixed examples [N] contain nothing of those where `mask` [N] is False."""
     return mask & mask[::-1] if mixup or cutmix else mask
 
 
 def _mixup(
     key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float
 ) -> tuple[jax.Array, jax.Array]:
-    """A weighted mean of two photos (Zhang et al. 2018), one weight a batch."""
+    """Returns a weighted mean of two images (Zhang et al. 2018), with one weight per batch."""
     share = jax.random.beta(key, alpha, alpha)
-    # Each pair comes twice, the other way round: 1 - share would give the same photos.
+    # Each pair occurs twice, in both orders: 1 - share would give the same images.
     share = jnp.maximum(share, 1 - share)
     others = images[::-1].astype(jnp.float32)
     mixed = share * images.astype(jnp.float32) + (1 - share) * others
@@ -57,10 +57,10 @@ def _mixup(
 def _cutmix(
     key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float
 ) -> tuple[jax.Array, jax.Array]:
-    """A box of one photo pasted into another (Yun et al. 2019), one box a batch.
+    """Pastes a box of one image into another (Yun et al. 2019), one box per batch.
 
-    The box has the photo's shape and 1 - share of its area, its center is uniform, and what lies
-    outside the photo is cut off; targets are mixed by the area that remains.
+    The box has the image's aspect ratio and 1 - share of its area, and its center is uniform. It is
+    clipped to the image; targets are mixed by the remaining area.
     """
     height, width = images.shape[1:3]
     share_key, y_key, x_key = jax.random.split(key, 3)
@@ -73,7 +73,7 @@ def _cutmix(
 
 
 def _inside(center: jax.Array, side: jax.Array, length: int) -> jax.Array:
-    """Which of `length` pixels lie within side / 2 of the center, both as shares of the length."""
+    """Returns which of `length` pixels are within side / 2 of the center, as shares of length."""
     position = (jnp.arange(length) + 0.5) / length
     return jnp.abs(position - center) < side / 2
 

@@ -1,7 +1,4 @@
-"""What a stage does about its metrics.
-
-On a plateau it lowers the learning rate, or ends early; a loss that is lost ends the run.
-"""
+"""Reactions to metrics: lowering the learning rate, early stopping, and stopping at a NaN loss."""
 
 import collections
 import dataclasses
@@ -19,14 +16,14 @@ from efficientnet.records import MonitorState
 def update(
     state: MonitorState, stage: StageConfig, validation: Mapping[str, float]
 ) -> MonitorState:
-    """Returns the state after an epoch with these validation metrics.
+    """Returns the monitor's state after an epoch with these validation metrics.
 
-    An epoch counts as an improvement where it beats the last one that did by more than
-    `min_improvement`; one whose metric is not finite never is. Patience p means that the p-th epoch
-    in a row without one acts.
+    An epoch is an improvement if it beats the last improvement by more than `min_improvement`; it
+    never is if its metric is not finite. With patience p, the p-th epoch in a row without an
+    improvement triggers the reaction.
     """
     value = validation[stage.monitor]
-    # NaN, which is no gain, where neither is finite.
+    # NaN, which counts as no gain, if neither is finite.
     gain = _worth(stage.monitor, value) - _worth(stage.monitor, state.best)
     if gain > stage.min_improvement:
         return dataclasses.replace(state, best=value, epochs_without=0, epochs_at_rate=0)
@@ -46,12 +43,12 @@ def update(
 
 
 def score(stage: StageConfig, validation: Mapping[str, float]) -> tuple[float, ...]:
-    """Orders epochs by the monitored metric, and by loss where an accuracy ties; more is better."""
+    """Returns a key to order epochs: the monitored metric, then the loss; more is better."""
     return tuple(_worth(name, validation[name]) for name in (stage.monitor, "loss"))
 
 
 def _worth(metric: str, value: float | None) -> float:
-    """A metric's value where more is better; the worst one where it is None or not finite."""
+    """Returns a metric's value such that more is better; the worst one if None or not finite."""
     if value is None or not math.isfinite(value):
         return -math.inf
     return value if metrics.METRICS[metric].higher_is_better else -value
@@ -64,10 +61,10 @@ ADVICE = (
 
 
 class NanGuard:
-    """Waits for the losses of the steps in flight, and counts those that are not finite.
+    """Waits for the losses of steps in flight, and counts those that are not finite.
 
     Attributes:
-      skipped: steps of the stage so far whose loss was not finite.
+      skipped: number of steps of the stage so far whose loss was not finite.
     """
 
     def __init__(self, stage: StageConfig, skipped: int, may_skip: int) -> None:
@@ -77,14 +74,14 @@ class NanGuard:
         self._in_flight: collections.deque[tuple[int, jax.Array]] = collections.deque()
 
     def add(self, step: int, loss: jax.Array) -> None:
-        """Takes the loss, NaN where it or the update was not finite, of a step that has begun."""
+        """Adds the loss of a dispatched step; NaN if the loss or the update is not finite."""
         self._in_flight.append((step, loss))
 
     def wait(self, at_most: int) -> None:
-        """Waits until so many steps are in flight.
+        """Waits until at most so many steps are in flight.
 
         Raises:
-          UserError: more steps than allowed were not finite.
+          UserError: the losses of more steps than allowed were not finite.
         """
         while len(self._in_flight) > at_most:
             step, loss = self._in_flight.popleft()
@@ -98,10 +95,10 @@ class NanGuard:
 
 
 def check_first_epoch(stage: StageConfig, loss: float, num_classes: int) -> None:
-    """Raises a `UserError` where a fine-tune is far worse than guessing after its first epoch.
+    """Raises a `UserError` if fine-tuning is far worse than guessing after its first epoch.
 
-    Guessing costs log(num_classes). The mean of a whole epoch far above it means that the first
-    steps have destroyed the pretrained features.
+    The loss of guessing is log(num_classes). If the mean loss of an epoch is far above it, the
+    first steps have destroyed the pretrained features.
     """
     guessing = math.log(num_classes)
     if loss > 1.5 * guessing + 1:

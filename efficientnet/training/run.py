@@ -1,4 +1,4 @@
-"""A whole run in its workdir: train what is not trained yet, then report."""
+"""A whole run in its workdir: trains what is not trained yet, then writes the report."""
 
 import importlib.metadata
 import logging
@@ -26,19 +26,19 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 @reaching_buckets()
 def run(config: RunConfig, path: str) -> RunSummary:
-    """Runs a config to its end, resuming what the workdir already holds.
+    """Trains a config to its end, resuming from what the workdir already holds.
 
     Args:
       config: of the run.
-      path: the workdir, which gets `config.json`, `network.json`, `checkpoints/`, `tensorboard/`,
-        `predictions/`, `summary.json` and `report/index.html`.
+      path: the workdir, which will hold `config.json`, `network.json`, `checkpoints/`,
+        `tensorboard/`, `predictions/`, `summary.json` and `report/index.html`.
 
     Returns:
       The content of `summary.json`.
 
     Raises:
-      UserError: something the user can mend, in one sentence.
-      Stopped: a signal has come, and the state is saved.
+      UserError: something that the user can fix.
+      Stopped: a signal arrived, and the state is saved.
     """
     setup.check(config)
     folder = workdir.open_workdir(path, config)
@@ -77,7 +77,7 @@ def _train(config: RunConfig, folder: epath.Path, stop: Stop) -> RunSummary:
 
 
 def _network(experiment: setup.Experiment) -> NetworkRecord:
-    """Returns what loading the network needs beside the config, and which data it is of."""
+    """Returns what is needed to load the network besides the config, and describes the data."""
     return NetworkRecord(
         class_names=tuple(experiment.data.class_names),
         resolution=experiment.resolution,
@@ -90,7 +90,7 @@ def _network(experiment: setup.Experiment) -> NetworkRecord:
 
 
 def _machine() -> dict[str, Any]:
-    """What a run is on."""
+    """Describes devices and versions."""
     devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     if jax.default_backend() == "cpu":
         devices += f" ({platform.machine()}, {os.cpu_count()} cores)"

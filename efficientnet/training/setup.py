@@ -1,4 +1,4 @@
-"""What a config stands for before anything trains: data, network, devices; all checked here."""
+"""Setting up an experiment from a config: data, network and devices, with all checks."""
 
 import dataclasses
 import logging
@@ -37,9 +37,9 @@ class Data:
     test: input_pipeline.Split
 
     def identity(self) -> dict[str, SplitIdentity]:
-        """Returns how many photos each split has, and a digest of their names and labels.
+        """Returns the number of photos of each split and a digest of their names and labels.
 
-        A copy of the data is the same data: its folder and its files' times are not part of it.
+        Folders and file times are not part of it, so that a copy of the data is the same data.
         """
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
@@ -64,13 +64,13 @@ class Experiment:
     mean: np.ndarray  # [channels], of the input on the scale 0..255
     std: np.ndarray
     variables: dict[str, Any]  # before the first stage
-    # Of the data before any photo is found unreadable, see `Data.identity`.
+    # Of the data before unreadable photos are left out, see `Data.identity`.
     identity: Mapping[str, SplitIdentity] = dataclasses.field(default_factory=dict)
-    on_features: bool = False  # whether batches hold what the backbone makes of photos
+    on_features: bool = False  # whether batches hold features in place of images
 
     @property
     def resolution(self) -> int:
-        """Pixels per side of what the network sees."""
+        """Pixels per side of the network's input."""
         return self.config.resolution or self.variant.resolution
 
     def model(self, stage: StageConfig) -> EfficientNet:
@@ -99,14 +99,14 @@ class Experiment:
 
 
 def check(config: RunConfig, devices: int | None = None) -> None:
-    """Checks what a config says of the network, the photos and the devices.
+    """Checks the parts of a config that depend on the network, the photos and the devices.
 
     Args:
       config: of a run.
-      devices: that it is for; None counts those that JAX has.
+      devices: number of devices; None takes those of JAX.
 
     Raises:
-      UserError: a field has a value that can't be.
+      UserError: a field has a wrong value.
     """
     devices = jax.device_count() if devices is None else devices
     if config.batch_size % devices:
@@ -120,7 +120,7 @@ def check(config: RunConfig, devices: int | None = None) -> None:
         if config.batch_size % parts:
             raise UserError(
                 f"stage {stage.name!r} has micro_batches {stage.micro_batches}: "
-                f"config.batch_size {config.batch_size} is no multiple of {parts}, the parts on "
+                f"config.batch_size {config.batch_size} is not a multiple of {parts}, the parts on "
                 f"{devices} devices"
             )
 
@@ -152,18 +152,18 @@ def load_data(config: RunConfig) -> Data:
             raise UserError(f"the data {source.name!r} leave no photo to {use} on: more are needed")
     if settings.validation_split == "test":
         log.warning(
-            "the best weights are picked on the test split, as config.data says: its "
-            "metrics are no measure of new photos"
+            "the best weights are chosen on the test split, as set in config.data: its "
+            "metrics don't tell how well new photos are classified"
         )
     return Data(source.class_names, train, validation, test)
 
 
 def prepare(config: RunConfig) -> Experiment:
-    """Reads the data's index and the weights; decodes what is to be in memory or on the disk."""
+    """Reads the index of the data and the weights; decodes the photos to be cached."""
     check(config)
     data = load_data(config)
     log.info(
-        "data: %s, %d classes; %d photos to train on, %d to validate, %d to test",
+        "data: %s, %d classes; %d photos for training, %d for validation, %d for testing",
         config.data.source,
         len(data.class_names),
         len(data.train),
@@ -196,7 +196,7 @@ def prepare(config: RunConfig) -> Experiment:
 
 
 class _Start(NamedTuple):
-    """The network before the first stage, and the conventions that its weights came with."""
+    """The network before the first stage, with the conventions of its weights."""
 
     variables: dict[str, Any]
     preprocessing: Preprocessing
@@ -206,7 +206,7 @@ class _Start(NamedTuple):
 
 def _start(config: RunConfig, variant: Variant, num_classes: int) -> _Start:
     if not config.weights:
-        log.info("weights: none, the network starts from random ones")
+        log.info("weights: random")
         model = EfficientNet(variant, num_classes, head_batch_norm=config.head_batch_norm)
         variables = init_variables(model, jax.random.key(config.seed), config.channels)
         return _Start(variables, MEAN_STD, variant.padding, variant.bn_epsilon)
@@ -229,7 +229,7 @@ def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
 
 
 def decode_once(config: RunConfig, train: input_pipeline.Split) -> input_pipeline.Split:
-    """Returns the training photos, those that can be read, as `config.data.cache` wants them."""
+    """Returns the readable training photos, decoded once if `config.data.cache` is set."""
     settings = config.data
     folder = settings.cache_directory or str(cache_directory() / "photos")
     return input_pipeline.decoded(
@@ -244,7 +244,7 @@ def decode_once(config: RunConfig, train: input_pipeline.Split) -> input_pipelin
 def make_loader(
     config: RunConfig, train: input_pipeline.Split, resolution: int
 ) -> input_pipeline.Loader:
-    """Returns what makes batches of photos as a config wants them, for this process."""
+    """Returns the loader of this process for a config."""
     return input_pipeline.Loader(
         train,
         batch_size=config.batch_size,
@@ -262,7 +262,7 @@ def make_loader(
 def _normalization(
     config: RunConfig, weights: Preprocessing, train: input_pipeline.Split, resolution: int
 ) -> tuple[np.ndarray, ...]:
-    """Mean and standard deviation of each channel on the scale 0..255, float32."""
+    """Returns mean and standard deviation of each channel on the scale 0 to 255, float32."""
     known: tuple[Sequence[float], ...] = (weights.mean, weights.std)
     if config.normalization == "imagenet":
         known = (MEAN_STD.mean, MEAN_STD.std)
@@ -282,6 +282,6 @@ def _normalization(
 
 
 def _per_channel(values: Sequence[float], channels: int) -> np.ndarray:
-    """Statistics of three colors serve gray images by their mean."""
+    """Returns one value per channel; for gray images, the mean of those of three colors."""
     array = np.asarray(values, np.float32)
     return array if len(array) == channels else array.mean(keepdims=True)

@@ -1,7 +1,4 @@
-"""The TensorBoard files of a run, which go on after a restart without gaps or doubled points.
-
-Traces of a few training steps, for TensorBoard's profile plugin and for Perfetto.
-"""
+"""TensorBoard files of a run, without gaps or repeated points after a restart, and profiles."""
 
 import logging
 from collections.abc import Mapping
@@ -19,32 +16,32 @@ from efficientnet.config import RunConfig
 from efficientnet.network import freeze_groups
 from efficientnet.runtime.distributed import leads
 
-# `weights` has the histograms of what trains.
+# `weights` has the histograms of the parameters that train.
 FOLDERS = ("train", "validation", "validation_ema", "weights", "test")
-# What is drawn only once an epoch that has ended is validated.
+# What is written only when an epoch is validated.
 VALIDATED = ("validation", "validation_ema", "weights")
 
 
 class TensorBoardWriter:
-    """Writes a folder a split, so that TensorBoard draws their curves into one chart.
+    """Writes a folder for each split, so that TensorBoard draws their curves in one chart.
 
-    The folder above them has the run's hyperparameters, with which TensorBoard lists the metrics.
+    Their parent folder has the run's hyperparameters, which TensorBoard lists with the metrics.
 
-    Writing is asynchronous: scalars may be arrays that are still being computed.
+    Writing is asynchronous; scalars may be arrays that are still being computed.
     """
 
     def __init__(self, folder: epath.Path, step: int, validated: bool = True) -> None:
         """Continues the curves from a checkpoint at `step`, 0 for a new run.
 
-        Of several processes, the first writes. A checkpoint at the end of an epoch that is not
-        `validated` will be, though it may have been after it was saved.
+        Only the first process writes. If the epoch that ends at `step` was not `validated` in the
+        checkpoint, it will be validated again, so later points at `step` are dropped too.
         """
         self._folder = folder
         self._writers: dict[str, metric_writers.MetricWriter] = {}
         if not leads():
             return
         for name in FOLDERS:
-            # A stage is tested after its last checkpoint, and so will be again.
+            # A stage is tested after its last checkpoint, so it will be tested again.
             again = name == "test" or (name in VALIDATED and not validated)
             _forget(folder / name, step if again else step + 1)
         self._writers = {
@@ -58,15 +55,15 @@ class TensorBoardWriter:
             self._writers[split].write_scalars(step, scalars)
 
     def write_images(self, split: str, step: int, images: Mapping[str, np.ndarray]) -> None:
-        """Shows uint8 pictures [H, W, C], or several [N, H, W, C], by name."""
+        """Writes one uint8 image [H, W, C] or several [N, H, W, C], by name."""
         if self._writers:
             self._writers[split].write_images(step, images)
 
     def write_histograms(self, step: int, trained: Mapping[str, Any]) -> None:
-        """Shows how the parameters of each freeze group are spread.
+        """Writes a histogram of the parameters of each freeze group.
 
         Args:
-          step: where on the time axis.
+          step: position on the time axis.
           trained: parameters by layer.
         """
         if self._writers:
@@ -80,7 +77,7 @@ class TensorBoardWriter:
             self._writers["weights"].write_histograms(step, arrays)
 
     def write_hyperparameters(self, config: Mapping[str, Any]) -> None:
-        """Lists fields of a config beside the run's metrics, in the place of earlier lists."""
+        """Writes fields of the config for the list of hyperparameters, replacing earlier ones."""
         if self._writers:
             for path in self._folder.glob("*.tfevents.*"):
                 path.unlink()
@@ -89,7 +86,7 @@ class TensorBoardWriter:
             writer.close()
 
     def flush(self) -> None:
-        """Waits until everything is written; due before each checkpoint."""
+        """Waits until everything is written; called before each checkpoint."""
         for writer in self._writers.values():
             writer.flush()
 
@@ -100,7 +97,7 @@ class TensorBoardWriter:
 
 
 def read(folder: epath.Path) -> dict[str, list[tuple[int, bytes]]]:
-    """Returns the points of all curves and pictures, (step, encoded value), by folder and name."""
+    """Returns the points of all curves and images, (step, encoded value), by folder and name."""
     points: dict[str, list[tuple[int, bytes]]] = {}
     for name in FOLDERS:
         for path in sorted((folder / name).glob("*.tfevents.*")):
@@ -113,7 +110,7 @@ def read(folder: epath.Path) -> dict[str, list[tuple[int, bytes]]]:
 
 
 def _forget(folder: epath.Path, step: int) -> None:
-    """Drops the points at `step` and after, which a killed run wrote after its checkpoint."""
+    """Drops the points from `step` on, which a killed run wrote after its last checkpoint."""
     if not folder.exists():
         return
     for path in folder.iterdir():
@@ -123,7 +120,7 @@ def _forget(folder: epath.Path, step: int) -> None:
         kept = [record for record in records if Event.FromString(record).step < step]
         if len(kept) == len(records):
             continue
-        if not kept:  # TensorFlow would not make an empty file in a bucket
+        if not kept:  # TensorFlow creates no empty files in a bucket
             path.unlink()
             continue
         part = path.with_name(f".{path.name}.part")
@@ -138,7 +135,7 @@ log = logging.getLogger(__name__)
 
 
 class Profiler:
-    """Traces the steps after step FROM up to step TO, counted over all stages."""
+    """Traces the steps after FROM up to TO, counted over all stages."""
 
     def __init__(self, config: RunConfig, folder: epath.Path) -> None:
         self._steps = config.steps_to_profile
@@ -146,7 +143,7 @@ class Profiler:
         self._running = False
 
     def step_done(self, step: int, outputs: jax.Array) -> None:
-        """Begins or ends the trace where it is due; waits for the step's outputs only then."""
+        """Starts or ends the trace when it is due; waits for the step's outputs only then."""
         if self._steps is None:
             return
         first, last = self._steps
@@ -169,7 +166,7 @@ class Profiler:
 
 
 def start(folder: epath.Path) -> None:
-    """Begins a trace below a folder, without the Python interpreter's own steps."""
+    """Starts a trace below a folder, without the calls of the Python interpreter."""
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
     jax.profiler.start_trace(str(folder), profiler_options=options)

@@ -1,4 +1,4 @@
-"""Runs the stages of an experiment: batches in, metrics out, checkpoints on time."""
+"""The training loop: runs the stages of an experiment, with metrics and checkpoints."""
 
 import contextlib
 import dataclasses
@@ -38,15 +38,15 @@ from efficientnet.training.tensorboard import Profiler, TensorBoardWriter
 
 log = logging.getLogger(__name__)
 
-# Steps in flight before the host waits for the oldest: enough to hide the dispatch.
+# Steps in flight before the host waits for the oldest: enough to hide dispatch.
 IN_FLIGHT = 2
 GRID_IMAGES = 16
 
 
 class Stopwatch:
-    """Takes a stage's times: the wall clock, and that of the training steps alone.
+    """Measures a stage's wall clock time, and the time of the training steps alone.
 
-    Attributes: as those of `Progress`, from whose values it goes on.
+    Its attributes are those of `Progress`, from whose values it continues.
     """
 
     def __init__(self, progress: Progress, batch_size: int) -> None:
@@ -58,7 +58,7 @@ class Stopwatch:
         self._recent_images = 0
 
     def step_done(self) -> None:
-        """Counts a step, or starts the clock where it does not run."""
+        """Counts a step, or starts the clock if it is not running."""
         if self.running:
             self.timed_images += self._batch_size
             self._recent_images += self._batch_size
@@ -72,13 +72,13 @@ class Stopwatch:
         self._recent_images = 0
 
     def stop(self) -> None:
-        """Stops timing training steps, because something else comes."""
+        """Stops timing training steps, before anything else is done."""
         if self.running:
             self.timed_seconds += time.monotonic() - self._train
         self.running = False
 
     def lap(self) -> None:
-        """Brings the seconds of wall clock up to date."""
+        """Updates the seconds of wall clock time."""
         now = time.monotonic()
         self.seconds += now - self._wall
         self._wall = now
@@ -92,7 +92,7 @@ class Stopwatch:
 
 
 class Trainer:
-    """Runs an experiment in a workdir, from wherever its checkpoints stand."""
+    """Runs an experiment in a workdir, resuming from its checkpoints."""
 
     def __init__(self, experiment: Experiment, workdir: epath.Path, stop: Stop) -> None:
         self.experiment = experiment
@@ -102,8 +102,8 @@ class Trainer:
         self._evaluator = self._validator = evaluate.for_experiment(experiment, stop)
         self._predictions = workdir / PREDICTIONS
         self.checkpoints = Checkpoints(workdir / "checkpoints", self.config.keep_checkpoints)
-        self.progress = self.checkpoints.resume() or Progress()  # only the trainer moves it on
-        if distributed.leads():  # whose list was saved; each process counts its own
+        self.progress = self.checkpoints.resume() or Progress()  # only the trainer changes it
+        if distributed.leads():  # the list of the first process was saved; each process has its own
             skipped = experiment.batches.skipped
             skipped.extend(n for n in self.progress.unreadable if n not in skipped)
         progress = self.progress
@@ -115,7 +115,7 @@ class Trainer:
         self.tensorboard.write_hyperparameters(
             {name: value for name, value in fields if f"config.{name}" not in may_change()}
         )
-        self._last: Any = None  # weights that the stage just finished ended with
+        self._last: Any = None  # the last weights of the stage just finished
 
     def run(self) -> Progress:
         """Trains the stages that are not finished, and returns the finished run's progress."""
@@ -174,7 +174,7 @@ class Trainer:
         schedule: steps.StageSchedule,
         state: steps.TrainState,
     ) -> steps.TrainState:
-        """Takes the steps that a stage has left, and validates and saves on time."""
+        """Runs the remaining steps of a stage, with validation and checkpoints."""
         progress, config, stopwatch = self.progress, self.config, self._stopwatch
         train_step = steps.train_program(experiment, stage, schedule, progress.stage)
         nan_guard = NanGuard(stage, progress.skipped, config.skip_steps)
@@ -192,7 +192,7 @@ class Trainer:
                 nan_guard.add(self.progress.step, loss)
                 if stopwatch.running:
                     nan_guard.wait(at_most=IN_FLIGHT)
-                else:  # the first step compiles, and is not timed
+                else:  # the first step compiles and is not timed
                     nan_guard.wait(at_most=0)
                     release_free_memory()
                 stopwatch.step_done()
@@ -230,9 +230,9 @@ class Trainer:
         return Stopped(f"stopped after step {step}, which is saved; the same command resumes")
 
     def _start_variables(self, stage: StageConfig) -> Any:
-        """The weights that a stage starts from, from what the stage before hands over.
+        """Returns the weights that a stage starts from: those of the previous stage.
 
-        In the middle of a stage any will do: its checkpoint is restored in their structure.
+        In the middle of a stage only their structure matters, for restoring its checkpoint.
         """
         variables = self.experiment.variables
         if self.progress.stage and not self.progress.step:
@@ -245,7 +245,7 @@ class Trainer:
         return self._place(variables)
 
     def _place(self, tree: Any) -> Any:
-        # Never an alias: the training step gives its input's memory to its output.
+        # A copy, because the training step donates the memory of its input.
         return jax.device_put(tree, self.sharding, may_alias=False)
 
     def _no_metrics(self) -> Collection:
@@ -257,7 +257,7 @@ class Trainer:
     def _write_recent(
         self, schedule: steps.StageSchedule, state: steps.TrainState
     ) -> steps.TrainState:
-        """Draws what the steps since the last time were like."""
+        """Writes the metrics of the steps since the last call to TensorBoard."""
         progress = self.progress
         rate = float(schedule.learning_rate(progress.step - 1)) * progress.monitor.lr_scale
         rates = {"learning_rate": rate, "images_per_second": self._stopwatch.recent_rate()}
@@ -265,14 +265,14 @@ class Trainer:
         return state.replace(recent_metrics=self._no_metrics())
 
     def _write_images(self, images: jax.Array) -> None:
-        """Shows the first images of a stage as the network sees them."""
+        """Writes the first images of a stage, as the network sees them, to TensorBoard."""
         photos = np.asarray(images.addressable_data(0))[:GRID_IMAGES]
         self.tensorboard.write_images("train", self.progress.global_step + 1, {"photos": photos})
 
     def _end_epoch(
         self, stage: StageConfig, epoch: int, state: steps.TrainState, bar: tqdm
     ) -> steps.TrainState:
-        """Ends an epoch; a run that is asked to stop leaves that to the one that resumes it."""
+        """Ends an epoch; if the run is to stop, leaves that to the run that resumes it."""
         if self._policy.stops:
             return state
         try:
@@ -286,7 +286,7 @@ class Trainer:
         return state.replace(epoch_metrics=self._no_metrics())
 
     def _validate(self, stage: StageConfig, epoch: int, state: steps.TrainState) -> EpochRecord:
-        """Validates, keeps the weights if they are the best so far, and returns the record."""
+        """Validates, saves the weights if they are the best so far, and returns the record."""
         progress = self.progress
         trained = {name: float(value) for name, value in state.epoch_metrics.compute().items()}
         if epoch == 1 and self.config.weights:
@@ -354,6 +354,6 @@ class Trainer:
 
 
 def _said(stage: StageConfig, values: Mapping[str, float]) -> str:
-    """Says what the metric that a stage monitors has come to."""
+    """Returns the name and value of the metric that a stage monitors."""
     metric = METRICS[stage.monitor]
     return f"{metric.heading.lower()} {metric.exact(values[metric.name])}"

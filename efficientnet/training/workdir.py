@@ -1,4 +1,4 @@
-"""The folder of a run: which config it belongs to, who works in it, and whether it is finished."""
+"""The folder of a run: its config and data, its lock, and whether the run is finished."""
 
 import contextlib
 import fcntl
@@ -25,10 +25,10 @@ LOCK = ".lock"
 
 
 def open_workdir(path: str, config: RunConfig) -> epath.Path:
-    """Returns the run's folder, made if need be.
+    """Returns the run's folder, and creates it if needed.
 
     Raises:
-      UserError: the folder can't be made, or holds a run of another config.
+      UserError: the folder can't be created, or holds a run of another config.
     """
     workdir = absolute(path)
     if str(workdir).startswith("gs://"):
@@ -38,7 +38,7 @@ def open_workdir(path: str, config: RunConfig) -> epath.Path:
     check_config(workdir, config)
     if not (workdir / CONFIG).exists() and (workdir / "checkpoints").exists():
         raise UserError(
-            f"{workdir} has checkpoints but no {CONFIG} that says of what: take another --workdir"
+            f"{workdir} has checkpoints but no {CONFIG} to describe them: choose another --workdir"
         )
     return workdir
 
@@ -48,7 +48,7 @@ def _changing(workdir: epath.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if unreachable(error):  # whoever opened the run says so
+        if unreachable(error):  # the caller reports it
             raise
         raise UserError(
             f"--workdir={workdir} can't be made or written ({error.strerror}): take another folder"
@@ -56,13 +56,13 @@ def _changing(workdir: epath.Path) -> Iterator[None]:
 
 
 def check_config(workdir: epath.Path, config: RunConfig) -> None:
-    """Raises a `UserError` where a folder, there or not, holds a run of another config."""
+    """Raises a `UserError` if a folder, which may not exist, holds a run of another config."""
     known = workdir / CONFIG
     changes = differences(records.read_json(known), config.to_json()) if known.exists() else []
     if changes:
         raise UserError(
             f"{workdir} holds a run of another config ({'; '.join(changes)}): "
-            "take another --workdir, or the old values to resume"
+            "choose another --workdir, or use the old values to resume"
         )
 
 
@@ -78,12 +78,12 @@ def _check_google_storage(workdir: epath.Path) -> None:
 
 @contextlib.contextmanager
 def locked(workdir: epath.Path) -> Iterator[None]:
-    """Keeps other runs out of a folder; the lock ends with the process, however it ends.
+    """Locks a folder against other runs; the lock is released when the process ends.
 
-    A bucket has no locks: there, nothing is kept out.
+    Does nothing in a bucket, which has no locks.
 
     Raises:
-      UserError: another process works in the folder.
+      UserError: another process uses the folder.
     """
     if not distributed.leads() or is_in_bucket(workdir):
         yield
@@ -97,7 +97,7 @@ def locked(workdir: epath.Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise UserError(
                 f"{workdir} is in use by {path.read_text().strip() or 'another process'}: "
-                "wait for its end, or take another --workdir"
+                "wait for its end, or choose another --workdir"
             ) from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -106,12 +106,12 @@ def locked(workdir: epath.Path) -> Iterator[None]:
 
 
 def write_config(workdir: epath.Path, config: RunConfig, network: NetworkRecord) -> None:
-    """Makes the folder that of this config; done only when training can really begin.
+    """Writes config and network to the folder; called only when training can really begin.
 
     Args:
       workdir: the run's folder.
-      config: its recipe.
-      network: for whoever loads the run without its data.
+      config: of the run.
+      network: for loading the run without its data.
 
     Raises:
       UserError: the folder has checkpoints of a run on other data, or can't be written.
@@ -120,16 +120,16 @@ def write_config(workdir: epath.Path, config: RunConfig, network: NetworkRecord)
         changes = data_changes(records.read(NetworkRecord, workdir / NETWORK), network)
         if changes:
             raise UserError(
-                f"{workdir} holds a run on other data ({'; '.join(changes)}): take another "
-                "--workdir, or the data of before to resume"
+                f"{workdir} holds a run on other data ({'; '.join(changes)}): choose another "
+                "--workdir, or use the old data to resume"
             )
         before = records.read_json(workdir / CONFIG)["data"]["directory"]
         if before != config.data.directory:
-            log.info("data: were in %r, are the same in %r", before, config.data.directory)
+            log.info("data: the same as before, moved from %r to %r", before, config.data.directory)
     if not distributed.leads():
         return
     with _changing(workdir):
-        # More is to be trained than the summary of a shorter run tells.
+        # The summary may be that of a shorter run, which is now continued.
         (workdir / SUMMARY).unlink(missing_ok=True)
         records.write(workdir / NETWORK, network)
         records.write(workdir / CONFIG, config.to_json())
@@ -141,9 +141,9 @@ def _has_checkpoint(workdir: epath.Path) -> bool:
 
 
 def data_changes(old: NetworkRecord, new: NetworkRecord) -> list[str]:
-    """Returns in words how the data of two networks differ."""
+    """Describes how the data of two networks differ."""
     changes = [class_change(old.class_names, new.class_names)]
-    for split, before in old.data.items():  # which earlier versions did not record
+    for split, before in old.data.items():  # earlier versions did not record them
         now = new.data[split]
         if before.photos != now.photos:
             changes.append(f"{split} had {before.photos:,} photos, has {now.photos:,}")
@@ -155,7 +155,7 @@ def data_changes(old: NetworkRecord, new: NetworkRecord) -> list[str]:
 
 
 def class_change(old: Sequence[str], new: Sequence[str]) -> str:
-    """Says in words how names of classes, in label order, differ; '' where they don't."""
+    """Describes how class names, in label order, differ; '' if they don't."""
     if len(old) != len(new):
         return f"{len(old):,} classes have become {len(new):,}"
     for label, (before, now) in enumerate(zip(old, new, strict=True)):
@@ -165,10 +165,11 @@ def class_change(old: Sequence[str], new: Sequence[str]) -> str:
 
 
 def differences(old: Any, new: Any) -> list[str]:
-    """Returns a line for each field in which a changed config is not the begun run's.
+    """Returns a line for each field in which a config differs from that of the run.
 
-    Left out are fields that may change, more stages, and more epochs in what was the last stage,
-    though these stretch a cosine schedule for the steps that are left: see docs/errors.md.
+    Fields that may change, additional stages and more epochs in the previously last stage are
+    ignored, although more epochs stretch a cosine schedule for the remaining steps: see
+    docs/errors.md.
     """
     old_stages, new_stages = old.get("stages", []), new.get("stages", [])
     if 0 < len(old_stages) <= len(new_stages):
@@ -181,7 +182,7 @@ def differences(old: Any, new: Any) -> list[str]:
 
 
 def _differences(old: Any, new: Any, name: str) -> list[str]:
-    if name in may_change():  # whether moved data are the same, `data_changes` says
+    if name in may_change():  # `data_changes` compares moved data
         return []
     if isinstance(old, dict) and isinstance(new, dict):
         return [
@@ -199,7 +200,7 @@ def _differences(old: Any, new: Any, name: str) -> list[str]:
 
 
 def finished_summary(workdir: epath.Path, config: RunConfig) -> RunSummary | None:
-    """Returns the summary of a run that is done, else None; more to train means not done."""
+    """Returns the summary of a finished run; None if there is more to train."""
     path = workdir / SUMMARY
     if not path.exists() or not (workdir / NETWORK).exists():
         return None

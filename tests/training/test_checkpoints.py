@@ -184,7 +184,7 @@ def test_where_none_is_whole_nothing_is_deleted(copy: pathlib.Path) -> None:
     for step in (2, 3):
         shutil.rmtree(copy / f"latest/{step}/checksums")
     checkpoints = Checkpoints(epath.Path(copy))
-    with pytest.raises(UserError, match=r"no checkpoint in .* is whole"):
+    with pytest.raises(UserError, match=r"no checkpoint in .* is intact"):
         checkpoints.resume()
     checkpoints.close()
     assert {path.name for path in (copy / "latest").iterdir()} >= {"2", "3"}

@@ -184,8 +184,8 @@ def test_where_the_data_have_moved_is_said(
         with caplog.at_level("INFO", workdir.__name__):
             workdir.write_config(begun, config, NETWORK)
     assert caplog.messages == [
-        "data: were in '', are the same in '/before'",
-        "data: were in '/before', are the same in '/now'",
+        "data: the same as before, moved from '' to '/before'",
+        "data: the same as before, moved from '/before' to '/now'",
     ]
     assert records.read_json(begun / workdir.CONFIG)["data"]["directory"] == "/now"
 
