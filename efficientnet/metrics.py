@@ -1,8 +1,8 @@
-"""The table of metrics; what counts, saves, shows, plots or compares results reads it.
+"""The table of metrics, which is read by all code that computes, saves or shows results.
 
-To add a metric, add a row to `METRICS`. A mean over examples brings its function along, and is then
-counted in training and validation too; any other metric of a whole split has its function, of the
-same name, in `efficientnet.reporting.scores`.
+To add a metric, add a row to `METRICS`. A metric that is a mean over examples has its function in
+the row, and is computed in training and validation too. Any other metric of a whole split has a
+function of the same name in `efficientnet.reporting.scores`.
 """
 
 import dataclasses
@@ -11,13 +11,13 @@ from typing import Any, Literal, NamedTuple
 
 
 class Outputs(NamedTuple):
-    """What a network says of n examples: arrays of NumPy or of JAX.
+    """The outputs of a network for n examples, as NumPy or JAX arrays.
 
-    A function of them that uses operators and methods alone serves both.
+    Functions that use only operators and methods work with both.
     """
 
     scores: Any  # [n, classes], logits or probabilities
-    true_score: Any  # [n], that of the true class
+    true_score: Any  # [n], of the true class
     loss: Any  # [n], cross-entropy in nats
 
 
@@ -26,18 +26,18 @@ class Metric:
     """A row of the table.
 
     Attributes:
-      name: in saved files, in TensorBoard, and as the choice of a stage's `monitor`.
-      title: on pages and pictures.
-      heading: at the top of a column; the tables of results leave out what has none.
-      unit: of its values; percent is of fractions from 0 to 1.
-      higher_is_better: whether more of it is better.
-      per_example: returns [n] of n examples, whose mean is the metric. None for a metric of a
-        whole split, which is only counted in tests.
+      name: in saved files, in TensorBoard, and for a stage's `monitor`.
+      title: in pages and plots.
+      heading: of its column; tables of results omit metrics without one.
+      unit: of its values; percent means fractions from 0 to 1, shown in percent.
+      higher_is_better: whether higher values are better.
+      per_example: returns [n] for n examples, the mean of which is the metric; None for a metric
+        of a whole split, which is computed only for the test results.
       bounds: names of the metrics that are the ends of its 95 % interval.
-      plotted: whether pages draw its curve.
+      plotted: whether pages plot its curve.
       highlighted: whether the report shows it at the top.
-      note: what the report says beside it there.
-      least_classes: with fewer it says nothing.
+      note: a remark beside it there.
+      least_classes: number of classes below which it is meaningless.
     """
 
     name: str
@@ -53,18 +53,18 @@ class Metric:
     least_classes: int = 2
 
     def short(self, value: float) -> str:
-        """Writes a value for pages: '89.3 %' or '0.412'."""
+        """Formats a value for pages: '89.3 %' or '0.412'."""
         return f"{100 * value:.1f} %" if self.unit == "percent" else f"{value:.3f}"
 
     def exact(self, value: float) -> str:
-        """Writes a value for terminals: '89.31%' or '0.4123 nats'."""
+        """Formats a value for terminals: '89.31%' or '0.4123 nats'."""
         return f"{value:.2%}" if self.unit == "percent" else f"{value:.4f} nats"
 
 
 def in_top(k: int, outputs: Outputs) -> Any:
-    """Whether at most k classes, counting the true one, do not score below it; bool [n].
+    """Returns whether the true class is among the k with the highest scores, bool [n].
 
-    Ties and NaN count against the example: a network that says the same for all is never right.
+    Ties and NaN count against the example, so that equal scores for all classes are never right.
     """
     return (~(outputs.scores < outputs.true_score[:, None])).sum(-1) <= k
 
@@ -94,10 +94,10 @@ _ROWS = (
         per_example=lambda outputs: outputs.loss,
         plotted=True,
     ),
-    # Of the 95 % interval that chance in the choice of examples leaves to top-1.
+    # The bootstrap 95 % interval of top-1.
     Metric("top1_low", "Lower end of top-1"),
     Metric("top1_high", "Upper end of top-1"),
-    # Means over the classes that have photos, and the same weighted by these.
+    # Means over the classes that have photos, unweighted and weighted by the number of photos.
     Metric("precision_macro", "Precision"),
     Metric("recall_macro", "Recall"),
     Metric("f1_macro", "F1", heading="F1", highlighted=True, note="mean over classes"),
@@ -116,11 +116,11 @@ METRICS = {metric.name: metric for metric in _ROWS}
 
 
 def with_top(numbers: Sequence[int]) -> dict[str, Metric]:
-    """Returns the table with other top-k accuracies in place of its own."""
+    """Returns the table with the given top-k accuracies in place of its own."""
     others = {n: row for n, row in METRICS.items() if not n.removeprefix("top").isdigit()}
     return {row.name: row for row in map(top, numbers)} | others
 
 
 def per_example() -> dict[str, Metric]:
-    """Returns the metrics that are counted in training and validation, and can be monitored."""
+    """Returns the metrics that are computed in training and validation, and can be monitored."""
     return {name: metric for name, metric in METRICS.items() if metric.per_example}

@@ -1,7 +1,7 @@
-"""What a run remembers in files, and the one reader and writer of these as JSON.
+"""What a run keeps in JSON files: dataclasses, with one reader and one writer.
 
-A record is a frozen dataclass. The names of its fields are the keys in the file, unless a field's
-metadata give the key that earlier versions chose.
+The fields of a record are frozen. Their names are the keys in the file, unless a field's metadata
+gives the key that earlier versions used.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ RecordT = TypeVar("RecordT")
 Values = dict[str, float]  # metrics by name, see `efficientnet.metrics`
 
 
-KEY = "key"  # metadata of a field that files keep under another key
-LEFT_OUT = "left out"  # metadata of a field that files leave out where it is None
+KEY = "key"  # metadata: the key in files, where it is not the field's name
+LEFT_OUT = "left out"  # metadata: files omit the field if it is None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,11 +33,11 @@ class EpochRecord:
       stage: name of its stage.
       epoch: number in the stage, from 1.
       step: steps over all stages at its end.
-      lr_scale: what plateaus had multiplied the learning rate by.
+      lr_scale: factor on the learning rate from plateaus.
       train: metrics of its training steps.
       validation: metrics of the weights.
-      validation_ema: metrics of their moving average, where there is one.
-      chosen: which of the two counts, by its field's name.
+      validation_ema: metrics of their moving average, if there is one.
+      chosen: which of the two counts, by the name of its field.
     """
 
     stage: str
@@ -57,7 +57,7 @@ class EpochRecord:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParameterCounts:
-    """How many parameters a stage trains, and how many it leaves as they are."""
+    """How many parameters a stage trains, and how many are frozen."""
 
     trainable: int
     frozen: int
@@ -73,17 +73,17 @@ class StageMetrics:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StageResult:
-    """What a finished stage has come to.
+    """The result of a finished stage.
 
     Attributes:
       name: of the stage.
-      epochs: that it trained.
-      best_epoch: whose weights are its result.
+      epochs: number of epochs trained.
+      best_epoch: the epoch of the best weights.
       weights: 'plain' or 'moving average'.
-      steps: that it took.
+      steps: number of training steps.
       seconds: of wall clock, over all restarts, without the test.
       images_per_second: rate of its training steps.
-      parameters: their number.
+      parameters: numbers of trainable and frozen ones.
       metrics: of the best weights.
       selected_on: the split that the best epoch was chosen on.
     """
@@ -102,50 +102,50 @@ class StageResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MonitorState:
-    """Where a stage stands with its plateaus and early stopping."""
+    """The state of a stage's plateaus and early stopping."""
 
-    best: float | None = None  # the value that counted as the last improvement
+    best: float | None = None  # value of the last improvement
     epochs_without: int = 0  # since then
     epochs_at_rate: int = 0  # since then, or since the learning rate was lowered
-    # What all plateaus together have multiplied the learning rate by.
+    # Factor on the learning rate from all plateaus together.
     lr_scale: float = dataclasses.field(default=1.0, metadata={KEY: "rate_scale"})
-    stopped: bool = False  # the stage has ended early
+    stopped: bool = False  # whether the stage has ended early
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands: the host's part of a checkpoint. The arrays are in `steps.TrainState`."""
+    """The progress of a run, part of a checkpoint; the arrays are in `steps.TrainState`."""
 
-    stage: int = 0  # index of the running stage
-    step: int = 0  # steps of the running stage that are done
-    steps_before: int = 0  # steps of the stages before
-    best: EpochRecord | None = None  # the running stage's best epoch
+    stage: int = 0  # index of the current stage
+    step: int = 0  # completed steps of the current stage
+    steps_before: int = 0  # steps of the previous stages
+    best: EpochRecord | None = None  # best epoch of the current stage
     history: tuple[EpochRecord, ...] = ()
     finished: tuple[StageResult, ...] = ()
-    monitor: MonitorState = MonitorState()  # the running stage's
-    skipped: int = 0  # steps of the running stage whose loss was not finite
-    unreadable: tuple[str, ...] = ()  # training images that were skipped
-    seconds: float = 0.0  # of wall clock in the running stage, over all restarts
-    timed_images: int = 0  # images trained on in the seconds below
-    timed_seconds: float = 0.0  # training alone: without compilation and evaluation
+    monitor: MonitorState = MonitorState()  # of the current stage
+    skipped: int = 0  # steps of the current stage whose loss was not finite
+    unreadable: tuple[str, ...] = ()  # names of skipped training photos
+    seconds: float = 0.0  # wall clock time of the current stage, over all restarts
+    timed_images: int = 0  # images trained on in `timed_seconds`
+    timed_seconds: float = 0.0  # of training steps only, without compilation and evaluation
 
     @property
     def global_step(self) -> int:
-        """Steps done over all stages, the time axis of every curve."""
+        """Completed steps over all stages, the time axis of every curve."""
         return self.steps_before + self.step
 
     @property
     def images_per_second(self) -> float:
-        """Rate of the running stage's training steps; 0.0 before two of them were timed."""
+        """Rate of the current stage's training steps; 0.0 before two of them are timed."""
         return self.timed_images / self.timed_seconds if self.timed_images else 0.0
 
     @property
     def validated(self) -> bool:
-        """Whether the epoch that ends with this step is in the history already."""
+        """Whether the epoch that ends with this step is already in the history."""
         return bool(self.history) and self.history[-1].step == self.global_step
 
     def next_stage(self, result: StageResult) -> "Progress":
-        """Returns the progress at the beginning of the stage after the one with this result."""
+        """Returns the progress at the start of the next stage, given the result of this one."""
         return Progress(
             stage=self.stage + 1,
             steps_before=self.global_step,
@@ -157,7 +157,7 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitSizes:
-    """How many images each split has."""
+    """The number of images in each split."""
 
     train: int
     validation: int
@@ -166,7 +166,7 @@ class SplitSizes:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What a finished run has come to, and what it ran on: `summary.json`."""
+    """The results of a finished run and its environment: `summary.json`."""
 
     status: str = "finished"
     stages: tuple[StageResult, ...]
@@ -176,7 +176,7 @@ class RunSummary:
     devices: str
     processes: int
     versions: dict[str, str]  # of Python and packages
-    # Names, where skipping is allowed.
+    # Names, if skipping is allowed.
     skipped_photos: tuple[str, ...] | None = dataclasses.field(
         default=None, metadata={LEFT_OUT: True}
     )
@@ -184,7 +184,7 @@ class RunSummary:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitIdentity:
-    """How many images a split has, and a digest of their names, labels and order."""
+    """The number of images in a split, and a digest of their names, labels and order."""
 
     photos: int
     digest: str
@@ -192,7 +192,7 @@ class SplitIdentity:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkRecord:
-    """What a run's network needs beside its config, and what it was trained on: `network.json`."""
+    """What is needed to load a network besides the config, and its data: `network.json`."""
 
     class_names: tuple[str, ...]
     resolution: int  # pixels per side
@@ -218,12 +218,12 @@ def to_json(record: Any) -> Any:
 
 
 def from_json(kind: type[RecordT], content: Any) -> RecordT:
-    """Returns the record of a class that `to_json` has made JSON types of.
+    """Returns a record from the JSON types that `to_json` returned.
 
-    What has no default must be there; keys of other versions are left aside.
+    Fields without a default must be present; unknown keys, of other versions, are ignored.
 
     Raises:
-      ValueError or TypeError: it is no such record.
+      ValueError or TypeError: the content is not such a record.
     """
     return _from_json(kind, content)
 
@@ -259,10 +259,10 @@ def _expect(content: Any, kind: Any) -> Any:
 
 @contextlib.contextmanager
 def reading(path: epath.Path) -> Iterator[None]:
-    """Says which file is damaged when its content is not what a run writes.
+    """Turns errors in the content of a file into a `UserError` that names the file.
 
     Raises:
-      UserError: a `ValueError`, or a missing key or attribute, came from inside.
+      UserError: the block raised a `ValueError`, or missed a key or attribute.
     """
     try:
         yield
@@ -271,7 +271,7 @@ def reading(path: epath.Path) -> Iterator[None]:
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(
-            f"{path} is damaged ({reason}): put back a copy, or train again in another --workdir"
+            f"{path} is damaged ({reason}): restore a copy, or train again in another --workdir"
         ) from error
 
 
@@ -290,5 +290,5 @@ def read(kind: type[RecordT], path: epath.Path) -> RecordT:
 
 
 def write(path: epath.Path, record: Any) -> None:
-    """Writes a record, or JSON types, so that the file is never seen half-written."""
+    """Writes a record or JSON types; the file is never seen half-written."""
     write_whole(path, (json.dumps(to_json(record), indent=2) + "\n").encode())

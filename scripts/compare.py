@@ -1,4 +1,4 @@
-"""Puts finished runs side by side: a table here, and a page with curves and mistakes.
+"""Compares finished runs: prints a table, and writes a page with curves and mistakes.
 
 python scripts/compare.py runs/cars_all runs/cars_blocks67 --output=runs/comparison
 """
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="the workdir of a finished run")
-    parser.add_argument("--output", required=True, metavar="DIR", help="gets index.html")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for index.html")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
 
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str]) -> None:
     print(compared.table())
     hardest = [compared.predictions[0].names[index] for index in compared.never_right]
     more = f" and {len(hardest) - SHOWN} more" if len(hardest) > SHOWN else ""
-    print(f"no run got right: {', '.join(hardest[:SHOWN]) or 'no photo'}{more}")
-    print(f"all of it: {folder / comparison.PAGE}")
+    print(f"no run gets right: {', '.join(hardest[:SHOWN]) or 'no photo'}{more}")
+    print(f"the whole comparison: {folder / comparison.PAGE}")
     if args.json:
         results = [
             {"run": name, "stage": run.result.name, **run.result.metrics.test}

@@ -1,4 +1,4 @@
-"""Converts a checkpoint of any known format to this project's own, and lists the downloads.
+"""Converts a checkpoint of any known format to this project's own, or lists the downloads.
 
 python scripts/convert_weights.py efficientnet-b0-355c32eb.pth --output=b0.safetensors
 python scripts/convert_weights.py noisy_student --variant=b0 --output=b0.safetensors
@@ -20,13 +20,13 @@ from scripts import command_line
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parses the arguments and does what they ask for."""
+    """Parses the arguments and runs what they ask for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "source", nargs="?", help=f"a path, or one of {', '.join(download.ARCHIVES)}, lite_wheel"
     )
-    parser.add_argument("--output", type=user_path, help="the .safetensors to write")
-    parser.add_argument("--variant", help="such as b0; found out from a path when left away")
+    parser.add_argument("--output", type=user_path, help="the .safetensors file to write")
+    parser.add_argument("--variant", help="such as b0; not needed with a path")
     parser.add_argument("--list", action="store_true", help="show what can be downloaded")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
@@ -51,7 +51,7 @@ def show_registry(as_json: bool) -> None:
 
 
 def convert(source: str, variant: str | None, output: epath.Path, as_json: bool) -> None:
-    """Reads, writes, reads back, and says what was done."""
+    """Reads a checkpoint, writes it, reads it back, and prints a summary."""
     check_file(output, (".safetensors",))
     start = time.perf_counter()
     pretrained = weights.load_pretrained(source, variant)

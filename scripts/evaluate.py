@@ -1,4 +1,4 @@
-"""Says how good a network is on a split, every photo counted once.
+"""Evaluates a network on a split, with every photo counted once.
 
 python scripts/evaluate.py --workdir=runs/mine
 python scripts/evaluate.py --workdir=runs/mine --stage=head --split=validation --flip
@@ -45,16 +45,16 @@ def main(arguments: Sequence[str]) -> None:
     )
     networks.add_arguments(parser)
     parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--data", metavar="SOURCE", help="of --weights: where the photos come from")
+    parser.add_argument("--data", metavar="SOURCE", help="with --weights: the data source")
     parser.add_argument("--directory", help="where the files of the data are, if they have moved")
     parser.add_argument(
-        "--flip", action="store_true", help="average over each photo's mirror image"
+        "--flip", action="store_true", help="average over each photo and its mirror image"
     )
-    parser.add_argument("--batch", type=int, default=32, metavar="N", help="photos at a time")
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images per batch")
     parser.add_argument(
         "--top", type=int, nargs="+", default=[1, 3, 5], metavar="K", help="which top-K to show"
     )
-    parser.add_argument("--output", metavar="FILE", help="keep the predictions, as .npz")
+    parser.add_argument("--output", metavar="FILE", help="write the predictions to an .npz")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
@@ -71,14 +71,14 @@ def main(arguments: Sequence[str]) -> None:
     found = predictions.from_logits(logits, split.labels, split.names, class_names)
     rows = metrics.with_top(args.top)
     values = scores.summary(found, rows)
-    # From logits, as in training: probabilities round, and end at 1e-38.
+    # From logits, as in training: probabilities are rounded, and at least 1e-38.
     values |= {name: counted[name] for name in values.keys() & counted.keys()}
     rate = len(split) / seconds
     if args.output:
         predictions.save(user_path(args.output), found)
     print(f"{len(split):,} photos of {args.split}, {len(class_names):,} classes")
     print(tables.aligned(("metric", "value"), [(n, rows[n].exact(v)) for n, v in values.items()]))
-    print(f"{tables.duration(seconds)}, {rate:.1f} photos/s with compilation")
+    print(f"{tables.duration(seconds)}, {rate:.1f} images/s with compilation")
     if args.json:
         result = {"split": args.split, "photos": len(split), "flip": args.flip, **values}
         command_line.print_json({**result, "seconds": seconds, "images_per_second": rate})
@@ -87,10 +87,10 @@ def main(arguments: Sequence[str]) -> None:
 def open_split(
     args: argparse.Namespace, network: Network
 ) -> tuple[tuple[str, ...], input_pipeline.Split]:
-    """Returns the names of the classes, and the photos.
+    """Returns the class names and the photos.
 
     Raises:
-      UserError: there is no such data or split, or its classes are not the network's.
+      UserError: there is no such data or split, or its classes are not those of the network.
     """
     if isinstance(network, TrainedNetwork) and args.workdir:
         data = _data_of_run(network, args.directory, args.split)
@@ -111,7 +111,7 @@ def open_split(
 
 
 def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> setup.Data:
-    """Opens a run's own data, and warns where they are not those that it began with."""
+    """Opens the data of a run, and warns if they have changed since the run began."""
     where = directory or run.config.data.directory
     source = dataclasses.replace(run.config.data, directory=where)
     data = setup.load_data(dataclasses.replace(run.config, data=source))
@@ -120,7 +120,7 @@ def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> setu
     changes = data_changes(run.record, now)
     if changes:
         log.warning(
-            "the data are not those that the run began with (%s): photos that it has trained "
+            "the data have changed since the run began (%s): photos that it has trained "
             "on may now be among those of %s",
             "; ".join(changes),
             split,
@@ -129,23 +129,23 @@ def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> setu
 
 
 def _check_classes(network: Network, data: str, found: Sequence[str]) -> None:
-    """Raises a `UserError` where the data's labels mean other classes than the network's."""
+    """Raises a `UserError` if the labels of the data mean other classes than the network's."""
     known = network.class_names
-    # Those of pretrained weights may be spelled otherwise, but the same names say their order.
+    # The names of pretrained weights may be spelled differently; equal names must be in order.
     if not isinstance(network, TrainedNetwork) and sorted(known) != sorted(found):
         return
     change = class_change(known, found)
     if change:
         raise UserError(
             f"the data {data!r} has other classes than the network, or in another order "
-            f"({change}): take data with the network's classes"
+            f"({change}): use data with the network's classes"
         )
 
 
 def evaluate(
     network: Network, split: input_pipeline.Split, batch_size: int, flip: bool
 ) -> tuple[dict[str, float], np.ndarray]:
-    """Returns what `Evaluator` does of every photo, and shows how far it is."""
+    """Returns what `Evaluator` returns for the split, and shows its progress."""
     mesh = devices.data_mesh()
     mean, std = (
         np.asarray(values, np.float32)

@@ -1,11 +1,11 @@
-"""Turns a data set of any layout into records that the pipeline reads, or says what is wrong.
+"""Writes a data set of any layout to records, or checks it for problems.
 
 python scripts/prepare_data.py stanford_cars --directory=/data/cars --output=/data/cars_records
 python scripts/prepare_data.py folders --directory=/data/flowers --check
 python scripts/prepare_data.py elpv --statistics
 
-Started again, it goes on where it was stopped, and prepares photos anew that have changed since.
-Train on the result with
+Run the same command again to resume it; photos that have changed are written again. Train on the
+result with
 --config.data.source=records --config.data.directory=/data/cars_records.
 """
 
@@ -24,23 +24,27 @@ from scripts import command_line
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parses the arguments and does what they ask for."""
+    """Parses the arguments and runs what they ask for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", help=f"one of {', '.join(input_pipeline.SOURCES)}, or tfds:NAME")
     parser.add_argument("--directory", help="where the files are")
-    parser.add_argument("--seed", type=int, default=0, help="of a test split not published")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="for the test split, if none is published"
+    )
     parser.add_argument("--output", type=user_path, help="where to write the records")
     parser.add_argument(
         "--resize", type=int, metavar="PIXELS", help="shrink photos to this shorter side"
     )
     parser.add_argument(
-        "--broken-limit", type=int, default=0, help="how many unreadable photos to leave out"
+        "--broken-limit", type=int, default=0, help="how many unreadable photos may be left out"
     )
-    parser.add_argument("--check", action="store_true", help="list everything that is wrong")
+    parser.add_argument("--check", action="store_true", help="list all problems")
     parser.add_argument(
-        "--statistics", action="store_true", help="mean and deviation of the train photos"
+        "--statistics",
+        action="store_true",
+        help="mean and standard deviation of the training photos",
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Draws a grid of what an augmentation makes of one photo; the first is the photo itself.
+"""Draws a grid of augmented versions of one photo; the first is the photo itself.
 
 python scripts/show_augmentations.py photo.jpg --output=grid.png \
     --augment='random_resized_crop(scale=(0.5, 1.0))|flip_left_right|rotate(25)'
@@ -17,16 +17,18 @@ from efficientnet.paths import check_file, user_path
 from input_pipeline.sources.split import from_encoded
 from scripts import command_line
 
-MAX_VARIANTS = 1000  # that one picture has room for
+MAX_VARIANTS = 1000  # in one picture
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and writes the grid."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image", type=user_path)
-    parser.add_argument("--augment", required=True, help="operations in reading order")
+    parser.add_argument("--augment", required=True, help="operations, applied from left to right")
     parser.add_argument("--output", type=user_path, required=True, help="a .png to write")
-    parser.add_argument("--resolution", type=int, default=224, help="of each variant, pixels")
+    parser.add_argument(
+        "--resolution", type=int, default=224, help="pixels per side of each version"
+    )
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)

@@ -154,5 +154,5 @@ def test_a_stage_ends_and_the_next_begins_anew() -> None:
 def test_what_is_no_record_is_named(tmp_path: pathlib.Path, kind: Any, content: Any) -> None:
     path = epath.Path(tmp_path / "record.json")
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"record\.json is damaged \(.*put back a copy"):
+    with pytest.raises(UserError, match=r"record\.json is damaged \(.*restore a copy"):
         records.read(kind, path)

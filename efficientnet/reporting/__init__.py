@@ -1,1 +1,1 @@
-"""What a run has learned: metrics, tables, pictures and pages, and runs side by side."""
+"""The results of runs: predictions, metrics, tables, plots and pages."""

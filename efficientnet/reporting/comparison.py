@@ -1,4 +1,4 @@
-"""Runs side by side: curves, a table, and the photos that none, some or all of them get wrong."""
+"""Comparing runs: curves, a table, and which photos each run gets wrong."""
 
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,13 @@ PAGE = "index.html"
 
 
 class Comparison:
-    """Runs that were tested on the same photos, each by its last stage.
+    """Runs that were tested on the same photos, each represented by its last stage.
 
     Attributes:
       names: of the runs, all different.
-      wrong: bool [photos, runs], which run got which test photo wrong, in the split's order.
-      order: int [photos], the hardest photo first: the one that most runs got wrong, and of those
-        the one whose true class they found least probable.
+      wrong: bool [photos, runs], which run gets which test photo wrong, in the split's order.
+      order: int [photos], the hardest photo first: by the number of runs that get it wrong, then by
+        the probability of its true class.
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -46,16 +46,16 @@ class Comparison:
 
     @property
     def never_right(self) -> np.ndarray:
-        """Indices of the photos that no run got right, the hardest first."""
+        """Returns the indices of the photos that no run gets right, the hardest first."""
         return self.order[self.wrong[self.order].all(axis=1)]
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The headings of the columns of `rows`."""
+        """Returns the headings of the columns of `rows`."""
         return ("Run", *tables.result_headings(), "Trainable", "Trained in")
 
     def rows(self) -> Iterator[tuple[str, ...]]:
-        """What each run has come to."""
+        """Returns a row of results for each run."""
         for name, run in zip(self.names, self.runs, strict=True):
             stage = run.result
             yield (
@@ -66,12 +66,12 @@ class Comparison:
             )
 
     def table(self) -> str:
-        """The same as aligned text."""
+        """Returns headings and rows as aligned text."""
         return tables.aligned(self.header, list(self.rows()))
 
 
 def short_names(folders: Sequence[str]) -> list[str]:
-    """The folders' own names, or as much of the ends of their paths as tells them apart.
+    """Returns the names of the folders, or as much of their paths as is needed to be unique.
 
     Raises:
       UserError: two folders are the same.
@@ -95,7 +95,7 @@ def _check_same(one: Run, expected: Predictions, other: Run, found: Predictions)
 
 
 def _difference(kind: str, expected: Sequence[str], found: Sequence[str]) -> str:
-    """Says how two lists differ; '' if they don't."""
+    """Describes how two lists differ; '' if they don't."""
     if len(expected) != len(found):
         return f"{kind} ({len(expected)} and {len(found)})"
     pairs = zip(expected, found, strict=True)
@@ -103,13 +103,13 @@ def _difference(kind: str, expected: Sequence[str], found: Sequence[str]) -> str
 
 
 def _labeled(found: Predictions) -> list[str]:
-    """Each photo's name and its true class's."""
+    """Returns the name and the true class of each photo."""
     classes = [found.class_names[label] for label in found.label]
     return [f"{name} of {kind}" for name, kind in zip(found.names, classes, strict=True)]
 
 
 def write_page(folder: epath.Path, comparison: Comparison) -> None:
-    """Writes the page `index.html`, which needs no other file, into a folder, made if need be."""
+    """Writes the self-contained page `index.html` to a folder, which is created if needed."""
     histories = {
         name: run.history for name, run in zip(comparison.names, comparison.runs, strict=True)
     }
@@ -138,7 +138,7 @@ def write_page(folder: epath.Path, comparison: Comparison) -> None:
 
 
 def _differences(comparison: Comparison) -> list[tuple[str, ...]]:
-    """The fields in which the recipes differ, with their values in each run."""
+    """Returns the config fields in which the runs differ, with their values in each run."""
     fields = [dict(_flat(run.config.to_json(), "config")) for run in comparison.runs]
     names = list(dict.fromkeys(name for known in fields for name in known))
     return [
@@ -160,7 +160,7 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _counts(comparison: Comparison) -> list[tuple[str, ...]]:
-    """How many photos none, one, two ... of the runs got wrong."""
+    """Returns how many photos none, one, two ... of the runs get wrong."""
     wrong = comparison.wrong.sum(axis=1)
     found = np.bincount(wrong, minlength=len(comparison.runs) + 1)
     return [
@@ -170,7 +170,7 @@ def _counts(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def _never_right(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """The photos that no run got right, what they are, and what each run took them for."""
+    """Returns the photos that no run gets right, their true class, and what each run predicts."""
     first = comparison.predictions[0]
     for index in comparison.never_right:
         answers = (

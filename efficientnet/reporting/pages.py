@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: every text is escaped, every picture is inside, nothing is fetched."""
+"""Self-contained HTML pages: all text is escaped, images are embedded, nothing is fetched."""
 
 import base64
 import functools
@@ -27,23 +27,23 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, **values: Any) -> bytes:
-    """Returns the page that a file of `templates/` makes of these values, encoded."""
+    """Renders a template in `templates/` with these values; returns the encoded page."""
     text = _environment().get_template(template).render(values)
-    # File names may have bytes that are no text.
+    # File names may have bytes that are not text.
     return text.encode("utf-8", "backslashreplace")
 
 
 def drawing(figure: Figure) -> str:
-    """Returns the address, for `src`, of a figure as vector graphics."""
+    """Returns a figure as vector graphics in a data URL, for `src`."""
     content = io.BytesIO()
-    # The same figure gives the same bytes.
+    # Equal figures give equal bytes.
     with mpl.rc_context({"svg.hashsalt": "efficientnet"}):
         figure.savefig(content, format="svg", metadata={"Date": None})
     return _address("image/svg+xml", content.getvalue())
 
 
 def photo(pixels: np.ndarray) -> str:
-    """Returns the address, for `src`, of uint8 pixels [height, width, channels]."""
+    """Returns uint8 pixels [height, width, channels] in a data URL, for `src`."""
     content = io.BytesIO()
     PIL.Image.fromarray(pixels.squeeze()).save(content, format="JPEG", quality=88)
     return _address("image/jpeg", content.getvalue())

@@ -1,4 +1,4 @@
-"""Pictures of a run, each a matplotlib figure."""
+"""Plots of a run, each a matplotlib figure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,28 +16,28 @@ from efficientnet.reporting.fonts import drawable
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.scores import Calibration
 
-# Up to this many classes every cell of a confusion matrix has room for its number.
+# Up to this many classes, every cell of a confusion matrix has room for a number.
 MAX_ANNOTATED_CLASSES = 12
-# Up to this many classes their names have room along the axes.
+# Up to this many classes, there is room for their names along the axes.
 MAX_NAMED_CLASSES = 40
 PHOTO_COLUMNS = 6
-COLORBAR = 0.8  # as high as a square matrix beside it
+COLORBAR = 0.8  # as high as the square matrix beside it
 CAPTION_LETTERS = 24
 DOTS_PER_INCH = 120
 
 
 def plotted() -> list[Metric]:
-    """Returns the metrics whose curves pages show."""
+    """Returns the metrics whose curves are plotted."""
     return [metric for metric in METRICS.values() if metric.plotted]
 
 
 def curves(history: Sequence[EpochRecord], stages: Sequence[StageResult], metric: Metric) -> Figure:
-    """Draws a metric over the epochs of all stages, one color a stage, with the test results.
+    """Plots a metric over the epochs of all stages, one color per stage, with the test results.
 
     Args:
       history: of all epochs.
       stages: the results of all stages.
-      metric: one that is counted in training and validation.
+      metric: one that is computed in training and validation.
     """
     figure, panel = _panel()
     names = drawable([stage.name for stage in stages])
@@ -52,7 +52,7 @@ def curves(history: Sequence[EpochRecord], stages: Sequence[StageResult], metric
             marker = "o" if split == "validation" else "."
             label = f"{name}, {split}"
             panel.plot(epochs, values, style, marker=marker, color=f"C{color}", label=label)
-        # Epochs that end with the same step, of fewer photos than a batch has, are one entry.
+        # Epochs shorter than a batch may end with the same step; they share an entry.
         best = next(x for x, e in points if e.epoch == stage.best_epoch)
         panel.plot(
             [best],
@@ -69,11 +69,11 @@ def curves(history: Sequence[EpochRecord], stages: Sequence[StageResult], metric
 
 
 def overlaid_curves(runs: Mapping[str, Sequence[EpochRecord]], metric: Metric) -> Figure:
-    """Draws the validation metric of several runs, one color a run, with dots where stages begin.
+    """Plots a validation metric of several runs, one color per run; dots mark starts of stages.
 
     Args:
       runs: the history of each run by its name, see `curves`.
-      metric: one that is counted in training and validation.
+      metric: one that is computed in training and validation.
     """
     figure, panel = _panel()
     for color, (name, history) in enumerate(zip(drawable(tuple(runs)), runs.values(), strict=True)):
@@ -99,7 +99,7 @@ def _finish_curves(figure: Figure, panel: Axes, metric: Metric) -> None:
     panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     if metric.unit == "percent":
         panel.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
-    # Below, where no line is.
+    # Below the axes, where there is no line.
     figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=2)
     _plain(panel)
 
@@ -111,10 +111,10 @@ def _plain(panel: Axes) -> None:
 
 
 def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draws how often examples of each class (rows) were taken for each class (columns).
+    """Plots how often examples of each class (rows) are predicted as each class (columns).
 
-    Few classes get a number in every cell and are colored by the share of their row; many are
-    colored on a logarithmic scale, where single mistakes still show.
+    With few classes, cells are numbered and colored by their share of the row; with many, colors
+    are logarithmic, so that single mistakes are visible.
 
     Args:
       counts: int [true class, predicted class].
@@ -168,7 +168,7 @@ def _annotate(panel: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
 
 
 def reliability(calibration: Calibration) -> Figure:
-    """Draws accuracy over confidence, and below it how many photos each bin has."""
+    """Plots accuracy over confidence, and below it the number of photos in each bin."""
     figure = Figure(figsize=(5.4, 4.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     widths, left = np.diff(calibration.edges), calibration.edges[:-1]
@@ -206,11 +206,11 @@ def reliability(calibration: Calibration) -> Figure:
 
 
 def photo_grid(predictions: Predictions, indices: np.ndarray, photos: np.ndarray) -> Figure:
-    """Draws photos with what they were taken for and what they are.
+    """Plots photos with their predicted and true classes.
 
     Args:
       predictions: of the split.
-      indices: int [n], which of its photos.
+      indices: int [n], of the photos in the split.
       photos: uint8 [n, height, width, channels].
     """
     rows = -(-len(indices) // PHOTO_COLUMNS)
@@ -231,17 +231,17 @@ def photo_grid(predictions: Predictions, indices: np.ndarray, photos: np.ndarray
 
 
 def mistakes(wrong: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draws which photos (rows) which runs (columns) got wrong, black for a mistake.
+    """Plots which photos (rows) each run (column) gets wrong; black is a mistake.
 
     Args:
-      wrong: bool [photos, runs], in the order in which to draw them.
+      wrong: bool [photos, runs], in the order of the rows.
       names: of the runs.
     """
     width = max(3.6, 0.7 * len(names) + 1.2)
     figure = Figure(figsize=(width, 8), layout="constrained")
     panel = figure.subplots()
     for column in range(len(names)):
-        # One picture a column, so that neighbors are not blended.
+        # One image per column, so that neighbors are not blended.
         panel.imshow(
             wrong[:, [column]],
             cmap="gray_r",
@@ -271,7 +271,7 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def _turn_names(panel: Axes) -> None:
-    """Lets names below an axis that would touch each other stand at an angle."""
+    """Rotates the names below an axis if they would overlap."""
     labels = panel.get_xticklabels()
     if len(labels) > 3:
         for label in labels:
@@ -283,5 +283,5 @@ def _short(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Text whose dollar signs are no formula's."""
+    """Returns text with escaped dollar signs, which would start a formula."""
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""What a network says about the photos of a split, kept in a file."""
+"""The predictions for the photos of a split, kept in a file."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from efficientnet.paths import write_whole
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Predictions of every photo of a split, once and in its order.
+    """Predictions for every photo of a split, once and in order.
 
     Attributes:
       probabilities: float32 [n, classes].
@@ -32,9 +32,9 @@ class Predictions:
 
     @functools.cached_property
     def predicted(self) -> np.ndarray:
-        """The class that is more probable than any other, int [n]; -1 where there is none.
+        """The most probable class, int [n]; -1 where there is none.
 
-        Several may be the most probable, or NaN: such a photo is wrong, as in `metrics.in_top`.
+        With ties or NaN there is none, and the prediction is wrong, as in `metrics.in_top`.
         """
         best = self.probabilities.argmax(axis=1)
         highest = np.take_along_axis(self.probabilities, best[:, None], axis=1)
@@ -42,12 +42,12 @@ class Predictions:
         return np.where(alone, best, -1)
 
     def taken_for(self, index: int) -> str:
-        """The name of the predicted class of a photo."""
+        """Returns the name of the predicted class of a photo."""
         return self.answers[self.predicted[index]]
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """What photos are taken for: the names of the classes, and at last, at -1, that of none."""
+        """The names of all possible predictions: the classes and, at -1, 'no class'."""
         return (*self.class_names, "no class")
 
     @property
@@ -69,13 +69,13 @@ def from_logits(
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of [n, classes], float64; NaN for a photo whose largest logit is not finite."""
-    with np.errstate(invalid="ignore"):  # infinity less infinity
+    """Returns probabilities [n, classes], float64; NaN where the largest logit is not finite."""
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         return scipy.special.softmax(logits.astype(np.float64), axis=1)
 
 
 def save(path: epath.Path, predictions: Predictions) -> None:
-    """Writes a `.npz` with the fields of `Predictions`, never seen half-written."""
+    """Writes the fields of `Predictions` to a `.npz`, which is never seen half-written."""
     content = io.BytesIO()
     np.savez_compressed(content, **dataclasses.asdict(predictions))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,10 +83,10 @@ def save(path: epath.Path, predictions: Predictions) -> None:
 
 
 def load(path: epath.Path) -> Predictions:
-    """Reads what `save` wrote.
+    """Reads a file that `save` wrote.
 
     Raises:
-      UserError: there is no such file, or it is something else.
+      UserError: there is no such file, or it can't be read.
     """
     try:
         with np.load(io.BytesIO(path.read_bytes())) as file:

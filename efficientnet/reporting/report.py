@@ -23,10 +23,10 @@ SHOWN_CLASSES = 10
 
 
 def write_report(run: Run, test: input_pipeline.Split) -> None:
-    """Writes the page, which needs no other file.
+    """Writes the self-contained page.
 
     Args:
-      run: what was done; its predictions are read from its workdir.
+      run: the finished run, whose predictions are in its workdir.
       test: the test photos, some of which are shown.
     """
     *before, last = (run.predictions(stage.name) for stage in run.stages)
@@ -75,7 +75,7 @@ def _confusion_matrix(found: Predictions) -> str:
 
 
 def _figures(run: Run) -> Iterator[tuple[str, str, str]]:
-    """What stands out: (what, value, what to know about it)."""
+    """Returns the figures at the top: (name, value, note)."""
     test = run.result.metrics.test
     for name, metric in METRICS.items():
         if metric.highlighted and name in test and run.summary.classes >= metric.least_classes:
@@ -109,7 +109,7 @@ def _stage_rows(run: Run) -> Iterator[tuple[str, ...]]:
 def _worst_photos(
     run: Run, predictions: Predictions, test: input_pipeline.Split
 ) -> Iterator[dict[str, str]]:
-    """The test photos that were most wrong, with what was said of them and what is true."""
+    """Returns the worst mistakes among the test photos, with predicted and true classes."""
     worst = scores.worst_photos(predictions, SHOWN_PHOTOS)
     if not len(worst):
         return
@@ -125,7 +125,7 @@ def _worst_photos(
 
 
 def _classes(predictions: Predictions, counts: np.ndarray) -> dict[str, Sequence[Any]]:
-    """The rows of all `classes`, and of the `hardest` where these are not all."""
+    """Returns the rows of all `classes`, and of the `hardest` if these are not all."""
     classes, names = scores.per_class(predictions), predictions.class_names
     drawn = drawable(names)
 

@@ -1,4 +1,4 @@
-"""What a finished run has left in its workdir."""
+"""Reading a finished run from its workdir."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The workdir's own name."""
+        """The name of the workdir."""
         return self.folder.name
 
     @property
@@ -48,16 +48,16 @@ class Run:
 
     @property
     def result(self) -> StageResult:
-        """That of the last stage, which counts for the run."""
+        """The result of the last stage, which is that of the run."""
         return self.stages[-1]
 
     @property
     def seconds(self) -> float:
-        """Wall clock of all stages."""
+        """Wall clock time of all stages."""
         return sum(stage.seconds for stage in self.stages)
 
     def predictions(self, stage: str) -> Predictions:
-        """What a stage's best weights say about the test photos.
+        """Reads the predictions of a stage's best weights for the test photos.
 
         Raises:
           UserError: they are missing or damaged.
@@ -66,14 +66,14 @@ class Run:
 
 
 def read_config(folder: epath.Path) -> RunConfig:
-    """Reads the recipe of a workdir; a damaged one is a `UserError`."""
+    """Reads the config of a run; a damaged file is a `UserError`."""
     content = records.read_json(folder / CONFIG)
     try:
         with records.reading(folder / CONFIG):
             return RunConfig.from_json(content)
     except UserError as error:
         raise UserError(
-            f"{folder / CONFIG}: {error}; take the version that the run was made with"
+            f"{folder / CONFIG}: {error}; use the version that the run was made with"
         ) from error
 
 
@@ -81,13 +81,13 @@ def load(path: str) -> Run:
     """Reads a workdir.
 
     Raises:
-      UserError: there is no run in it, it is not finished, or it is damaged.
+      UserError: the folder has no run, or the run is not finished or damaged.
     """
     folder = absolute(path)
     if not (folder / CONFIG).exists():
-        raise UserError(f"{path} is no workdir of a run: it has no {CONFIG}")
+        raise UserError(f"{path} is not a run's workdir: it has no {CONFIG}")
     if not (folder / SUMMARY).exists():
-        raise UserError(f"the run in {path} is not finished: start its command again first")
+        raise UserError(f"the run in {path} is not finished: first run its command to the end")
     config, content = read_config(folder), records.read_json(folder / SUMMARY)
     with records.reading(folder / SUMMARY):
         if content["stages"] and "history" not in content:

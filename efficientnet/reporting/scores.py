@@ -1,4 +1,4 @@
-"""How good predictions are: every metric a function of all predictions of a split."""
+"""Metrics of predictions: functions of all predictions of a split."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,10 +15,10 @@ CALIBRATION_BINS = 15  # as Guo et al. 2017
 
 
 def outputs(predictions: Predictions) -> Outputs:
-    """Returns what metrics that are means over examples are counted from.
+    """Returns the input of the metrics that are means over examples.
 
-    The loss is at most 87.3 nats, where float32 keeps no smaller probability; that of an
-    `Evaluator`, from the logits, has no such bound.
+    The loss is at most 87.3 nats, because float32 has no smaller probability; the loss of an
+    `Evaluator`, computed from logits, has no such bound.
     """
     smallest = np.finfo(np.float32).tiny
     loss = -np.log(np.maximum(predictions.of_truth, smallest), dtype=np.float64)
@@ -26,26 +26,26 @@ def outputs(predictions: Predictions) -> Outputs:
 
 
 def share_interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a share of `count` examples, by percentiles.
+    """Returns the bootstrap 95 % interval of a share of `count` examples, by percentiles.
 
-    A share of examples that are drawn again with replacement is Binomial(count, share) / count: its
-    percentiles are known, so nothing has to be drawn (Efron and Tibshirani 1993, chapter 13).
+    A share of resampled examples is distributed as Binomial(count, share) / count, with known
+    percentiles, so nothing has to be drawn (Efron and Tibshirani 1993, chapter 13).
     """
     low, high = scipy.stats.binom.ppf((0.025, 0.975), count, share) / count
     return float(low), float(high)
 
 
 class PerClass(NamedTuple):
-    """Metrics of each class; 0 where there is nothing to divide by."""
+    """Metrics of each class; 0 if the denominator is 0."""
 
-    precision: np.ndarray  # float [classes], of the photos that were taken for it
-    recall: np.ndarray  # float [classes], of its photos
+    precision: np.ndarray  # float [classes]
+    recall: np.ndarray  # float [classes]
     f1: np.ndarray  # float [classes]
     photos: np.ndarray  # int [classes]
 
 
 def per_class(predictions: Predictions) -> PerClass:
-    """Precision, recall and F1 of each class, and how many photos it has."""
+    """Returns precision, recall, F1 and the number of photos of each class."""
     return PerClass(
         *metrics.precision_recall_fscore_support(
             predictions.label,
@@ -57,18 +57,18 @@ def per_class(predictions: Predictions) -> PerClass:
 
 
 def confusion(predictions: Predictions) -> np.ndarray:
-    """How many photos of each class (rows) were taken for each class (columns), int.
+    """Returns how many photos of each class (rows) are predicted as each class (columns), int.
 
-    Those that were taken for none are left out.
+    Photos without a predicted class are left out.
     """
     classes = range(len(predictions.class_names))
     return metrics.confusion_matrix(predictions.label, predictions.predicted, labels=classes)
 
 
 class Calibration(NamedTuple):
-    """How often a network is right where it is so sure, by equal bins of its confidence."""
+    """Accuracy by confidence, in bins of equal width."""
 
-    error: float  # mean distance of accuracy from confidence over the photos (ECE)
+    error: float  # expected calibration error (ECE): mean |accuracy - confidence|
     edges: np.ndarray  # float [bins + 1]
     photos: np.ndarray  # int [bins]
     confidence: np.ndarray  # float [bins], mean probability of the predicted class; 0 if empty
@@ -76,7 +76,7 @@ class Calibration(NamedTuple):
 
 
 def calibration(predictions: Predictions, bins: int = CALIBRATION_BINS) -> Calibration:
-    """The expected calibration error and its bins (Guo et al. 2017, equation 3)."""
+    """Returns the expected calibration error and its bins (Guo et al. 2017, equation 3)."""
     confidence = predictions.probabilities.max(axis=1).astype(np.float64)
     right = predictions.predicted == predictions.label
     edges = np.linspace(0, 1, bins + 1)
@@ -107,7 +107,7 @@ def _top1_interval(predictions: Predictions) -> tuple[float, float]:
 
 
 def _class_mean(score: Callable[..., float], average: str, predictions: Predictions) -> float:
-    """Returns a score of scikit-learn, averaged over the classes that have photos."""
+    """Returns a scikit-learn score, averaged over the classes that have photos."""
     return float(
         score(
             predictions.label,
@@ -134,20 +134,20 @@ OF_SPLIT: dict[str, Callable[[Predictions], float]] = {
 
 
 class Pair(NamedTuple):
-    """Photos of one class that were taken for another."""
+    """Photos of one class that are predicted as another."""
 
     true: int
     predicted: int
     photos: int
-    share: float  # of the true class's photos
+    share: float  # of the photos of the true class
 
 
 def confused_pairs(counts: np.ndarray, limit: int) -> list[Pair]:
-    """The pairs of classes that were confused most often, the most frequent first.
+    """Returns the most often confused pairs of classes, the most frequent first.
 
     Args:
       counts: int [true class, predicted class].
-      limit: how many pairs at most.
+      limit: maximum number of pairs.
     """
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
@@ -160,12 +160,12 @@ def confused_pairs(counts: np.ndarray, limit: int) -> list[Pair]:
 
 
 def worst_photos(predictions: Predictions, limit: int) -> np.ndarray:
-    """Indices of the wrong photos whose true class is least probable, the worst first."""
+    """Returns the indices of wrong photos, those with the least probable true class first."""
     order = np.argsort(predictions.of_truth, kind="stable")
     return order[predictions.predicted[order] != predictions.label[order]][:limit]
 
 
 def hardest_classes(classes: PerClass, limit: int) -> np.ndarray:
-    """Indices of the classes with the lowest recall, then F1, the hardest first."""
+    """Returns the indices of the classes with the lowest recall, then F1, the hardest first."""
     order = np.lexsort((classes.f1, classes.recall))
     return order[classes.photos[order] > 0][:limit]

@@ -1,4 +1,4 @@
-"""Results as text."""
+"""Results as text tables."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,7 +7,7 @@ from efficientnet.records import StageResult
 
 
 def stage_table(stages: Sequence[StageResult]) -> str:
-    """Returns the stages of a run as an aligned table, one line a stage."""
+    """Returns the stages of a run as an aligned table, one line per stage."""
     header = ("stage", "trainable", *result_headings(), "seconds", "images/s")
     rows = [
         (
@@ -23,7 +23,7 @@ def stage_table(stages: Sequence[StageResult]) -> str:
 
 
 def result_headings() -> list[str]:
-    """Returns the headings of the columns that `results` fills."""
+    """Returns the headings of the columns of `results`."""
     return [heading for metric in _columns() for heading in _headings(metric)]
 
 
@@ -38,7 +38,7 @@ def _headings(metric: Metric) -> list[str]:
 def results(
     test: Mapping[str, float], write: Callable[[Metric, float], str] = Metric.short
 ) -> list[str]:
-    """Returns the cells of a row of results; empty where an earlier version counted nothing."""
+    """Returns a row of results; cells that an earlier version did not compute are empty."""
     cells = []
     for metric in _columns():
         cells.append(write(metric, test[metric.name]) if metric.name in test else "")
@@ -48,13 +48,13 @@ def results(
 
 
 def interval(metric: Metric, test: Mapping[str, float]) -> str:
-    """Writes the 95 % interval of a metric that has one, in percent: '85.4 to 90.4'."""
+    """Formats the 95 % interval of a metric in percent: '85.4 to 90.4'."""
     assert metric.bounds is not None
     return " to ".join(f"{100 * test[bound]:.1f}" for bound in metric.bounds)
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a table of text: the first column to the left, all others to the right."""
+    """Returns a text table: the first column left-aligned, the others right-aligned."""
     lines = [header, *rows]
     widths = [max(len(row[column]) for row in lines) for column in range(len(header))]
     return "\n".join(
@@ -67,7 +67,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Says how long something took, such as '5 min 15 s'."""
+    """Formats a duration, such as '5 min 15 s'."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -76,5 +76,5 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Writes a fraction for tables, such as '89.3 %'."""
+    """Formats a fraction for tables, such as '89.3 %'."""
     return f"{100 * share:.1f} %"

@@ -1,4 +1,4 @@
-"""Photos of a split, small, for pages and pictures."""
+"""Small versions of photos for pages and plots."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ THUMBNAIL = 144  # pixels per side
 
 
 def read(split: input_pipeline.Split, indices: np.ndarray, config: Any) -> np.ndarray:
-    """Reads photos as evaluation does, through `config.preprocess`.
+    """Reads photos, preprocessed as in the evaluation.
 
     Args:
       split: of any source.
       indices: int [n], at least one.
-      config: a run's, with `preprocess` and `channels`.
+      config: of the run, with `preprocess` and `channels`.
 
     Returns:
       uint8 [n, THUMBNAIL, THUMBNAIL, channels].

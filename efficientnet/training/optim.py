@@ -1,7 +1,4 @@
-"""Optax transformations from a stage's config.
-
-Learning rates over a stage's steps.
-"""
+"""Optimizers and learning rate schedules of a stage, made with Optax."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,16 +16,16 @@ from efficientnet.network.variants import Variant
 
 
 def decay_mask(params: Any) -> Any:
-    """True for the leaves that weight decay touches: kernels, never biases or BatchNorm."""
+    """Returns True for the leaves with weight decay: kernels, never biases or BatchNorm."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 def rate_multipliers(stage: StageConfig, variant: Variant) -> dict[str, float]:
-    """Returns what the learning rate is multiplied by in each part of the network.
+    """Returns the factor on the learning rate for each part of the network.
 
     A part is the layer's name up to its first underscore: `stem`, `block1a`, ..., `top`,
-    `predictions`. With `layer_decay` d, a part that n parts follow learns at d ** n of the rate
-    (Howard and Ruder 2018, "discriminative fine-tuning"); `head_learning_rate` is the classifier's.
+    `predictions`. With `layer_decay` d, the factor of a part that is followed by n parts is d ** n
+    (Howard and Ruder 2018, "discriminative fine-tuning"). `head_learning_rate` is the classifier's.
     """
     parts = (
         "stem",
@@ -71,7 +68,7 @@ def scale_by_rate(
 
 
 def _adamw(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
-    """The decay bypasses the moments (Loshchilov and Hutter 2019)."""
+    """Decoupled weight decay, which bypasses the moments (Loshchilov and Hutter 2019)."""
     return optax.chain(optax.scale_by_adam(), decay, rate)
 
 
@@ -84,10 +81,10 @@ def _sgd(stage: StageConfig, decay: Transformation, rate: Transformation) -> Tra
 
 
 def _rmsprop(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
-    """As the paper's, in TensorFlow's way.
+    """RMSProp as in TensorFlow, which the EfficientNet paper used.
 
-    The mean square begins at 1, epsilon is added to it before the root is taken, and the momentum
-    accumulates updates that the rate has multiplied already.
+    The mean square starts at 1, epsilon is added before taking the root, and the momentum
+    accumulates updates that are already multiplied by the learning rate.
     """
     rms = optax.scale_by_rms(decay=0.9, eps=1e-3, initial_scale=1.0, eps_in_sqrt=True)
     return optax.chain(decay, rms, rate, optax.trace(stage.momentum))
@@ -102,8 +99,8 @@ def _lion(stage: StageConfig, decay: Transformation, rate: Transformation) -> Tr
     return optax.chain(optax.scale_by_lion(), decay, rate)
 
 
-# The transformations `decay` and `rate` put in their places. Where the decay comes first it is the
-# gradient of an L2 penalty of weight_decay / 2.
+# How each optimizer is chained with the transformations `decay` and `rate`. Where the decay comes
+# first, it is the gradient of an L2 penalty of weight_decay / 2.
 OPTIMIZERS: dict[
     Optimizer, Callable[[StageConfig, Transformation, Transformation], Transformation]
 ] = {
@@ -149,8 +146,8 @@ def _step(stage: StageConfig, warmup: int, steps: int, decay_steps: float) -> op
     )
 
 
-# What comes after the warm-up, as functions of the stage's step. The exponential ones count from
-# the stage's beginning, as the reference code does (tensorflow/tpu, efficientnet/utils.py).
+# Schedules after the warmup, as functions of the stage's step. The exponential ones count from the
+# start of the stage, as in the reference code (tensorflow/tpu, efficientnet/utils.py).
 SCHEDULES: dict[Schedule, Callable[[StageConfig, int, int, float], optax.Schedule]] = {
     "constant": _constant,
     "cosine": _cosine,
@@ -163,24 +160,24 @@ def make_schedule(stage: StageConfig, steps: int, steps_per_epoch: float) -> opt
     """Returns the learning rate as a function of the stage's step.
 
     Args:
-      stage: a stage's config.
-      steps: how many steps the stage has.
-      steps_per_epoch: batches in an epoch, not necessarily whole.
+      stage: config of the stage.
+      steps: number of steps of the stage.
+      steps_per_epoch: batches per epoch, which may be fractional.
     """
     warmup = min(round(stage.warmup_epochs * steps_per_epoch), steps)
     decay_steps = stage.decay_epochs * steps_per_epoch
     after = SCHEDULES[stage.schedule](stage, warmup, steps, decay_steps)
     if not warmup:
         return after
-    # The first step already moves: it takes 1 / warmup of the peak.
+    # The first step takes 1 / warmup of the peak, not 0.
     ramp = optax.linear_schedule(stage.learning_rate / warmup, stage.learning_rate, warmup - 1)
     return lambda step: jnp.where(step < warmup, ramp(step), after(step))
 
 
 def epoch_ends(epochs: float, steps_per_epoch: float) -> dict[int, int]:
-    """Returns which epoch ends at which step; the last step is how many there are.
+    """Returns which epoch ends at which step; the last step is the number of steps.
 
-    Epochs need not be whole batches: each ends with the batch nearest to its end.
+    Epochs need not be whole batches; each ends with the batch nearest to its end.
     """
     num_steps = max(1, round(epochs * steps_per_epoch))
     return {

@@ -1,4 +1,4 @@
-"""One training step and one evaluation step: pure functions, and what jit makes of them."""
+"""The training step and the evaluation step, as pure functions and jitted."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -26,24 +26,24 @@ Batch = Mapping[str, jax.Array]
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """All that a stage changes on the device; what is saved and restored."""
+    """Everything that a stage changes on the device: what is saved and restored."""
 
-    step: jax.Array  # int32 [], steps of this stage that are done
+    step: jax.Array  # int32 [], completed steps of this stage
     params: dict[str, Any]  # frozen and trainable together
     batch_stats: dict[str, Any]
     opt_state: optax.OptState  # of the trainable parameters only
-    averages: ema.Averages  # of what trains; {} in a stage without them
-    recent_metrics: Collection  # since the last point of the training curves
+    averages: ema.Averages  # of the trainable parameters; {} without moving averages
+    recent_metrics: Collection  # since the last point in TensorBoard
     epoch_metrics: Collection  # since the epoch began
 
     @property
     def variables(self) -> dict[str, Any]:
-        """The network's variables as they are."""
+        """The variables of the network."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
     def averaged_variables(self) -> dict[str, Any]:
-        """The network's variables with moving averages in place of what trains."""
+        """The variables of the network, with moving averages where there are any."""
         return ema.merged(self.averages, self.params, self.batch_stats)
 
 
@@ -68,13 +68,13 @@ def create_state(
 
 
 class Objective(NamedTuple):
-    """What a step minimizes, and how."""
+    """The objective of a training step."""
 
     label_smoothing: float = 0.0  # see losses.cross_entropy
     class_weights: ArrayLike | None = None  # [classes], see losses.cross_entropy
-    mixup: float = 0.0  # see mixing.mix
+    mixup: float = 0.0  # see mixup.mix
     cutmix: float = 0.0
-    micro_batches: int = 1  # parts that a batch is computed in, one after the other
+    micro_batches: int = 1  # parts of a batch, computed one after another
     ema_decay: float = 0.0  # of the moving averages; 0 for none
 
 
@@ -93,20 +93,20 @@ def make_train_step(
 ) -> Callable[..., tuple[TrainState, jax.Array]]:
     """Returns a function from (state, batch, lr_scale=1.0) to (next state, loss []).
 
-    Only the trainable parameters are differentiated: what comes before them in the network is a
-    plain forward pass, and frozen leaves go through untouched. All randomness is a function of
-    `rng` and the step.
+    Only the trainable parameters are differentiated: the layers before them run a plain forward
+    pass, and frozen leaves are returned unchanged. All randomness is a function of `rng` and the
+    step.
 
-    With `micro_batches` the gradient is the mean over the parts, hence that of the whole batch,
-    in less memory; only BatchNorm that uses the batch's statistics sees the parts instead, one
-    after the other, and dropout draws other numbers.
+    With `micro_batches`, the gradient is the mean over the parts, which is that of the whole batch
+    in less memory; only BatchNorm with batch statistics uses those of each part, and dropout draws
+    other numbers.
 
-    Examples whose `mask` is False, photos that can't be read, count for nothing in loss, gradient
-    and metrics, and neither do those that they are mixed with. Only BatchNorm that uses the batch's
-    statistics sees them: the pixels that stand in their place.
+    Examples whose `mask` is False (unreadable photos) don't count in loss, gradient and metrics,
+    and neither do examples mixed with them. Only the batch statistics of BatchNorm include the
+    pixels in their place.
 
-    A step whose loss or update is not finite changes nothing but the step, and returns NaN: the
-    state stays good whatever comes.
+    A step whose loss or update is not finite changes only the step number and returns NaN, so that
+    the state always stays valid.
     """
     weights = objective.class_weights
     class_weights = None if weights is None else jnp.asarray(weights)
@@ -116,7 +116,7 @@ def make_train_step(
     ) -> Any:
         """Returns ((loss, (logits, losses, batch_stats)), gradient).
 
-        `part` is (images, targets, weights): examples count by their weights.
+        `part` is (images, targets, weights), with a weight for each example.
         """
         images, targets, weights = part
 
@@ -137,7 +137,7 @@ def make_train_step(
     def accumulated(
         trainable: dict[str, Any], frozen: dict[str, Any], batch_stats: Any, batch: Any, key: Any
     ) -> Any:
-        """The same as `gradient`, in parts of every n-th example: no device sends any away."""
+        """Does the same in parts of every n-th example, so that no device sends data away."""
         count = objective.micro_batches
         parts = jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch)
 
@@ -168,7 +168,7 @@ def make_train_step(
         (loss, (logits, losses, batch_stats)), grads = compute(
             trainable, frozen, state.batch_stats, (*mixed, counts), jax.random.fold_in(key, 1)
         )
-        # After the gradient, so that devices sum this, the gradient and the metrics in one go.
+        # After the gradient, so that one all-reduce sums this, the gradient and the metrics.
         present = jnp.maximum(jnp.mean(counts), 1 / len(counts))
         loss, grads = jax.tree.map(lambda x: x / present, (loss, grads))
         updates, opt_state = optimizer.update(
@@ -182,7 +182,7 @@ def make_train_step(
         if objective.ema_decay:
             means = ema.update(means, changed, state.step + 1, objective.ema_decay)
 
-        # Of a mixed photo, what there is more of counts as its class.
+        # The class of a mixed image is that of its larger share.
         counted = BatchMetrics.single_from_model_output(
             loss=losses,
             logits=logits,
@@ -214,10 +214,10 @@ def make_train_step(
 def make_eval_step(
     model: EfficientNet, *, mean: ArrayLike, std: ArrayLike, flip: bool = False
 ) -> Callable[[Mapping[str, Any], Collection, Batch], tuple[Collection, jax.Array]]:
-    """Returns a function that adds a batch's examples, where `mask` is true, to the metrics.
+    """Returns a function that adds the examples of a batch, where `mask` is true, to the metrics.
 
-    The other thing it returns are the logits, [N, classes]. With `flip`, they are the logarithms of
-    the mean of the probabilities for each image and its mirror image.
+    It also returns the logits [N, classes]. With `flip`, these are the logarithms of the mean
+    probabilities of each image and its mirror image.
     """
 
     def logits_of(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
@@ -245,7 +245,7 @@ EvalProgram = Callable[..., tuple[Collection, jax.Array]]
 
 
 class StageSchedule(NamedTuple):
-    """What a stage trains, for how long and how fast."""
+    """What a stage trains, for how long, and at which learning rates."""
 
     trains: Trainable
     epoch_ends: dict[int, int]  # which epoch ends at which step
@@ -254,7 +254,7 @@ class StageSchedule(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """Steps of the whole stage."""
+        """Number of steps of the stage."""
         return max(self.epoch_ends)
 
 
@@ -276,20 +276,20 @@ def initial_state(
         averaged = stage.ema_decay > 0
         return create_state(variables, schedule.optimizer, schedule.trains, averaged)
 
-    # As one program: one for each shape takes seconds to compile at every start.
+    # One program, because one for each shape would take seconds to compile at every start.
     return jax.jit(create)(variables)
 
 
 def train_program(
     experiment: Experiment, stage: StageConfig, schedule: StageSchedule, number: int
 ) -> Callable[..., tuple[TrainState, jax.Array]]:
-    """Returns the jitted training step of a stage, which takes its state's memory.
+    """Returns the jitted training step of a stage, which donates the memory of its state.
 
     Args:
-      experiment: gives the network and the devices.
-      stage: one of its config's stages.
+      experiment: with the network and the devices.
+      stage: a stage of its config.
       schedule: of that stage.
-      number: of that stage, from 0; tells its random stream from the others'.
+      number: of that stage, from 0, for its own random stream.
     """
     step = make_train_step(
         experiment.model(stage),
@@ -310,7 +310,7 @@ def train_program(
 
 def eval_program(experiment: Experiment) -> EvalProgram:
     """Returns the jitted evaluation step of an experiment."""
-    # Inference knows no dropout, so any stage's network will do.
+    # Inference has no dropout, so the network of any stage will do.
     model = experiment.model(experiment.config.stages[0])
     return jit_eval(model, experiment.mean, experiment.std, experiment.mesh)
 
@@ -341,7 +341,7 @@ def _objective(experiment: Experiment, stage: StageConfig) -> Objective:
 
 
 def count_params(params: Mapping[str, Any], trains: Trainable) -> dict[str, int]:
-    """Counts the scalars that are `trainable` and those that are `frozen`."""
+    """Counts the `trainable` and the `frozen` scalars."""
     return {
         name: sum(leaf.size for leaf in jax.tree.leaves(part))
         for name, part in zip(("trainable", "frozen"), split_params(params, trains), strict=True)

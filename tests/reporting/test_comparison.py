@@ -74,7 +74,7 @@ def test_names_are_as_short_as_they_can_be() -> None:
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("config.json", "is no workdir of a run"),
+        ("config.json", "is not a run's workdir"),
         ("summary.json", "is not finished"),
         ("predictions/all.npz", "there are no predictions"),
     ],

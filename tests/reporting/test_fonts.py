@@ -26,7 +26,7 @@ def test_names_that_can_not_be_drawn_are_numbers_and_said_once(
     for _ in range(2):
         assert fonts.drawable(NAMES) == ["0", "Rose", "2", "Tulpe für $1"]
     assert caplog.messages == [
-        "pictures show names like 玫瑰, which their font can't draw, as numbers from 0"
+        "plots show names like 玫瑰, which their font can't draw, as numbers from 0"
     ]
 
 

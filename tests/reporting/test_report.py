@@ -22,7 +22,7 @@ def test_the_page_stands_alone(tmp_path: pathlib.Path, classes: int) -> None:
     assert "<b>$class$ & 1" in page.text
     worst = [name for name in last.names if name in page.text]
     assert 0 < len(worst) <= 24
-    for words in ("1,234,567", "61", "12.3", "8 x cpu", "100 photos to train", "jax 0"):
+    for words in ("1,234,567", "61", "12.3", "8 x cpu", "100 photos for training", "jax 0"):
         assert words in page.text
     assert f"{100 * run.stages[1].metrics.test['top1']:.1f} %" in page.text
     assert ("Hardest classes" in page.text) == (classes > 10)
@@ -33,7 +33,7 @@ def test_a_run_without_mistakes_says_so(tmp_path: pathlib.Path) -> None:
     run = made_up.run(tmp_path, margin=99.0)
     report.write_report(run, made_up.split(run.predictions("all")))
     page = pages.assert_self_contained((tmp_path / report.PAGE).read_bytes())
-    assert "Every test photo was recognized." in page.text
+    assert "Every test photo was classified correctly." in page.text
     assert "No two classes were confused." in page.text
 
 
@@ -43,7 +43,7 @@ def test_weights_that_were_picked_on_the_test_photos_are_said_to_be(tmp_path: pa
     summary = dataclasses.replace(run.summary, stages=(run.stages[0], result))
     run = dataclasses.replace(run, summary=summary)
     report.write_report(run, made_up.split(run.predictions("all")))
-    assert b"picked on the test photos themselves" in (tmp_path / report.PAGE).read_bytes()
+    assert b"chosen on the test photos themselves" in (tmp_path / report.PAGE).read_bytes()
 
 
 def test_a_report_in_a_bucket(bucket) -> None:

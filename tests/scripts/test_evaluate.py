@@ -117,7 +117,7 @@ def test_data_that_have_moved_are_found_and_changed_ones_named(
     said = capsys.readouterr()
     assert directories == ["/elsewhere"]
     assert json.loads(said.out.splitlines()[-1])["photos"] == 20
-    assert "the data are not those that the run began with (test had 21 photos, has 20)" in said.err
+    assert "the data have changed since the run began (test had 21 photos, has 20)" in said.err
 
 
 def test_the_loss_has_no_bound(
@@ -142,7 +142,7 @@ def test_the_table_shows_any_k_and_flips(
     assert flipped["loss"] != plain["loss"]
     assert command_line.run(evaluate.main, [f"--workdir={workdir}", "--split=train"]) == 0
     said = capsys.readouterr()
-    for words in ("28 photos of train", "top1", "calibration_error", "photos/s"):
+    for words in ("28 photos of train", "top1", "calibration_error", "images/s"):
         assert words in said.out
     assert "evaluating: 100%" in said.err
 

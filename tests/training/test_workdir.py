@@ -157,7 +157,9 @@ def begun(tmp_path: pathlib.Path) -> epath.Path:
 )
 def test_other_data_are_refused(begun: epath.Path, change: dict[str, Any], message: str) -> None:
     before = (begun / workdir.NETWORK).read_text()
-    with pytest.raises(UserError, match=rf"run on other data \({message}.*\): take another --work"):
+    with pytest.raises(
+        UserError, match=rf"run on other data \({message}.*\): choose another --work"
+    ):
         workdir.write_config(begun, recipe(), network(**change))
     assert (begun / workdir.NETWORK).read_text() == before
 
