@@ -7,6 +7,11 @@
     for batch in eval_batches(validation, batch_size=32, resolution=224):
         batch['mask']  # False where the last batch is padded
 
+A user's own `tf.data.Dataset` of (image, label) becomes a source under any name, which
+`config.data.source` then takes from Python:
+
+    SOURCES['mine'] = lambda: from_dataset(train, test)
+
 Every order and every pixel is a function of (seed, epoch, example index): not of the number of
 threads or processes, nor of where a run was restarted. Normalization happens on the device.
 """
@@ -24,6 +29,7 @@ from input_pipeline.loader import (
     train_batches,
 )
 from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
+from input_pipeline.sources.dataset import from_dataset
 from input_pipeline.sources.unlabeled import find_photos, photo_split
 from input_pipeline.statistics import cached_statistics
 
@@ -42,6 +48,7 @@ __all__ = [
     "decoded",
     "eval_batches",
     "find_photos",
+    "from_dataset",
     "hold_out",
     "load_source",
     "parse",

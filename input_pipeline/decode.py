@@ -20,6 +20,9 @@ import numpy as np
 from input_pipeline.augment.window import Matrix, Row, seen
 from input_pipeline.quiet_tensorflow import tf
 
+# Who calls it hears of a broken photo from the decoder that is tried next.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 # ITU-R 601, as in Pillow and JPEG.
 LUMA = (0.299, 0.587, 0.114)
 
@@ -28,6 +31,7 @@ LUMA = (0.299, 0.587, 0.114)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _APP1 = 0xE1
 _SCAN = 0xDA
+_SCAN_MARKER = b"\xff\xda"
 _END = b"\xff\xd9"
 
 # EXIF's byte orders, and the orientation's tag, type (a short) and number of values.
@@ -180,6 +184,9 @@ def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray:
     header = _jpeg_header(encoded)
     if 0 < header.components <= 3:
         image = _whole_jpeg(encoded, channels, 1)
+    elif not header.components and _SCAN_MARKER not in encoded:
+        # libjpeg would write to the terminal.
+        raise tf.errors.InvalidArgumentError(None, None, "the JPEG ends before its pixels")
     else:
         image = tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE").numpy()
         image = image if channels == 3 else _to_luma(image)

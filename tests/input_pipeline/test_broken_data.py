@@ -1,6 +1,9 @@
 """What users have: every row of the table of odd and broken files."""
 
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -250,6 +253,32 @@ BROKEN = {
     "truncated.webp": encoded(CLEAR, "WEBP", lossless=True)[:700],
     "damaged.gif": encoded(PALETTE, "GIF")[:60],
 }
+
+
+LOOK_AT_EACH = """
+import pathlib, sys
+import input_pipeline
+from input_pipeline import decode
+from input_pipeline.loader import UNREADABLE
+def window(*photo):
+    return decode.decode_window(*photo, lambda *_: ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), 8, 0)
+for path in pathlib.Path(sys.argv[1]).iterdir():
+    for look in (decode.decode, window):
+        try:
+            look(path.read_bytes(), 3)
+        except UNREADABLE:
+            continue
+        print(path.name, "was decoded")
+"""
+
+
+def test_neither_opencv_nor_libjpeg_writes_to_the_terminal(tmp_path):
+    for name, data in BROKEN.items():
+        (tmp_path / name).write_bytes(data)
+    command = [sys.executable, "-c", LOOK_AT_EACH, str(tmp_path)]
+    silent = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # TensorFlow has a log of its own
+    done = subprocess.run(command, env=silent, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 @pytest.fixture
