@@ -1,4 +1,4 @@
-"""Loads pretrained weights by a word or a path."""
+"""Loading pretrained weights by name or path."""
 
 import dataclasses
 import importlib.resources
@@ -24,7 +24,7 @@ LITE_WHEEL_FILE = "models/efficientnet-lite0-57934424.pth"
 
 
 def load_pretrained(weights: str, variant: str | None = None) -> Pretrained:
-    """Loads pretrained weights, whatever format they are in.
+    """Loads pretrained weights in any known format.
 
     Args:
       weights: a word of `download.ARCHIVES`, which may be downloaded; 'lite_wheel', the Lite0 of an

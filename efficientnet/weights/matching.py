@@ -1,4 +1,4 @@
-"""Matches each tensor of a checkpoint with exactly one of our leaves, or says what is left over."""
+"""Matching each tensor of a checkpoint with exactly one variable, or listing the leftovers."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ Leaves = dict[str, dict[str, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """A checkpoint that matches one variant, leaf for leaf."""
+    """A checkpoint that matches a variant exactly."""
 
     checkpoint: Checkpoint
     found: FamilyCheckpoint
@@ -39,10 +39,10 @@ class Match:
     def read(self) -> tuple[Leaves, Leaves]:
         """Returns params and batch_stats as {layer: {leaf: array}}.
 
-        The arrays are float32 and, where the file allows it, views into the file.
+        The arrays are float32 and, if possible, views into the file.
 
         Raises:
-          ValueError: a value is not finite or a variance is negative, as in no trained network.
+          ValueError: a value is not finite or a variance is negative.
         """
         params: Leaves = {}
         batch_stats: Leaves = {}
@@ -67,7 +67,7 @@ def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
     Args:
       checkpoint: as read from a file.
       variant: the name it must have, or None to find the one that fits.
-      hint: words about the file, to tell apart variants of the same shapes.
+      hint: words about the file, to distinguish variants of the same shapes.
 
     Raises:
       UserError: the names are unknown; or something is left over, which the message lists.
@@ -86,7 +86,7 @@ def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
         if not fitting_variants:
             closest = min(VARIANTS, key=lambda key: _distance(found, key))
             raise UserError(
-                f"{name} is no variant known here; against {closest}, the closest: "
+                f"{name} is not a known variant; compared with {closest}, the closest: "
                 f"{'; '.join(_leftovers(found, closest))}"
             )
         variant = _choose(fitting_variants, checkpoint.metadata.get("variant"), hint)
@@ -99,7 +99,7 @@ def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
 
 
 def recognize(checkpoint: Checkpoint) -> FamilyCheckpoint:
-    """Finds the family that a checkpoint's names belong to.
+    """Finds the family to which the names of a checkpoint belong.
 
     Raises:
       UserError: they belong to none; the message gives a few of the names.

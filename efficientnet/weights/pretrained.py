@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-    """A network's weights, and what it must do for them to mean what they meant.
+    """The weights of a network, with the conventions they were trained under.
 
     Attributes:
       variant: a key of `variants.VARIANTS`.
@@ -33,7 +33,7 @@ class Pretrained:
       padding: 'same' or 'symmetric'.
       bn_epsilon: added to BatchNorm's variance.
       num_classes: length of the logits.
-      source: where the weights are from, for people.
+      source: where the weights are from, for messages.
       ema: whether they are moving averages.
     """
 
@@ -50,17 +50,17 @@ class Pretrained:
 
     @property
     def channels(self) -> int:
-        """Colors of the input images."""
+        """Number of color channels of the input images."""
         return self.params["stem_conv"]["kernel"].shape[2]
 
     @property
     def parameters(self) -> int:
-        """How many numbers `params` holds."""
+        """Number of scalars in `params`."""
         return sum(leaf.size for leaves in self.params.values() for leaf in leaves.values())
 
 
 def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int = 3) -> Pretrained:
-    """Returns the weights for another number of classes or of colors.
+    """Returns the weights for another number of classes or channels.
 
     With another number of classes the classifier is dropped, which is logged, and the new one
     begins at zero, so that the first loss is log(num_classes) exactly. For gray images the stem's
@@ -68,7 +68,7 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
     the colors' means and standard deviations are averaged.
 
     Args:
-      pretrained: the weights; left as they are.
+      pretrained: the weights, which are not changed.
       num_classes: of the new network; None keeps the classifier.
       channels: 3 for color, 1 for gray images.
 
@@ -109,7 +109,7 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
 
 
 def save(pretrained: Pretrained, path: epath.Path) -> None:
-    """Writes weights with everything that `load_pretrained` needs to give them back."""
+    """Writes weights with everything that `load_pretrained` needs to restore them."""
     tensors = {
         f"{collection}/{layer}/{leaf}": array
         for collection, layers in (
