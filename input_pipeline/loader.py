@@ -1,4 +1,4 @@
-"""From a split to batches: examples are read, decoded and augmented by tf.data, in order."""
+"""From a split to batches: tf.data reads, decodes and augments the examples, in order."""
 
 import dataclasses
 import functools
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
 
-# Batches that are ready before they are asked for.
+# Batches that are prepared ahead.
 PREFETCH = 2
-# Examples that a thread prepares in one go, at most.
+# Maximum number of examples that a thread prepares in one call.
 PART = 32
 # TensorFlow copies arrays that begin elsewhere than at a multiple of so many bytes.
 ALIGNMENT = 64
 
-# What a split's `read` and the decoder raise.
+# The errors of a split's `read` and of the decoder.
 UNREADABLE = (OSError, tf.errors.OpError)
 
 
@@ -40,25 +40,25 @@ class ExampleSpec(NamedTuple):
 
 
 class BatchSource(Protocol):
-    """What training takes its batches from: photos, or features computed of them.
+    """The source of batches for training: photos, or features computed from them.
 
-    A batch is a dict of 'image' (what the network is given), 'label' int32 [b], 'index' int64 [b]
-    (of the example in its split) and 'mask' bool [b], False for what does not count.
+    A batch is a dict of 'image' (the network's input), 'label' int32 [b], 'index' int64 [b] (of the
+    example in its split) and 'mask' bool [b], False for examples that don't count.
     """
 
     @property
     def skipped(self) -> list[str]:
-        """Names of the training photos that can't be read, as far as is known."""
+        """Names of the training photos found to be unreadable so far."""
 
     @property
     def example(self) -> ExampleSpec:
-        """What 'image' has of each example."""
+        """Shape and type of 'image' for each example."""
 
     def train(self, start_step: int, num_steps: int) -> Iterable[Batch]:
-        """This process's part of the batches of some steps; these count over all stages."""
+        """Returns this process's part of the batches for steps, which count over all stages."""
 
     def evaluate(self, split: Split) -> Iterable[Batch]:
-        """Its part of the batches of a split: every example once, the last batch padded."""
+        """Returns its part of the batches of a split: every example once, the last one padded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,22 +66,22 @@ class Loader:
     """Makes batches of photos: a `BatchSource`.
 
     'image' is uint8 [b, resolution, resolution, channels]. 'mask' is False for padding and for
-    photos that can't be read. These show the pixels of the next example of the split that can be,
-    so that BatchNorm which uses a batch's statistics sees photos alone.
+    unreadable photos. The latter get the pixels of the next readable photo of the split, so that
+    the batch statistics of BatchNorm are those of photos.
 
     Attributes:
       split: to train on.
-      batch_size: of the global batch; each process gets its equal part.
+      batch_size: of the global batch; each process gets an equal part.
       resolution: height and width of the images, pixels.
       channels: 3, or 1 for gray.
-      augment: of training, see `spec.parse`; '' resizes only.
-      preprocess: of evaluation, a specification without chance.
+      augment: for training, see `spec.parse`; '' only resizes.
+      preprocess: for evaluation, a specification without randomness.
       seed: of order and augmentations.
-      process_index: which part of the global batch.
-      process_count: of how many.
-      threads: how many prepare examples, by default as many as there are cores.
-      broken_limit: how many of the photos to train on may be skipped as unreadable.
-      skipped: the names of those that were, in the order of their discovery.
+      process_index: which part of the global batch, from 0.
+      process_count: number of parts.
+      threads: number of threads that prepare examples, by default the number of cores.
+      broken_limit: how many unreadable training photos may be skipped.
+      skipped: names of the skipped photos, in the order in which they were found.
     """
 
     split: Split
@@ -104,22 +104,22 @@ class Loader:
         return ExampleSpec((self.resolution, self.resolution, self.channels), np.uint8)
 
     def train(self, start_step: int, num_steps: int) -> Iterator[Batch]:
-        """Gives the batches of `train_dataset` as NumPy arrays."""
+        """Yields the batches of `train_dataset` as NumPy arrays."""
         return as_numpy(self.train_dataset(start_step, num_steps))
 
     def evaluate(self, split: Split, broken_limit: int = 0) -> Iterator[Batch]:
-        """Gives the batches of `eval_dataset` as NumPy arrays."""
+        """Yields the batches of `eval_dataset` as NumPy arrays."""
         return as_numpy(self.eval_dataset(split, broken_limit))
 
     def train_dataset(self, start_step: int, num_steps: int) -> tf.data.Dataset:
-        """Shuffled and augmented batches, see `train_batches`."""
+        """Returns shuffled and augmented batches, see `train_batches`."""
         augmentation = Augmentation(self.augment, self.resolution, self.channels)
         order = self._order(self.split, self.seed)
         steps = range(start_step, start_step + num_steps)
         return self.dataset(self.split, order, steps, augmentation, self.broken_limit)
 
     def eval_dataset(self, split: Split, broken_limit: int = 0) -> tf.data.Dataset:
-        """Every example of a split once, see `eval_batches`."""
+        """Returns every example of a split once, see `eval_batches`."""
         augmentation = without_chance(self.preprocess, self.resolution, self.channels)
         order = self._order(split, None)
         return self.dataset(split, order, order.steps, augmentation, broken_limit)
@@ -135,7 +135,7 @@ class Loader:
         augmentation: Augmentation,
         broken_limit: int = 0,
     ) -> tf.data.Dataset:
-        """Batches in any order, of whatever an augmentation makes of photos."""
+        """Returns batches of augmented photos in a given order."""
         reader = _Reader(split, order, augmentation, broken_limit + 2)
         threads = self.threads or os.cpu_count() or 1
         size = -(-order.local // -(-order.local // PART))  # equal parts of a batch
@@ -166,7 +166,7 @@ class Loader:
     def _check(
         self, split: Split, limit: int, index: np.ndarray, mask: np.ndarray, problem: np.ndarray
     ) -> tuple[np.ndarray]:
-        """Notes the photos of a batch that can't be read; raises where they are too many."""
+        """Records the unreadable photos of a batch; raises if there are too many."""
         for place in np.flatnonzero(problem != b"").tolist():
             name = split.names[index[place]]
             if limit and name in self.skipped:
@@ -184,22 +184,22 @@ class Loader:
 
 @dataclasses.dataclass(frozen=True)
 class _Reader:
-    """Reads and augments examples of an order, several in one go."""
+    """Reads and augments the examples of an order, several in one call."""
 
     split: Split
     order: Order
     augmentation: Augmentation
-    attempts: int  # how many photos in a row are tried in place of one that can't be read
+    attempts: int  # how many photos in a row are tried in place of an unreadable one
 
     @property
     def spec(self) -> dict[str, tf.TensorSpec]:
-        """What `part` returns."""
+        """The types of what `part` returns."""
         return {
             "image": tf.TensorSpec([None, *self._shape], tf.uint8),
             "label": tf.TensorSpec([None], tf.int32),
             "index": tf.TensorSpec([None], tf.int64),
             "mask": tf.TensorSpec([None], tf.bool),
-            "problem": tf.TensorSpec([None], tf.string),  # why it can't be read, '' if it can
+            "problem": tf.TensorSpec([None], tf.string),  # why it is unreadable; '' if it is not
         }
 
     @property
@@ -208,7 +208,7 @@ class _Reader:
         return side, side, self.augmentation.channels
 
     def part(self, first: np.int64, count: np.int64) -> tuple[np.ndarray, ...]:
-        """`count` examples from number `first` on."""
+        """Returns `count` examples from number `first` on."""
         rows = self.order.rows(int(first), int(count))
         numbers = numbers_of(rows.epoch, rows.index)
         seed = self.order.seed or 0
@@ -231,7 +231,7 @@ class _Reader:
                 return self.augmentation(photo, draws, seed), problem
             except UNREADABLE as error:
                 problem = problem or in_one_line(error).encode()
-        return 0, problem  # its batch is never given
+        return 0, problem  # its batch is never returned
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:
@@ -245,7 +245,7 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
 def _call(
     function: Callable[..., Any], arguments: list[tf.Tensor], spec: dict[str, tf.TensorSpec]
 ) -> dict[str, tf.Tensor]:
-    """Calls a function on NumPy arrays from tf.data."""
+    """Calls a function on NumPy arrays inside tf.data."""
     results = tf.numpy_function(function, arguments, [of.dtype for of in spec.values()])
     for result, of in zip(results, spec.values(), strict=True):
         result.set_shape(of.shape)
@@ -253,15 +253,15 @@ def _call(
 
 
 def as_numpy(batches: tf.data.Dataset) -> Iterator[Batch]:
-    """Yields a dataset's batches as NumPy arrays, and raises its errors as what they are.
+    """Yields a dataset's batches as NumPy arrays, and restores the type of its errors.
 
     Raises:
-      UserError: a photo of the next batch can't be read.
+      UserError: a photo of the next batch is unreadable.
     """
     try:
         yield from batches.as_numpy_iterator()
     except tf.errors.OpError as error:
-        # tf.data knows an error of Python by its text alone.
+        # tf.data keeps only the text of a Python error.
         sentence = re.search("UserError: (.*?)\nTraceback", error.message, re.DOTALL)
         if sentence is None:
             raise
@@ -269,7 +269,7 @@ def as_numpy(batches: tf.data.Dataset) -> Iterator[Batch]:
 
 
 def in_one_line(error: Exception) -> str:
-    """Why a photo can't be read or decoded."""
+    """Returns in one line why a photo can't be read or decoded."""
     message = error.message if isinstance(error, tf.errors.OpError) else str(error)
     message = message.replace("}} ", "}}").split("}}")[-1].split("[Op:")[0]
     return " ".join(message.split())[:200]
@@ -278,21 +278,21 @@ def in_one_line(error: Exception) -> str:
 def train_batches(
     split: Split, *, num_steps: int, start_step: int = 0, **settings: Any
 ) -> tf.data.Dataset:
-    """Shuffled and augmented batches for steps start_step to start_step + num_steps - 1.
+    """Returns shuffled and augmented batches for num_steps steps from start_step on.
 
     Step s covers positions [s * batch_size, (s + 1) * batch_size) of the concatenation of one
-    permutation of the split per epoch: every example comes once per epoch, a batch may span the
+    permutation of the split per epoch. Every example occurs once per epoch, a batch may span the
     end of one epoch and the beginning of the next, and any step is found in constant time.
 
     Args:
-      split: what to read.
-      num_steps: how many batches to give.
-      start_step: first step, 0 for a run that starts anew.
+      split: to read.
+      num_steps: number of batches.
+      start_step: the first step, 0 for a new run.
       settings: batch_size, resolution and the other attributes of a `Loader`.
 
     Returns:
-      A dataset of dicts, see `Loader`; `as_numpy` iterates over them with errors that are
-      `UserError`s, as where a photo can't be read.
+      A dataset of dicts, see `Loader`; use `as_numpy` to iterate over it, so that an unreadable
+      photo raises a `UserError`.
 
     Raises:
       UserError: a wrong specification or an empty split.
@@ -301,14 +301,14 @@ def train_batches(
 
 
 def eval_batches(split: Split, *, broken_limit: int = 0, **settings: Any) -> tf.data.Dataset:
-    """Every example once and in order; the last batch is padded, with mask False.
+    """Returns every example once and in order; the last batch is padded, with mask False.
 
-    Global batch s covers examples [s * batch_size, (s + 1) * batch_size), so every process gives
+    Global batch s covers examples [s * batch_size, (s + 1) * batch_size), so every process has
     the same number of batches.
 
     Args:
-      split: what to read.
-      broken_limit: how many photos that can't be read are skipped.
+      split: to read.
+      broken_limit: how many unreadable photos may be skipped.
       settings: batch_size, resolution and the other attributes of a `Loader`.
 
     Returns:
