@@ -42,7 +42,7 @@ KNOWN = {  # files, or folders that end in a slash
     "input_pipeline/cache.py": "decoded photos, a local file that is mapped into memory",
     "input_pipeline/sources/unlabeled.py": "photos that a command line names, globs among them",
     "input_pipeline/sources/split.py": "local files, read and asked for size and time quickly",
-    "input_pipeline/sources/walk.py": "links below local folders, where is_in_bucket() said so",
+    "input_pipeline/sources/walk.py": "links below folders, which are never in a bucket",
     "benchmarks/rates/": "what lasts as long as a measurement; the kernel's account",
     "benchmarks/chaos.py": "starts processes and kills them; their workdirs live as long",
     "scripts/command_line.py": "the type of arguments that a bucket is refused for",

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 
 from efficientnet.errors import UserError
-from efficientnet.paths import user_path
+from efficientnet.paths import is_in_bucket, user_path
 from input_pipeline.sources import (
     elpv,
     folders,
@@ -26,6 +26,8 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "stanford_cars": stanford_cars.load,
 }
 TFDS = "tfds:"
+# What is read as few large files, and may therefore be in a bucket.
+IN_BUCKETS = ("parquet", "records")
 
 
 def load_source(name: str, directory: str | None = None, seed: int = 0) -> Source:
@@ -52,6 +54,11 @@ def load_source(name: str, directory: str | None = None, seed: int = 0) -> Sourc
     arguments: dict[str, object] = {"seed": seed} if "seed" in accepted else {}
     if directory and "directory" in accepted:
         path = user_path(directory)
+        if is_in_bucket(path) and name not in IN_BUCKETS and not name.startswith(TFDS):
+            raise UserError(
+                f"{directory} is in a bucket, where photos are not read one by one: copy them to "
+                "this machine, or prepare records there with scripts/prepare_data.py"
+            )
         if not path.is_dir() and not (name == "manifest" and path.is_file()):
             raise UserError(f"no directory {path} for data source {name!r}: check the path")
         arguments["directory"] = path

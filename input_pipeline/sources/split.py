@@ -88,7 +88,7 @@ def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int
                 f"{directory} lists the photo {name!r}, which is outside of it: expected a path "
                 "below it"
             )
-    missing = _missing(directory, names)
+    missing = [name for name in names if not (directory / name).is_file()]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(names)} photos are missing from {directory}, the first is "
@@ -143,8 +143,7 @@ def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]
 def file_stamp(path: str) -> str:
     """Identifies a file and, on a disk, its size and the time of its last change.
 
-    In a bucket this is only the path, because asking for thousands of objects takes minutes; a
-    replaced object is not noticed.
+    In a bucket this is only the path; a replaced object is not noticed.
     """
     if is_in_bucket(path):
         return path
@@ -175,19 +174,6 @@ def read_file(path: str, start: int = 0, length: int | None = None) -> bytes:
         return content
     finally:
         os.close(descriptor)
-
-
-def _missing(directory: epath.Path, names: Sequence[str]) -> list[str]:
-    if not is_in_bucket(directory):
-        return [name for name in names if not (directory / name).is_file()]
-    # Listing a folder is one request; asking for each photo would be thousands.
-    there = {
-        f"{folder}{file.name}"
-        for folder in {name[: name.rfind("/") + 1] for name in names}
-        if (directory / folder).is_dir()
-        for file in (directory / folder).iterdir()
-    }
-    return [name for name in names if name not in there]
 
 
 def from_encoded(encoded: Sequence[bytes], names: Sequence[str], labels: Sequence[int]) -> Split:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from etils import epath
 
-from efficientnet.paths import is_in_bucket
-
 log = logging.getLogger(__name__)
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"})
@@ -34,11 +32,10 @@ class Walk:
         self._listed: set[pathlib.Path] = set()
         self._above: set[pathlib.Path] = set()
         for folder in folders:
-            if not is_in_bucket(folder):
-                self._add(pathlib.Path(os.path.realpath(folder)))
+            self._add(pathlib.Path(os.path.realpath(folder)))
 
     def photos(self, folder: epath.Path) -> Iterator[epath.Path]:
-        """Yields the photos in a folder and below, without a request for each in a bucket."""
+        """Yields the photos in a folder and below."""
         below = []
         for path in folder.iterdir():
             if path.name.startswith("."):
@@ -50,9 +47,8 @@ class Walk:
                 self.left_out.append(path)
             elif path.is_dir():
                 below.append(path)
-        for path in sorted(
-            below
-        ):  # so that the same one of two links to a folder is followed everywhere
+        # Sorted, so that the same one of two links to a folder is followed everywhere.
+        for path in sorted(below):
             if self._leads_on(path):
                 yield from self.photos(path)
 
@@ -65,7 +61,7 @@ class Walk:
             )
 
     def _leads_on(self, folder: epath.Path) -> bool:
-        if is_in_bucket(folder) or not os.path.islink(folder):
+        if not os.path.islink(folder):
             return True
         target = pathlib.Path(os.path.realpath(folder))
         if target in self._above or not self._listed.isdisjoint([target, *target.parents]):
