@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 # What must stay free: memory for everything else, or disk space for checkpoints.
 SPARE_BYTES = 500e6
 # Increased when photos are decoded to other pixels than before.
-VERSION = "4"
+VERSION = "5"
 
 
 def decoded(

@@ -1,14 +1,15 @@
 """Decodes photos to uint8 pixels, as a viewer would show them.
 
 It reads JPEG (gray, color, CMYK), PNG, BMP, WebP and GIF (any depth, palettes, transparency over
-white, the first frame), oriented according to EXIF. Photos that can't be decoded raise
+white, the first frame), oriented according to EXIF. Photos that can't be decoded raise OSError or
 tf.errors.InvalidArgumentError.
 
 OpenCV decodes ordinary JPEGs, because it adds little overhead to libjpeg and releases Python's
-lock. TensorFlow decodes other JPEGs and windows of large ones, to the same pixels, and PNG. OpenCV
-knows more variants of the other formats.
+lock; TensorFlow decodes other JPEGs and windows of large ones, to the same pixels. Pillow decodes
+the other formats.
 """
 
+import io
 import math
 import struct
 from collections.abc import Callable
@@ -16,11 +17,19 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
 from input_pipeline.augment.window import Matrix, Row, seen
 from input_pipeline.quiet_tensorflow import tf
 
-# Who calls it hears of a broken photo from the decoder that is tried next.
+# Whoever reads a broken photo names it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # ITU-R 601, as in Pillow and JPEG.
@@ -38,13 +47,13 @@ _END = b"\xff\xd9"
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION = [0x0112, 3, 1]
 
-# PNG's signature, and its color types that may be transparent: palette, gray and color with alpha.
-_PNG = b"\x89PNG\r\n"
-_CLEAR = (b"\x03", b"\x04", b"\x06")
-
-# The signatures of BMP, GIF and WebP, and OpenCV's conversions by number of channels.
-_OTHERS = (b"BM", b"GIF8", b"RIFF")
-_CONVERSIONS = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
+# Pillow's readers of the other formats, by their signatures.
+_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
+    b"\x89PNG\r\n": PngImagePlugin.PngImageFile,
+    b"BM": BmpImagePlugin.BmpImageFile,
+    b"GIF8": GifImagePlugin.GifImageFile,
+    b"RIFF": WebPImagePlugin.WebPImageFile,
+}
 
 # It pays to skip the pixels outside a window if there are at least this many.
 WORTH_CUTTING = 200_000
@@ -64,10 +73,7 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
 
     With three channels, a gray photo is repeated in each; with one, colors become luma.
     """
-    if _is_jpeg(encoded):
-        return _decode_jpeg(encoded, channels)
-    image = (_decode_png if encoded.startswith(_PNG) else _decode_other)(encoded, channels)
-    return _turn(image, _orientation(_exif_chunk(encoded)))
+    return (_decode_jpeg if _is_jpeg(encoded) else _decode_other)(encoded, channels)
 
 
 def decode_window(
@@ -161,19 +167,13 @@ def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
     """Decodes a gray or color JPEG with its sides divided by `ratio`, as it is stored."""
     colors = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
     flags = colors | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[ratio]
-    image = _by_opencv(encoded, flags)
-    if image is None:
-        # It gives the reason in an error.
-        return tf.io.decode_jpeg(encoded, channels, ratio, dct_method="INTEGER_ACCURATE").numpy()
-    return image.reshape(*image.shape[:2], channels)
-
-
-def _by_opencv(encoded: bytes, flags: int) -> np.ndarray | None:
-    """Decodes a photo; None if it can't be."""
     try:
-        return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error:
-        return None  # It has more than `_MOST_PIXELS`.
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    except cv2.error as error:  # it has more than `_MOST_PIXELS`
+        raise OSError(f"OpenCV can't decode this JPEG: {error}") from error
+    if image is None:
+        raise OSError("a JPEG that is damaged or cut off")
+    return image.reshape(*image.shape[:2], channels)
 
 
 def _to_luma(image: np.ndarray) -> np.ndarray:
@@ -186,7 +186,7 @@ def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray:
         image = _whole_jpeg(encoded, channels, 1)
     elif not header.components and _SCAN_MARKER not in encoded:
         # libjpeg would write to the terminal.
-        raise tf.errors.InvalidArgumentError(None, None, "the JPEG ends before its pixels")
+        raise OSError("a JPEG that ends before its pixels")
     else:
         image = tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE").numpy()
         image = image if channels == 3 else _to_luma(image)
@@ -223,41 +223,31 @@ def _orientation(exif: bytes) -> int:
     return 1
 
 
-def _exif_chunk(encoded: bytes) -> bytes:
-    """The EXIF data of a PNG or WebP, before or after its pixels; empty if there is none."""
-    png = encoded.startswith(_PNG)
-    place = 8 if png else 12 if encoded.startswith(b"RIFF") else len(encoded)
-    while place + 8 <= len(encoded):
-        first, second = encoded[place : place + 4], encoded[place + 4 : place + 8]
-        name, size = (second, first) if png else (first, second)
-        end = place + 8 + int.from_bytes(size, "big" if png else "little")
-        if name in (b"eXIf", b"EXIF"):
-            return encoded[place + 8 : end].removeprefix(b"Exif\0\0")
-        place = end + (4 if png else end % 2)  # a checksum, or padding to an even offset
-    return b""
-
-
-def _decode_png(encoded: bytes, channels: int) -> np.ndarray:
-    # With other color types, this chunk before the pixels makes one color transparent.
-    if encoded[25:26] not in _CLEAR and encoded.find(b"tRNS", 0, encoded.find(b"IDAT")) < 0:
-        return tf.io.decode_png(encoded, channels).numpy()
-    image = _over_white(tf.io.decode_png(encoded, 4).numpy())
-    return image if channels == 3 else _to_luma(image)
-
-
 def _decode_other(encoded: bytes, channels: int) -> np.ndarray:
-    image = _by_opencv(encoded, cv2.IMREAD_UNCHANGED) if encoded.startswith(_OTHERS) else None
-    if image is None:
-        # It gives the reason in an error.
-        image = tf.io.decode_image(encoded, 3, expand_animations=False).numpy()
-    else:
-        image = cv2.cvtColor(image, _CONVERSIONS[image[0, 0].size])
-        image = _over_white(image) if image.shape[-1] == 4 else image
-    return image if channels == 3 else _to_luma(image)
+    """Decodes a PNG, BMP, WebP or GIF by Pillow.
 
-
-def _over_white(image: np.ndarray) -> np.ndarray:
-    """Blends uint8 [height, width, 4] over white, returns [height, width, 3]."""
-    pixels = image.astype(np.float32)
-    alpha = pixels[..., 3:] / 255
-    return np.round(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    Raises:
+      OSError: it can't be.
+    """
+    reader = next((kind for magic, kind in _READERS.items() if encoded.startswith(magic)), None)
+    if reader is None:
+        raise OSError("neither JPEG nor PNG, BMP, WebP or GIF")
+    if reader is PngImagePlugin.PngImageFile and b"IEND" not in encoded:
+        raise OSError("a PNG that is cut off")
+    try:
+        image: Image.Image = reader(io.BytesIO(encoded))
+        if math.prod(image.size) > _MOST_PIXELS:
+            raise OSError(f"it claims to have {image.width} x {image.height} pixels")
+        image.load()
+        exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+        if image.mode.startswith("I"):  # 16 bits of gray, of which Pillow would cut off the upper
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        image = image.convert("L" if channels == 1 else "RGB")
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever damaged bytes lead Pillow's readers into
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    return _turn(np.asarray(image).reshape(image.height, image.width, channels), _orientation(exif))

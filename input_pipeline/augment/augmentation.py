@@ -83,7 +83,7 @@ class Augmentation:
           uint8 [resolution, resolution, channels].
 
         Raises:
-          tf.errors.InvalidArgumentError: the photo can't be decoded.
+          OSError or tf.errors.InvalidArgumentError: the photo can't be decoded.
         """
         exact = not self.draws
         image = photo

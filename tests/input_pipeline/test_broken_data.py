@@ -1,7 +1,6 @@
 """What users have: every row of the table of odd and broken files."""
 
 import io
-import os
 import subprocess
 import sys
 
@@ -12,7 +11,6 @@ from PIL import Image, ImageOps
 import input_pipeline
 from efficientnet.errors import UserError
 from input_pipeline import decode
-from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import from_files
 
 COLORS = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
@@ -215,7 +213,7 @@ def test_a_large_photo_that_is_cut_off_is_unreadable_wherever_one_looks():
     data = with_inserted(LARGE, b"\xff\xdb", b"\xff\xe2\0\x04\xff\xd9")
     assert decode.decode_window(data, 3, top_left_corner, 64, 0)[0].shape == (64, 64, 3)
     for end in (len(data) // 2, -1):
-        with pytest.raises(tf.errors.InvalidArgumentError):
+        with pytest.raises(OSError, match="cut off"):
             decode.decode_window(data[:end], 3, top_left_corner, 64, 0)
 
 
@@ -238,7 +236,7 @@ def with_claimed_side(data, side):
 @pytest.mark.parametrize("step", [1.0, 8.0])
 def test_a_header_that_claims_too_much_is_refused_however_little_is_seen(step):
     data = with_claimed_side(LARGE, 40000)
-    with pytest.raises(tf.errors.InvalidArgumentError):
+    with pytest.raises(OSError, match="pixels"):
         decode.decode_window(data, 3, lambda *_: ((step, 0.0, 0.0), (0.0, step, 0.0)), 64, 0)
 
 
@@ -272,12 +270,11 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
 """
 
 
-def test_neither_opencv_nor_libjpeg_writes_to_the_terminal(tmp_path):
+def test_no_decoder_writes_to_the_terminal(tmp_path):
     for name, data in BROKEN.items():
         (tmp_path / name).write_bytes(data)
     command = [sys.executable, "-c", LOOK_AT_EACH, str(tmp_path)]
-    silent = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # TensorFlow has a log of its own
-    done = subprocess.run(command, env=silent, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
 
 
