@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import efficientnet
-from efficientnet.inference.predict import prepared
+from efficientnet.inference.predict import photo_batches
 from efficientnet.network import architecture
 
 CHECKPOINT = "noisy_student_efficientnet-b0"
@@ -75,7 +75,7 @@ def test_lite0_of_the_wheel_knows_imagenet(shared):
     folder = shared / "data" / "imagenet_sample"
     with (folder / "index.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    batches = prepared(network, [str(folder / row["file"]) for row in rows], 50)
+    batches, _ = photo_batches(network, [str(folder / row["file"]) for row in rows], 50)
     labels = np.array([int(row["class_index"]) for row in rows])
     for row in rows[:3]:
         name = network.class_names[int(row["class_index"])]
