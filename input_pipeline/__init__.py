@@ -16,22 +16,26 @@ Every order and every pixel is a function of (seed, epoch, example index): not o
 threads or processes, nor of where a run was restarted. Normalization happens on the device.
 """
 
-from input_pipeline.augment.augmentation import Augmentation, without_chance
-from input_pipeline.augment.spec import OPS, parse
-from input_pipeline.cache import decoded
-from input_pipeline.loader import (
-    Batch,
-    BatchSource,
-    ExampleSpec,
-    Loader,
-    as_numpy,
-    eval_batches,
-    train_batches,
-)
-from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
-from input_pipeline.sources.dataset import from_dataset
-from input_pipeline.sources.unlabeled import find_photos, photo_split
-from input_pipeline.statistics import cached_statistics
+from etils import epy
+
+# TensorFlow comes with most of it and takes its time: each name is imported when it is used.
+with epy.lazy_api_imports(globals()):
+    from input_pipeline.augment.augmentation import Augmentation, without_chance
+    from input_pipeline.augment.spec import OPS, parse
+    from input_pipeline.cache import decoded
+    from input_pipeline.loader import (
+        Batch,
+        BatchSource,
+        ExampleSpec,
+        Loader,
+        as_numpy,
+        eval_batches,
+        train_batches,
+    )
+    from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
+    from input_pipeline.sources.dataset import from_dataset
+    from input_pipeline.sources.unlabeled import find_photos, photo_split
+    from input_pipeline.statistics import cached_statistics
 
 __all__ = [
     "OPS",

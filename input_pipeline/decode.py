@@ -26,14 +26,12 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from input_pipeline.augment.color import LUMA
 from input_pipeline.augment.window import Matrix, Row, seen
 from input_pipeline.quiet_tensorflow import tf
 
 # Whoever reads a broken photo names it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-# ITU-R 601, as in Pillow and JPEG.
-LUMA = (0.299, 0.587, 0.114)
 
 # JPEG's markers: of a frame's start, of any kind (the others in this range are tables), of EXIF, of
 # a scan's start; and of the end, here with its first byte.

@@ -18,8 +18,10 @@ import scipy.special
 from efficientnet.errors import UserError
 from input_pipeline.augment.arguments import between, pair
 from input_pipeline.augment.resizing import resize
-from input_pipeline.decode import LUMA
 from input_pipeline.order import Seed, generator
+
+# ITU-R 601, as in Pillow and JPEG.
+LUMA = (0.299, 0.587, 0.114)
 
 # Rows whose colors are changed at a time as float32, which then stay in the cache.
 STRIP = 32

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 import input_pipeline
@@ -39,3 +42,9 @@ def test_a_wrong_specification_is_named(text, named):
         input_pipeline.parse(text)
     assert all(part in str(error.value) for part in named)
     assert "\n" not in str(error.value)
+
+
+def test_a_text_is_checked_without_tensorflow():
+    code = "import sys, input_pipeline.augment.spec as spec; spec.parse('resize|rotate'); "
+    command = [sys.executable, "-c", code + "sys.exit('tensorflow' in sys.modules)"]
+    assert subprocess.run(command).returncode == 0
