@@ -69,7 +69,7 @@ def test_bad_input_is_one_sentence(tmp_path, capsys):
         (
             predict.main,
             [f"--weights={weights}", str(text)],
-            "1 of 1 files are no photos that can be read",
+            "1 of 1 files can't be read as photos",
         ),
         (predict.main, [f"--weights={weights}", str(tmp_path / "no.jpg")], "there is no photo"),
         (predict.main, [f"--weights={text}", str(text)], "no format known"),
