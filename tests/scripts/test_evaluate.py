@@ -159,7 +159,7 @@ def test_weights_are_measured_on_any_data(
     ("words", "message"),
     [
         (["--weights={}", "--data=two"], "has 3 classes, but the data 'two' has 2: fine-tune"),
-        (["--weights={}", "--data=sorted"], "another order (class 0 was 'red', is 'blue'): take"),
+        (["--weights={}", "--data=sorted"], "another order (class 0 was 'red', is 'blue'): use"),
         (["--weights={}", "--data=three", "--split=validation"], "'three' has train, test"),
         (["--weights={}"], "--weights needs --data"),
         (["--workdir={}", "--data=three"], "--workdir has its own data"),
