@@ -258,9 +258,10 @@ def as_numpy(batches: tf.data.Dataset) -> Iterator[Batch]:
     Raises:
       UserError: a photo of the next batch is unreadable.
     """
+    failure = tf.errors.OpError  # `tf` may be gone when an interpreter that ends closes this
     try:
         yield from batches.as_numpy_iterator()
-    except tf.errors.OpError as error:
+    except failure as error:
         # tf.data keeps only the text of a Python error.
         sentence = re.search("UserError: (.*?)\nTraceback", error.message, re.DOTALL)
         if sentence is None:
