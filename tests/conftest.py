@@ -23,6 +23,12 @@ from efficientnet.network.variants import VARIANTS
 from input_pipeline.sources import SOURCES
 
 jax.config.update("jax_num_cpu_devices", 8)
+# LLVM's optimizations would take most of the tests' time. XLA makes its own all the same, and the
+# processes that a test starts compile as a user's do.
+XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} --xla_backend_optimization_level=0"
+jax.devices()  # reads them
+os.environ["XLA_FLAGS"] = XLA_FLAGS
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 
