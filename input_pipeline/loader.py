@@ -1,12 +1,14 @@
 """From a split to batches: tf.data reads, decodes and augments the examples, in order."""
 
+import atexit
 import dataclasses
 import functools
 import logging
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -258,10 +260,25 @@ def as_numpy(batches: tf.data.Dataset) -> Iterator[Batch]:
     Raises:
       UserError: a photo of the next batch is unreadable.
     """
-    failure = tf.errors.OpError  # `tf` may be gone when an interpreter that ends closes this
+    iterator = _as_numpy(batches)
+    _UNFINISHED.add(iterator)
+    return iterator
+
+
+# tf.data waits for its calls of Python, which an interpreter that ends no longer lets run.
+_UNFINISHED: "weakref.WeakSet[Generator[Batch, None, None]]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close() -> None:
+    for iterator in list(_UNFINISHED):
+        iterator.close()
+
+
+def _as_numpy(batches: tf.data.Dataset) -> Generator[Batch, None, None]:
     try:
         yield from batches.as_numpy_iterator()
-    except failure as error:
+    except tf.errors.OpError as error:
         # tf.data keeps only the text of a Python error.
         sentence = re.search("UserError: (.*?)\nTraceback", error.message, re.DOTALL)
         if sentence is None:

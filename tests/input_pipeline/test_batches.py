@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -146,3 +149,18 @@ def test_random_evaluation_and_empty_splits_are_refused(photos):
         )
     with pytest.raises(UserError, match="no example to train on"):
         train(photos.take(np.arange(0)))
+
+
+IN_THE_MIDDLE = """
+import numpy as np
+import input_pipeline
+split = input_pipeline.Split(np.zeros(9, np.int32), "a" * 9, lambda _: np.zeros([64, 64, 3], "u1"))
+batches = input_pipeline.Loader(split, batch_size=16, resolution=32).train(0, 10**9)
+next(batches)
+"""
+
+
+def test_a_program_may_end_in_the_middle_of_batches():
+    command = [sys.executable, "-c", IN_THE_MIDDLE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
