@@ -17,6 +17,12 @@ from etils import epath
 from efficientnet.errors import UserError
 from efficientnet.paths import TENSORSTORE_CODES, unreachable
 
+# One device writes an array. Orbax would have all that hold it write a part each, for which JAX
+# compiles a program for every shape and part, in the first save of each start.
+ocp.type_handlers.register_type_handler(
+    jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False), override=True
+)
+
 
 class DamagedError(Exception):
     """A checkpoint is not what was saved; the message says why."""
