@@ -10,6 +10,7 @@ import jax
 from efficientnet import metrics
 from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
+from efficientnet.network import freeze_groups
 from efficientnet.records import MonitorState
 
 
@@ -58,6 +59,10 @@ ADVICE = (
     "the learning rate is probably too high, take a lower one (a tenth) and a new --workdir; what "
     "is saved stays"
 )
+HEAD = ("predictions",)  # the freeze group of the classifier
+# Within a hundred steps an optimizer, whose averages span ten, is past the jump from a new
+# classifier's first updates, and a mean over an epoch no longer hangs on that jump.
+ENOUGH_STEPS = 100
 
 
 class NanGuard:
@@ -94,15 +99,26 @@ class NanGuard:
                 )
 
 
-def check_first_epoch(stage: StageConfig, loss: float, num_classes: int) -> None:
-    """Raises a `UserError` if fine-tuning is far worse than guessing after its first epoch.
+def check_fine_tuning(
+    stage: StageConfig, loss: float, num_classes: int, *, steps_before: int, steps: int
+) -> None:
+    """Raises a `UserError` if an epoch is far worse than guessing: the features are destroyed.
 
-    The loss of guessing is log(num_classes). If the mean loss of an epoch is far above it, the
-    first steps have destroyed the pretrained features.
+    The loss of guessing is log(num_classes). One epoch of a stage is judged, the first that ends
+    after `ENOUGH_STEPS`, and none of a stage that trains the classifier alone: frozen features stay
+    whole, and a classifier that overshoots finds its way back.
+
+    Args:
+      stage: that fine-tunes pretrained weights.
+      loss: mean over the epoch's steps.
+      num_classes: of the data.
+      steps_before: of the stage, before this epoch.
+      steps: of the stage, up to its end.
     """
+    judged = steps_before < ENOUGH_STEPS <= steps
     guessing = math.log(num_classes)
-    if loss > 1.5 * guessing + 1:
+    if judged and freeze_groups.parse(stage.train) != HEAD and loss > 1.5 * guessing + 1:
         raise UserError(
-            f"the training loss of stage {stage.name!r} is {loss:.2f} after the first epoch, well "
+            f"the training loss of stage {stage.name!r} is {loss:.2f} after {steps} steps, well "
             f"above the {guessing:.2f} of guessing among {num_classes} classes: {ADVICE}"
         )

@@ -32,7 +32,7 @@ from efficientnet.runtime.progress_bar import progress_bar
 from efficientnet.training import evaluate, feature_cache, monitoring, steps
 from efficientnet.training.checkpoints import CheckpointPolicy, Checkpoints
 from efficientnet.training.losses import BatchMetrics
-from efficientnet.training.monitoring import NanGuard, check_first_epoch
+from efficientnet.training.monitoring import NanGuard, check_fine_tuning
 from efficientnet.training.setup import Experiment
 from efficientnet.training.tensorboard import Profiler, TensorBoardWriter
 
@@ -289,8 +289,15 @@ class Trainer:
         """Validates, saves the weights if they are the best so far, and returns the record."""
         progress = self.progress
         trained = {name: float(value) for name, value in state.epoch_metrics.compute().items()}
-        if epoch == 1 and self.config.weights:
-            check_first_epoch(stage, trained["loss"], len(self.experiment.data.class_names))
+        if self.config.weights:
+            validated = progress.history[-1].step if progress.history else 0
+            check_fine_tuning(
+                stage,
+                trained["loss"],
+                len(self.experiment.data.class_names),
+                steps_before=validated - progress.steps_before,
+                steps=progress.step,
+            )
         candidates = {"validation": state.variables}
         if stage.ema_decay:
             candidates["validation_ema"] = state.averaged_variables

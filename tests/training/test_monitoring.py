@@ -11,7 +11,7 @@ from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
 from efficientnet.records import MonitorState, from_json, to_json
 from efficientnet.training import monitoring
-from efficientnet.training.monitoring import NanGuard, check_first_epoch
+from efficientnet.training.monitoring import NanGuard, check_fine_tuning
 
 
 def stage(**fields: Any) -> StageConfig:
@@ -100,8 +100,37 @@ def test_so_many_steps_may_be_skipped_and_no_more() -> None:
         guard.wait(at_most=0)
 
 
+def judge(loss: float, num_classes: int, train: str = "all", *steps: int) -> None:
+    """Gives the guard an epoch with this loss, after so many steps before it and up to its end."""
+    before, after = steps or (0, 100)
+    settings = StageConfig("s", train, 1)
+    check_fine_tuning(settings, loss, num_classes, steps_before=before, steps=after)
+
+
 def test_an_epoch_far_worse_than_guessing_ends_a_fine_tune() -> None:
-    check_first_epoch(stage(), 5.4, num_classes=196)
-    check_first_epoch(stage(), 1.5, num_classes=2)
-    with pytest.raises(UserError, match=r"is 23\.00 after the first epoch, well above the 5\.28"):
-        check_first_epoch(stage(), 23.0, num_classes=196)
+    judge(5.4, 196)
+    judge(1.5, 2)
+    with pytest.raises(UserError, match=r"is 23\.00 after 100 steps, well above the 5\.28"):
+        judge(23.0, 196)
+
+
+@pytest.mark.parametrize("train", ["predictions", "predictions,predictions", "predictions-"])
+def test_no_loss_ends_a_stage_with_a_frozen_backbone(train: str) -> None:
+    judge(1e6, 3, train)
+
+
+@pytest.mark.parametrize("train", ["all", "top-", "block7,predictions", "block6-"])
+def test_any_other_stage_is_judged(train: str) -> None:
+    with pytest.raises(UserError, match="well above"):
+        judge(1e6, 3, train)
+
+
+@pytest.mark.parametrize("steps", [(0, 2), (0, 99), (60, 99), (100, 120), (200, 400)])
+def test_too_few_steps_are_not_judged_and_later_epochs_not_again(steps: tuple[int, int]) -> None:
+    judge(1e6, 3, "all", *steps)
+
+
+@pytest.mark.parametrize("steps", [(0, 101), (98, 100), (99, 118)])
+def test_the_first_epoch_with_enough_steps_is_judged(steps: tuple[int, int]) -> None:
+    with pytest.raises(UserError, match=f"after {steps[1]} steps"):
+        judge(1e6, 3, "all", *steps)
