@@ -22,12 +22,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is impor
 import logging
 
 from absl import app, flags
-from ml_collections import config_flags
 
+from configs import common
 from efficientnet.errors import UserError
 from scripts import recipes
 
-config_flags.DEFINE_config_file("config", None, "The recipe, a file in configs/.")
+recipes.define()
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder for checkpoints and results.")
 COORDINATOR = flags.DEFINE_string(
     "coordinator",
@@ -47,7 +47,7 @@ def main(_: list[str]) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     for package in ("efficientnet", "input_pipeline"):
         logging.getLogger(package).setLevel(logging.INFO)
-    config = recipes.run_config(flags.FLAGS["config"])
+    config = common.parse(flags.FLAGS["config"].value)
     # JAX and TensorFlow take seconds to import; a wrong flag is reported before.
     from efficientnet.runtime import compilation_cache, distributed, failures
     from efficientnet.training.run import run

@@ -1,18 +1,17 @@
 """What every recipe starts from, and the parsing of recipes.
 
 A recipe starts from `get_config()`, and its stages from `stage()`; efficientnet/config.py declares
-their fields. Both are locked: a misspelled field or a value of another type is an error that names
-the field. `parse` turns a recipe, with its overrides from the command line, into a `RunConfig`.
+their fields. A misspelled field or a wrong value is an error that names the field. `parse` turns a
+recipe, with its overrides from the command line, into a `RunConfig`.
 """
 
-import dataclasses
-import typing
 from collections.abc import Collection
 from typing import Any
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from efficientnet.config import Config, DataConfig, RunConfig, StageConfig, hints
+from configs.fields import RunFields, StageFields, filled
+from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
 from efficientnet.network.variants import VARIANTS, get_variant
@@ -20,7 +19,7 @@ from efficientnet.network.variants import VARIANTS, get_variant
 
 def get_config() -> ConfigDict:
     """Returns the defaults of `RunConfig`; a recipe must still set `data.source` and `stages`."""
-    return _defaults(RunConfig, data=_defaults(DataConfig)).lock()
+    return filled(RunFields)
 
 
 def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
@@ -31,28 +30,11 @@ def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
       train: the freeze groups that train, such as 'predictions', 'block6-' or 'all'.
       epochs: passes over the training photos.
       **fields: values of the other fields.
+
+    Raises:
+      UserError: a value is wrong, or there is no such field.
     """
-    config = _defaults(StageConfig, name=name, train=train, epochs=float(epochs)).lock()
-    config.update(fields)
-    return config
-
-
-def _defaults(kind: type[Config], **given: Any) -> ConfigDict:
-    """Returns the fields with the given values, or else with their defaults."""
-    config = ConfigDict()
-    for field in dataclasses.fields(kind):
-        value = given.get(field.name, field.default)
-        if value is None:
-            value = config_dict.placeholder(_type_of(hints(kind)[field.name]))
-        config[field.name] = value
-    return config
-
-
-def _type_of(hint: Any) -> Any:
-    """Returns the type of a field that may be None."""
-    while typing.get_args(hint):
-        hint = typing.get_args(hint)[0]
-    return hint
+    return filled(StageFields, name=name, train=train, epochs=epochs, **fields)
 
 
 def parse(config: ConfigDict) -> RunConfig:
@@ -63,8 +45,8 @@ def parse(config: ConfigDict) -> RunConfig:
     Raises:
       UserError: a field has a wrong value, or two values don't go together.
     """
-    fields = {**config, "stages": [dict(stage) for stage in config.stages]}
-    run = RunConfig.from_json({**fields, "data": dict(config.data)})
+    stages = [dict(stage) for stage in config.stages]
+    run = RunConfig.from_json({**config, "stages": stages, "data": dict(config.data)})
     get_variant(run.variant)
     for each in run.stages:
         freeze_groups.trainable(each)

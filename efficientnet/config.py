@@ -85,17 +85,25 @@ StageStart = Literal["best", "last"]
 class Config:
     """Base class that converts and checks the fields according to their annotations."""
 
+    WRONG = "config.{field} is {value}: expected {expected}"  # {name} is that of a stage
+
     def __post_init__(self) -> None:
         for field, hint in hints(type(self)).items():
             try:
-                value = _converted(getattr(self, field), hint)
+                value = converted(getattr(self, field), hint)
             except ValueError as error:
                 raise self.wrong(field, str(error)) from None
             object.__setattr__(self, field, value)
 
     def wrong(self, field: str, expected: str) -> UserError:
         """Returns the error to raise for a field with a wrong value."""
-        return UserError(f"config.{field} is {getattr(self, field)!r}: expected {expected}")
+        return self.wrong_value(field, getattr(self, field), expected, getattr(self, "name", ""))
+
+    @classmethod
+    def wrong_value(cls, field: str, value: Any, expected: object, name: str) -> UserError:
+        """Returns the error to raise for a wrong value, before there is a config; in one line."""
+        shown = (repr(value).splitlines() or [""])[0]
+        return UserError(cls.WRONG.format(field=field, value=shown, expected=expected, name=name))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -119,6 +127,8 @@ class Config:
 class DataConfig(Config):
     """Which photos to use, and how to keep them."""
 
+    WRONG = "config.data.{field} is {value}: expected {expected}"
+
     source: str = ""  # a name in input_pipeline/sources
     directory: MayChange[str] = ""  # where its files are; '' if it needs none
     validation_split: str = ""  # a split of the source to validate on; '' holds one out
@@ -137,14 +147,12 @@ class DataConfig(Config):
             expected = "a folder on this machine, because the photos are memory-mapped"
             raise self.wrong("cache_directory", expected)
 
-    def wrong(self, field: str, expected: str) -> UserError:
-        """See `Config`."""
-        return UserError(f"config.data.{field} is {getattr(self, field)!r}: expected {expected}")
-
 
 @dataclasses.dataclass(frozen=True)
 class StageConfig(Config):
     """What to train for a number of epochs, and how."""
+
+    WRONG = "stage {name!r} has {field} {value}: expected {expected}"
 
     name: str  # in TensorBoard, checkpoints and the report
     train: str  # the freeze groups that train, such as 'predictions', 'block6-' or 'all'
@@ -205,11 +213,6 @@ class StageConfig(Config):
                 f"config.stages has the name {self.name!r}: expected letters, digits, spaces and "
                 "_.+-, as it names files"
             )
-
-    def wrong(self, field: str, expected: str) -> UserError:
-        """See `Config`."""
-        value = getattr(self, field)
-        return UserError(f"stage {self.name!r} has {field} {value!r}: expected {expected}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,8 +315,8 @@ def may_change() -> frozenset[str]:
 _WORDS = {bool: "True or False", float: "a number", int: "a whole number", str: "text"}
 
 
-def _converted(value: Any, hint: Any) -> Any:
-    """Returns a value converted to the type of its annotation.
+def converted(value: Any, hint: Any) -> Any:
+    """Returns a value converted to the type of a field's annotation.
 
     Raises:
       ValueError: the value is wrong; the message says what was expected.
@@ -328,13 +331,13 @@ def _converted(value: Any, hint: Any) -> Any:
         return value
     if origin in (typing.Union, types.UnionType):
         try:
-            return None if value is None else _converted(value, arguments[0])
+            return None if value is None else converted(value, arguments[0])
         except ValueError as error:
             raise ValueError(f"{error}, or None") from None
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ValueError("several values, in brackets")
-        return tuple(_converted(item, arguments[0]) for item in value)
+        return tuple(converted(item, arguments[0]) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
@@ -352,14 +355,14 @@ def _limited(value: Any, hint: Any, *notes: Any) -> Any:
     limit = next((note for note in notes if isinstance(note, Range)), Range())
     if typing.get_origin(hint) is tuple:
         try:
-            numbers: tuple[float, ...] = _converted(value, hint)
+            numbers: tuple[float, ...] = converted(value, hint)
         except ValueError:
             numbers = (math.nan,)
         if not all(number in limit for number in numbers):
             raise ValueError(f"numbers {limit}")
         return numbers
     try:
-        value = _converted(value, hint)
+        value = converted(value, hint)
     except ValueError as error:
         raise ValueError(f"{error} {limit}".strip()) from None
     if isinstance(value, int | float) and value not in limit:

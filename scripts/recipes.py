@@ -1,7 +1,13 @@
 """Reading recipes from the command line, with errors in one sentence."""
 
 import contextlib
+import importlib.machinery
+import importlib.util
+import pathlib
+import sys
+import traceback
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -9,6 +15,89 @@ from ml_collections import ConfigDict, config_flags
 from configs import common
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
+
+HOW = "expected a recipe, see docs/tutorial.md"
+
+
+class RecipeParser(flags.ArgumentParser[ConfigDict]):
+    """Runs the `get_config()` of a recipe; what is wrong is said with its line."""
+
+    def parse(self, path: str) -> ConfigDict:
+        """Returns the config of a recipe, given its path with any arguments after a colon.
+
+        Raises:
+          UserError: there is no such recipe, or it is wrong.
+        """
+        file, colon, arguments = path.partition(":")
+        if not pathlib.Path(file).is_file():
+            missing = "that is a folder" if pathlib.Path(file).is_dir() else "there is no such file"
+            raise UserError(f"--config={file}: {missing}: {HOW}")
+        try:
+            recipe = _run(file)
+            if not hasattr(recipe, "get_config"):
+                raise UserError(f"it has no function get_config(): {HOW}")
+            config = recipe.get_config(*([arguments] if colon else []))
+            if config is None:
+                raise UserError("get_config() returns nothing: end it with `return config`")
+            if not isinstance(config, ConfigDict):
+                raise UserError(
+                    f"get_config() returns {config!r:.60}: expected the config that "
+                    "common.get_config() returned"
+                )
+        except Exception as error:
+            raise UserError(f"{_place(error, file)}: {_reason(error)}") from error
+        return config.lock()
+
+
+def _run(file: str) -> Any:
+    loader = importlib.machinery.SourceFileLoader("config_config", file)
+    module = importlib.util.module_from_spec(
+        importlib.machinery.ModuleSpec(loader.name, loader, origin=file)
+    )
+    sys.modules[loader.name] = module
+    loader.exec_module(module)
+    return module
+
+
+def _place(error: Exception, file: str) -> str:
+    """Returns the recipe's name, and its line that an error came from, if there is one."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == file
+    ]
+    return f"{file}, line {lines[-1]}" if lines else file
+
+
+def _reason(error: Exception) -> str:
+    known = _user_error(error)
+    if known is not None:
+        return str(known)
+    if isinstance(error, ImportError):
+        return f"can't import a module ({error}): install it, or correct its name"
+    return traceback.format_exception_only(error)[-1].strip()
+
+
+def _user_error(error: BaseException | None) -> UserError | None:
+    """Returns the first `UserError` among an error and those it came from."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def define(flag_values: flags.FlagValues = flags.FLAGS, argv: list[str] | None = None) -> None:
+    """Defines --config, and with it the flags --config.FIELD of those in `argv`.
+
+    Args:
+      flag_values: to define it in.
+      argv: the command line, by default that of the process.
+    """
+    config_flags.DEFINE_config_file(
+        "config", None, "The recipe, a file in configs/.", flag_values, sys_argv=argv
+    )
+    flag_values["config"].parser = RecipeParser()
 
 
 @contextlib.contextmanager
@@ -19,27 +108,23 @@ def explained(words: Sequence[str]) -> Iterator[None]:
       words: of the command line.
 
     Raises:
-      UserError: in place of the errors of absl, ml_collections and the recipe itself.
+      UserError: in place of the errors of absl and ml_collections.
     """
     wrong = " ".join(words)
     try:
         yield
-    except flags.Error as error:
-        # The message contains the traceback of the recipe; its last line gives the reason.
-        raise UserError(str(error).strip().splitlines()[-1]) from error
-    except ImportError as error:
-        raise UserError(
-            f"{wrong}: the recipe can't import a module ({error}): install it, or correct its name"
-        ) from error
-    except AttributeError as error:
-        field = str(error).strip("'\"")
-        raise UserError(f"{wrong}: no such field {field!r}, see efficientnet/config.py") from error
-    except IndexError as error:
-        raise UserError(f"{wrong}: the config has fewer stages") from error
-    except OSError as error:
-        raise UserError(f"{wrong}: there is no such file") from error
-    except (KeyError, SyntaxError, TypeError, ValueError) as error:
-        raise UserError(f"{wrong}: {error}") from error
+    except Exception as error:
+        known = _user_error(error)
+        if known is not None:
+            raise known from None
+        match error:
+            case flags.Error():
+                raise UserError(str(error).strip().splitlines()[-1]) from error
+            case IndexError():
+                raise UserError(f"{wrong}: the config has fewer stages") from error
+            case AttributeError() | KeyError() | TypeError() | ValueError():
+                raise UserError(f"{wrong}: {error}") from error
+        raise
 
 
 def read(path: str, overrides: Sequence[str]) -> RunConfig:
@@ -54,21 +139,9 @@ def read(path: str, overrides: Sequence[str]) -> RunConfig:
     """
     command = ["recipe", f"--config={path}", *overrides]
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=command)
+    define(values, command)
     with explained(command[1:]):
         rest = values(command)
     if rest[1:]:
         raise UserError(f"{rest[1]} is an unknown argument: see --help")
-    return run_config(values["config"])
-
-
-def run_config(flag: flags.Flag[ConfigDict]) -> RunConfig:
-    """Returns the config of a --config flag, with the flags that override its fields.
-
-    Raises:
-      UserError: there is no such recipe, or it has a wrong value.
-    """
-    if not isinstance(flag.value, ConfigDict):
-        path = config_flags.get_config_filename(flag)
-        raise UserError(f"--config={path}: there is no such file")
-    return common.parse(flag.value)
+    return common.parse(values["config"].value)

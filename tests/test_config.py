@@ -30,7 +30,7 @@ def test_a_recipe_starts_with_the_declared_defaults() -> None:
 def test_a_recipe_has_the_declared_types() -> None:
     recipe = common.get_config()
     for field, value in (("seed", "1"), ("resolution", "224"), ("remat", 1), ("batch_size", 8.5)):
-        with pytest.raises(TypeError):
+        with pytest.raises(UserError, match=f"^config.{field} is {value!r}: expected "):
             recipe[field] = value
     recipe.resolution = 224  # None before
     stage = common.stage("all", train="all", epochs=2, head_learning_rate=0.1, dropout=0.0)

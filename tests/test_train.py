@@ -20,7 +20,7 @@ DEMO = "--config=configs/solar_lite0.py"
         ([DEMO], "--workdir is missing"),
         (
             [DEMO, "--workdir=W", "--config.nope=1"],
-            "no such field 'nope', see efficientnet/config.py",
+            "config.nope: there is no such field, see efficientnet/config.py",
         ),
         ([DEMO, "--workdir=W", "--config.seed=one"], "--config.seed=one: invalid literal for int"),
         ([DEMO, "--workdir=W", "--config.stages[9].epochs=1"], "the config has fewer stages"),
@@ -28,7 +28,7 @@ DEMO = "--config=configs/solar_lite0.py"
         (["--config=configs/none.py", "--workdir=W"], "configs/none.py: there is no such file"),
         (
             ["--config=configs/none.py", "--workdir=W", "--config.seed=1"],
-            "--config.seed=1: there is no such file",
+            "--config=configs/none.py: there is no such file",
         ),
         (
             ["--config=configs/cars_lite0.py:x", "--workdir=W"],

@@ -9,9 +9,6 @@ from efficientnet.errors import UserError
 from efficientnet.reporting import grids
 from scripts import command_line, sweep
 
-# How ml_collections loads a config.
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
-
 # Top-1 is the learning rate times the batch size; each call leaves a line behind.
 TRAIN = """
 import json, pathlib, sys

@@ -21,8 +21,6 @@ from efficientnet.runtime import devices
 from efficientnet.training.setup import Data
 from scripts import command_line, compile_tpu
 
-# As ml_collections loads a recipe.
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
     reason="libtpu is not installed: pip install -e '.[tpu]'",
