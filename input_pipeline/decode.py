@@ -27,7 +27,7 @@ from PIL import (
 )
 
 from input_pipeline.augment.color import LUMA
-from input_pipeline.augment.window import Matrix, Row, seen
+from input_pipeline.augment.sampling import Matrix, Row, seen
 from input_pipeline.quiet_tensorflow import tf
 
 # Whoever reads a broken photo names it.

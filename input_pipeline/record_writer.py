@@ -12,7 +12,7 @@ from efficientnet.errors import UserError
 from efficientnet.paths import make_folder, write_whole
 from input_pipeline import decode
 from input_pipeline.audit.survey import survey
-from input_pipeline.augment.resizing import resize
+from input_pipeline.augment.sampling import resize
 from input_pipeline.sources import records
 from input_pipeline.sources.split import Source, Split
 

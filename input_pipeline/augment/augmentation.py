@@ -2,15 +2,15 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline import decode
-from input_pipeline.augment import sampling, spec, warp
+from input_pipeline.augment import sampling, spec
 from input_pipeline.augment.color import ColorJitter, Photometric
-from input_pipeline.augment.geometry import Geometric, Resize
-from input_pipeline.augment.window import Matrix
+from input_pipeline.augment.geometry import Geometric, Resize, compose
 from input_pipeline.order import Seed
 
 
@@ -22,7 +22,7 @@ class Augmentation:
 
     Without chance in it a specification is followed exactly (whole decoding, antialiased
     resampling); with chance, as exactly as training needs: see `decode.decode_window`,
-    `warp.reduce` and `sampler.sample`, which also takes a color jitter that follows a warp.
+    `sampling.sample`.
 
     Attributes:
       resolution: height and width of the result, pixels.
@@ -49,27 +49,27 @@ class Augmentation:
             raise UserError(f"resolution={resolution!r} should be a positive number of pixels")
         self.resolution = resolution
         self.channels = channels
-        operations: list[spec.Operation] = list(spec.parse(text))
+        operations = list(spec.parse(text))
         if not any(isinstance(o, Geometric) and o.resizes for o in operations):
             first_run = itertools.takewhile(lambda o: isinstance(o, Geometric), operations)
             operations.insert(len(list(first_run)), Resize())
-        stages: list[Move | Photometric] = []
-        for operation in operations:
-            last = stages[-1] if stages else None
-            if isinstance(last, Move) and last.takes(operation):
-                stages[-1] = Move([*last.operations, operation], resolution)
-            elif isinstance(operation, Photometric):
-                stages.append(operation)
-            else:
-                stages.append(Move([operation], resolution))
-        first = next(stage for stage in stages if isinstance(stage, Move))
-        if not any(move.resizes for move in first.moves):
+        self.stages: list[Move | Photometric] = []
+        for moves, run in itertools.groupby(operations, lambda o: isinstance(o, Geometric)):
+            stages: list[Any] = list(run)
+            self.stages += [Move(stages, resolution)] if moves else stages
+        first = next(stage for stage in self.stages if isinstance(stage, Move))
+        if not first.resizing:
             raise UserError(
                 f"the augmentation {text!r} turns or mirrors, then changes colors, then crops or "
                 "resizes: crop or resize before the colors"
             )
-        self.stages = stages
-        self.draws = sum(stage.draws for stage in stages)
+        self.draws = sum(stage.draws for stage in self.stages)
+        # Jitters used to be part of the warp before them: runs go on with the noise they had.
+        self.streams = [1]
+        for last, stage in itertools.pairwise(self.stages):
+            jitter = isinstance(stage, ColorJitter) and not stage.hue
+            joined = jitter and isinstance(last, Move) and not last.special
+            self.streams.append(self.streams[-1] + (not joined))
 
     def __call__(self, photo: bytes | np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """Augments one photo.
@@ -85,18 +85,16 @@ class Augmentation:
         Raises:
           OSError or tf.errors.InvalidArgumentError: the photo can't be decoded.
         """
-        exact = not self.draws
         image = photo
-        for number, stage in enumerate(self.stages):
+        for stage, stream in zip(self.stages, self.streams, strict=True):
             own, draws = draws[: stage.draws], draws[stage.draws :]
             if isinstance(stage, Move):
-                image = stage.apply(image, self.channels, own, exact)
+                image = stage.apply(image, self.channels, own, exact=not self.draws)
             else:
                 if isinstance(image, bytes):
                     image = decode.decode(image, self.channels)
                 # Draws for every pixel come from a stream of the operation's own.
-                stream = seed[0], seed[1] ^ (number + 1) << 48
-                image = stage.apply(image, own, stream)
+                image = stage.apply(image, own, (seed[0], seed[1] ^ stream << 48))
         assert isinstance(image, np.ndarray)
         return image
 
@@ -110,39 +108,32 @@ def without_chance(text: str, resolution: int, channels: int) -> Augmentation:
 
 
 class Move:
-    """A run of geometric operations, and perhaps a color jitter at its end."""
+    """A run of geometric operations, done in one go."""
 
-    def __init__(self, operations: list[spec.Operation], target: int) -> None:
+    def __init__(self, operations: list[Geometric], target: int) -> None:
         self.operations = operations
-        self.moves = [o for o in operations if isinstance(o, Geometric)]
-        self.jitter = operations[-1] if isinstance(operations[-1], ColorJitter) else None
         self.target = target
         self.draws = sum(operation.draws for operation in operations)
-        self.skews = any(operation.skews for operation in self.moves)
-        resizing = [o for o in self.moves if o.resizes]
-        method = getattr(resizing[-1], "method", "bilinear") if resizing else "bilinear"
-        if self.skews and method != "bilinear":
-            raise UserError(
-                f"method={method!r} does not go with turning, shearing or shifting: use bilinear"
-            )
-        self.method = method
-        self.antialias = getattr(resizing[-1], "antialias", True) if resizing else True
+        self.skews = any(operation.skews for operation in operations)
+        self.resizing = [operation for operation in operations if operation.resizes]
+        last = self.resizing[-1] if self.resizing else Resize()
+        self.method = getattr(last, "method", "bilinear")
+        self.antialias = getattr(last, "antialias", True)
         # What only the slow way can do.
-        self.special = method != "bilinear" or not self.antialias
-
-    def takes(self, operation: Geometric | Photometric) -> bool:
-        """Whether the operation can be done in one go with these."""
-        if isinstance(operation, Geometric):
-            return self.jitter is None
-        return isinstance(operation, ColorJitter) and not (operation.hue or self.special)
+        self.special = self.method != "bilinear" or not self.antialias
+        if self.skews and self.method != "bilinear":
+            raise UserError(
+                f"method={self.method!r} does not go with turning, shearing or shifting: use "
+                "bilinear"
+            )
 
     def apply(
         self, image: bytes | np.ndarray, channels: int, draws: Sequence[float], exact: bool
     ) -> np.ndarray:
         """Encoded photo or [height, width, channels] -> [target, target, channels]."""
 
-        def plan(height: int, width: int) -> Matrix:
-            return warp.compose(self.moves, (height, width), self.target, draws)
+        def plan(height: int, width: int) -> sampling.Matrix:
+            return compose(self.operations, (height, width), self.target, draws)
 
         if isinstance(image, bytes) and not exact:
             margin = 1 if self.skews else 0
@@ -152,9 +143,5 @@ class Move:
                 image = decode.decode(image, channels)
             matrix = plan(*image.shape[:2])
         if not self.skews and (exact or self.special):
-            return warp.stretch(image, matrix, self.target, self.method, self.antialias)
-        image, matrix = warp.reduce(image, matrix)
-        # The jitter's own draws are the last.
-        factors = self.jitter.factors(draws[-self.jitter.draws :]) if self.jitter else ()
-        fill = 0 if self.skews else None
-        return sampling.sample(image, matrix, self.target, fill, factors)
+            return sampling.stretch(image, matrix, self.target, self.method, self.antialias)
+        return sampling.sample(image, matrix, self.target, 0 if self.skews else None)

@@ -16,8 +16,8 @@ import numpy as np
 import scipy.special
 
 from efficientnet.errors import UserError
-from input_pipeline.augment.arguments import between, pair
-from input_pipeline.augment.resizing import resize
+from input_pipeline.augment.operation import Operation, number, span
+from input_pipeline.augment.sampling import resize
 from input_pipeline.order import Seed, generator
 
 # ITU-R 601, as in Pillow and JPEG.
@@ -28,14 +28,8 @@ STRIP = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Photometric(abc.ABC):
-    """An operation on colors.
-
-    Attributes:
-      draws: how many uniform numbers in [0, 1) it uses.
-    """
-
-    draws: ClassVar[int] = 0
+class Photometric(Operation, abc.ABC):
+    """An operation on colors."""
 
     @abc.abstractmethod
     def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
@@ -118,16 +112,14 @@ class ColorJitter(Photometric):
       hue: largest turn of the color circle each way, as a fraction of it, up to 0.5.
     """
 
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
+    brightness: float = number(0.0, 0, 10)
+    contrast: float = number(0.0, 0, 10)
+    saturation: float = number(0.0, 0, 10)
+    hue: float = number(0.0, 0, 0.5)
     draws: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
-        for name in ("brightness", "contrast", "saturation"):
-            between(name, getattr(self, name), 0, 10)
-        between("hue", self.hue, 0, 0.5)
+        super().__post_init__()
         if not (self.brightness or self.contrast or self.saturation or self.hue):
             raise UserError("every strength is 0, which changes nothing: give one, such as 0.2")
 
@@ -150,55 +142,32 @@ class ColorJitter(Photometric):
         return image
 
 
-@dataclasses.dataclass(frozen=True)
-class Brightness(ColorJitter):
+def brightness(brightness: float = 0.2) -> ColorJitter:
     """Brightness alone."""
-
-    brightness: float = 0.2
-    contrast: float = dataclasses.field(default=0.0, init=False)
-    saturation: float = dataclasses.field(default=0.0, init=False)
-    hue: float = dataclasses.field(default=0.0, init=False)
+    return ColorJitter(brightness=brightness)
 
 
-@dataclasses.dataclass(frozen=True)
-class Contrast(ColorJitter):
+def contrast(contrast: float = 0.1) -> ColorJitter:
     """Contrast alone."""
-
-    brightness: float = dataclasses.field(default=0.0, init=False)
-    contrast: float = 0.1
-    saturation: float = dataclasses.field(default=0.0, init=False)
-    hue: float = dataclasses.field(default=0.0, init=False)
+    return ColorJitter(contrast=contrast)
 
 
-@dataclasses.dataclass(frozen=True)
-class Saturation(ColorJitter):
+def saturation(saturation: float = 0.2) -> ColorJitter:
     """Saturation alone."""
-
-    brightness: float = dataclasses.field(default=0.0, init=False)
-    contrast: float = dataclasses.field(default=0.0, init=False)
-    saturation: float = 0.2
-    hue: float = dataclasses.field(default=0.0, init=False)
+    return ColorJitter(saturation=saturation)
 
 
-@dataclasses.dataclass(frozen=True)
-class Hue(ColorJitter):
+def hue(hue: float = 0.05) -> ColorJitter:
     """Hue alone."""
-
-    brightness: float = dataclasses.field(default=0.0, init=False)
-    contrast: float = dataclasses.field(default=0.0, init=False)
-    saturation: float = dataclasses.field(default=0.0, init=False)
-    hue: float = 0.05
+    return ColorJitter(hue=hue)
 
 
 @dataclasses.dataclass(frozen=True)
 class Grayscale(Photometric):
     """Replaces colors by their luma with a probability; the number of channels stays."""
 
-    probability: float = 0.1
+    probability: float = number(0.1, 0, 1)
     draws: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        between("probability", self.probability, 0, 1)
 
     def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
@@ -211,10 +180,7 @@ class Grayscale(Photometric):
 class GaussianNoise(Photometric):
     """Adds independent normal noise to every value; `std` is in gray levels, 0..255."""
 
-    std: float = 10.0
-
-    def __post_init__(self) -> None:
-        between("std", self.std, 0, 255)
+    std: float = number(10.0, 0, 255)
 
     def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
@@ -235,11 +201,8 @@ def _normal_quantiles(std: float) -> np.ndarray:
 class DownUpSample(Photometric):
     """Shrinks by a factor uniform in `factor` and enlarges again: a photo of less detail."""
 
-    factor: tuple[float, float] = (1.0, 4.0)
+    factor: tuple[float, float] = span((1.0, 4.0), 1, 100)
     draws: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        pair("factor", self.factor, 1, 100)
 
     def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
@@ -261,17 +224,11 @@ class RandomErasing(Photometric):
       fill: gray level of the cover, 0..255.
     """
 
-    probability: float = 0.5
-    scale: tuple[float, float] = (0.02, 0.33)
-    ratio: tuple[float, float] = (0.3, 3.3)
-    fill: float = 128.0
+    probability: float = number(0.5, 0, 1)
+    scale: tuple[float, float] = span((0.02, 0.33), 0, 1)
+    ratio: tuple[float, float] = span((0.3, 3.3), 1e-2, 1e2)
+    fill: float = number(128.0, 0, 255)
     draws: ClassVar[int] = 5
-
-    def __post_init__(self) -> None:
-        between("probability", self.probability, 0, 1)
-        pair("scale", self.scale, 0, 1)
-        pair("ratio", self.ratio, 1e-2, 1e2)
-        between("fill", self.fill, 0, 255)
 
     def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""

@@ -12,9 +12,8 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from input_pipeline.augment.arguments import between, one_of, pair
-from input_pipeline.augment.resizing import METHODS
-from input_pipeline.augment.window import Matrix
+from input_pipeline.augment.operation import Operation, choice, number, span
+from input_pipeline.augment.sampling import METHODS, Matrix, product
 
 # Height and width, pixels.
 Size = tuple[float, float]
@@ -22,28 +21,16 @@ Size = tuple[float, float]
 IDENTITY: Matrix = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
 
-def product(outer: Matrix, inner: Matrix) -> Matrix:
-    """The matrix that does what `inner` does, and then what `outer` does."""
-    (a, b, c), (d, e, f) = inner
-    (g, h, x), (i, j, y) = outer
-    return (
-        (g * a + h * d, g * b + h * e, g * c + h * f + x),
-        (i * a + j * d, i * b + j * e, i * c + j * f + y),
-    )
-
-
 @dataclasses.dataclass(frozen=True)
-class Geometric(abc.ABC):
+class Geometric(Operation, abc.ABC):
     """An operation on positions.
 
     Attributes:
-      draws: how many uniform numbers in [0, 1) it uses.
       resizes: whether its output is the target square.
       skews: whether it may turn or shear, so that lines of pixels do not stay lines of pixels, or
         show what lies outside the photo.
     """
 
-    draws: ClassVar[int] = 0
     resizes: ClassVar[bool] = False
     skews: ClassVar[bool] = False
 
@@ -59,6 +46,27 @@ class Geometric(abc.ABC):
         Returns:
           Output point -> input point; and the output's size.
         """
+
+
+def compose(
+    operations: Sequence[Geometric], size: Size, target: int, draws: Sequence[float]
+) -> Matrix:
+    """Multiplies the operations' matrices: target point -> photo point.
+
+    Args:
+      operations: in reading order.
+      size: of the photo.
+      target: side of the target square.
+      draws: as many as the operations use.
+    """
+    matrix = IDENTITY
+    position = 0
+    for operation in operations:
+        own = draws[position : position + operation.draws]
+        step, size = operation.pull_back(size, target, own)
+        matrix = product(matrix, step)
+        position += operation.draws
+    return matrix
 
 
 def window(top: float, left: float, height: float, width: float, target: int) -> Matrix:
@@ -83,13 +91,9 @@ class Resize(Geometric):
       antialias: whether the kernel widens when the photo shrinks.
     """
 
-    method: str = "bilinear"
-    antialias: bool = True
+    method: str = choice("bilinear", METHODS)
+    antialias: bool = choice(True, (True, False))
     resizes: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        one_of("method", self.method, tuple(METHODS))
-        one_of("antialias", self.antialias, (True, False))
 
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
         """See `Geometric`."""
@@ -106,15 +110,10 @@ class CenterCrop(Geometric):
       antialias: whether the kernel widens when the photo shrinks.
     """
 
-    fraction: float = 0.875
-    method: str = "bilinear"
-    antialias: bool = True
+    fraction: float = number(0.875, 0.01, 1)
+    method: str = choice("bilinear", METHODS)
+    antialias: bool = choice(True, (True, False))
     resizes: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        one_of("method", self.method, tuple(METHODS))
-        one_of("antialias", self.antialias, (True, False))
-        between("fraction", self.fraction, 0.01, 1)
 
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
         """See `Geometric`."""
@@ -131,15 +130,11 @@ class RandomResizedCrop(Geometric):
     first that fits is taken, else the largest central one of admissible ratio.
     """
 
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    scale: tuple[float, float] = span((0.08, 1.0), 1e-4, 1)
+    ratio: tuple[float, float] = span((3 / 4, 4 / 3), 1e-2, 1e2)
     ATTEMPTS: ClassVar[int] = 10
     draws: ClassVar[int] = 2 * ATTEMPTS + 2
     resizes: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        pair("scale", self.scale, 1e-4, 1)
-        pair("ratio", self.ratio, 1e-2, 1e2)
 
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
         """See `Geometric`."""
@@ -167,11 +162,8 @@ class RandomResizedCrop(Geometric):
 class FlipLeftRight(Geometric):
     """Mirrors left and right with a probability."""
 
-    probability: float = 0.5
+    probability: float = number(0.5, 0, 1)
     draws: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        between("probability", self.probability, 0, 1)
 
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
         """See `Geometric`."""
@@ -183,11 +175,8 @@ class FlipLeftRight(Geometric):
 class FlipUpDown(Geometric):
     """Mirrors top and bottom with a probability."""
 
-    probability: float = 0.5
+    probability: float = number(0.5, 0, 1)
     draws: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        between("probability", self.probability, 0, 1)
 
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
         """See `Geometric`."""
@@ -208,18 +197,12 @@ class Affine(Geometric):
       shear: largest horizontal shear, degrees each way.
     """
 
-    rotate: float = 0.0
-    translate: float = 0.0
-    scale: tuple[float, float] = (1.0, 1.0)
-    shear: float = 0.0
+    rotate: float = number(0.0, 0, 360)
+    translate: float = number(0.0, 0, 1)
+    scale: tuple[float, float] = span((1.0, 1.0), 1e-2, 1e2)
+    shear: float = number(0.0, 0, 80)
     draws: ClassVar[int] = 5
     skews: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        between("rotate", self.rotate, 0, 360)
-        between("translate", self.translate, 0, 1)
-        pair("scale", self.scale, 1e-2, 1e2)
-        between("shear", self.shear, 0, 80)
 
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
         """See `Geometric`."""
@@ -243,7 +226,7 @@ class Affine(Geometric):
 class Rotate(Affine):
     """Turns by up to `rotate` degrees each way."""
 
-    rotate: float = 25.0
+    rotate: float = number(25.0, 0, 360)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,4 +234,4 @@ class Translate(Affine):
     """Shifts by up to a fraction `translate` of the height and width each way."""
 
     rotate: float = dataclasses.field(default=0.0, init=False)
-    translate: float = 0.1
+    translate: float = number(0.1, 0, 1)

@@ -14,9 +14,8 @@ import cv2
 import numpy as np
 
 from input_pipeline.augment import sampling
-from input_pipeline.augment.arguments import between
 from input_pipeline.augment.color import Photometric, mean_luma, to_gray
-from input_pipeline.augment.window import Matrix
+from input_pipeline.augment.operation import number
 from input_pipeline.order import Seed
 
 # (image, strength 0 to 1, sign +1 or -1) -> image; uint8 [height, width, channels]
@@ -34,7 +33,7 @@ LEVELS = np.arange(256)
 SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
 
 
-def _move(image: np.ndarray, matrix: Matrix) -> np.ndarray:
+def _move(image: np.ndarray, matrix: sampling.Matrix) -> np.ndarray:
     """Warps by the output -> input matrix."""
     height, width = image.shape[:2]
     return sampling.warp(image, matrix, height, width, GRAY)
@@ -183,12 +182,8 @@ def _sign(draw: float) -> int:
 class RandAugment(Photometric):
     """`layers` changes one after the other, each drawn from 14, all of one magnitude (0 to 30)."""
 
-    layers: int = 2
-    magnitude: float = 9.0
-
-    def __post_init__(self) -> None:
-        between("layers", self.layers, 1, 10)
-        between("magnitude", self.magnitude, 0, 30)
+    layers: int = number(2, 1, 10)
+    magnitude: float = number(9.0, 0, 30)
 
     @property
     def draws(self) -> int:  # type: ignore[override]

@@ -1,20 +1,28 @@
-"""Samples a photo at the points of the target square: the one place where pixels are moved.
+"""Where pixels are moved: resizing by Pillow, to be exact, and warps by OpenCV, to be fast.
 
-OpenCV does it, in one pass of vector instructions each for softening, warping and colors.
+A warp takes one pass of vector instructions for softening what shrinks, and one for sampling.
 """
 
 import math
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
-
-from input_pipeline.augment.color import recolor
-from input_pipeline.augment.window import ROUNDING, Matrix, seen
+from PIL import Image
 
 # The examples are what is shared out among threads.
 cv2.setNumThreads(0)
 
+METHODS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+# Left, top, right and bottom, pixels from the top left corner.
+Box = tuple[float, float, float, float]
+# Of a matrix: (x, y, 1) of the target -> one coordinate of the photo.
+Row = tuple[float, float, float]
+# Both coordinates, x first.
+Matrix = tuple[Row, Row]
+
+# For rounding errors of windows of whole pixels.
+ROUNDING = 1e-2
 # Photo pixels between neighbors of the result up to which a blur would hardly be seen,
 THIN = 1.15
 # and from which on a photo is shrunk before it is sampled: three taps blur no further.
@@ -23,6 +31,122 @@ FAR = math.sqrt(5)
 MARGIN = 2
 # OpenCV's codes, by whether left and right change places, and top and bottom.
 MIRRORED = {(True, False): 1, (False, True): 0, (True, True): -1}
+
+
+def product(outer: Matrix, inner: Matrix) -> Matrix:
+    """The matrix that does what `inner` does, and then what `outer` does."""
+    (a, b, c), (d, e, f) = inner
+    (g, h, x), (i, j, y) = outer
+    return (
+        (g * a + h * d, g * b + h * e, g * c + h * f + x),
+        (i * a + j * d, i * b + j * e, i * c + j * f + y),
+    )
+
+
+def covered(low: float, high: float, size: int, margin: int = 0) -> tuple[int, int]:
+    """The first pixel and the one after the last from `low` to `high`, at least one.
+
+    Args:
+      low: where the stretch begins, pixels from the edge; perhaps outside.
+      high: where it ends.
+      size: pixels there are.
+      margin: pixels more at both ends, as far as there are any.
+    """
+    first = min(max(math.floor(low + ROUNDING) - margin, 0), size - 1)
+    return first, min(max(math.ceil(high - ROUNDING) + margin, first + 1), size)
+
+
+def seen(row: Row, target: int, size: int, margin: int = 0) -> tuple[int, int]:
+    """The same of what the whole target square shows of a photo, in one direction.
+
+    Args:
+      row: of the matrix from target points to photo points.
+      target: side of the square.
+      size: pixels there are.
+      margin: see `covered`.
+    """
+    along, across, start = row
+    low = start + target * (min(along, 0) + min(across, 0))
+    high = start + target * (max(along, 0) + max(across, 0))
+    return covered(low, high, size, margin)
+
+
+def resize(
+    image: np.ndarray, height: int, width: int, method: str = "bilinear", box: Box | None = None
+) -> np.ndarray:
+    """Resizes as Pillow does: the kernel widens where an image shrinks.
+
+    Args:
+      image: uint8 [h, w, channels], one or three channels.
+      height: of the result.
+      width: of the result.
+      method: one of `METHODS`.
+      box: what to resize of the image; None is all of it.
+
+    Returns:
+      uint8 [height, width, channels].
+    """
+    pixels = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    resized = pixels.resize((width, height), METHODS[method], box)
+    return np.asarray(resized).reshape(height, width, image.shape[-1])
+
+
+def interpolate(image: np.ndarray, height: int, width: int, method: str, box: Box) -> np.ndarray:
+    """Resizes without antialiasing: between two or four pixels in each direction.
+
+    Args and result: see `resize`.
+    """
+    left, top, right, bottom = box
+    rows = _weights(top, bottom, image.shape[0], height, method)
+    columns = _weights(left, right, image.shape[1], width, method)
+    tall = np.tensordot(rows, image.astype(np.float32), 1)
+    pixels = np.tensordot(columns, tall, (1, 1)).swapaxes(0, 1)
+    return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
+
+
+def _weights(low: float, high: float, size: int, target: int, method: str) -> np.ndarray:
+    """How much each pixel counts for each point: float32 [target, size], rows of sum 1."""
+    places = low + (np.arange(target) + 0.5) * (high - low) / target
+    far = abs(np.arange(size) + 0.5 - places[:, None])
+    if method == "bilinear":
+        weights = np.maximum(1 - far, 0)
+    else:  # Keys 1981, a = -1/2
+        near = (1.5 * far - 2.5) * far**2 + 1
+        weights = np.where(far < 1, near, ((2.5 - 0.5 * far) * far - 4) * far + 2)
+        weights = np.where(far < 2, weights, 0)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def stretch(
+    image: np.ndarray, matrix: Matrix, target: int, method: str, antialias: bool
+) -> np.ndarray:
+    """Cuts a window and resizes it, then mirrors; exact but slow.
+
+    Args:
+      image: uint8 [height, width, channels].
+      matrix: one that only scales, mirrors and shifts, and stays inside the image.
+      target: side of the result.
+      method: 'bilinear' or 'bicubic'.
+      antialias: whether the kernel widens when the image shrinks.
+
+    Returns:
+      uint8 [target, target, channels].
+    """
+    (a, _, c), (_, e, f) = matrix
+    low_x, high_x = sorted((c, c + a * target))
+    low_y, high_y = sorted((f, f + e * target))
+    # Whole pixels, as torchvision cuts before it resizes.
+    left, right = covered(low_x, high_x, image.shape[1])
+    top, bottom = covered(low_y, high_y, image.shape[0])
+    image = image[top:bottom, left:right]
+    box = (
+        max(low_x - left, 0.0),
+        max(low_y - top, 0.0),
+        min(high_x - left, right - left),
+        min(high_y - top, bottom - top),
+    )
+    resized = (resize if antialias else interpolate)(image, target, target, method, box)
+    return resized[:: -1 if e < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def spacing(matrix: Matrix) -> tuple[float, float]:
@@ -47,12 +171,31 @@ def softening(step: float) -> float:
     return min((step * step - 1) / 8, 0.3) if step > THIN else 0.0
 
 
+def _reduce(image: np.ndarray, matrix: Matrix) -> tuple[np.ndarray, Matrix]:
+    """Shrinks an image that a warp would sample much too thinly, so that nothing aliases.
+
+    Args:
+      image: uint8 [height, width, channels].
+      matrix: target point -> image point.
+
+    Returns:
+      An image of the same type and channels, and the warp from target points to its points.
+    """
+    step = spacing(matrix)
+    if max(step) <= FAR:
+        return image, matrix
+    height, width = image.shape[:2]
+    rows = max(round(height / max(step[0], 1)), 1)
+    columns = max(round(width / max(step[1], 1)), 1)
+    zoom = (columns / width, 0.0, 0.0), (0.0, rows / height, 0.0)
+    return resize(image, rows, columns), product(zoom, matrix)
+
+
 def sample(
     image: np.ndarray,
     matrix: Matrix,
     target: int,
     fill: int | None,
-    factors: Sequence[float] = (),
 ) -> np.ndarray:
     """Samples an image bilinearly; what shrinks by up to `FAR` does not alias.
 
@@ -61,12 +204,11 @@ def sample(
       matrix: target point -> image point.
       target: side of the result.
       fill: gray level of what is outside the image; None repeats its edge.
-      factors: of brightness, contrast about the mean luma, and saturation; see
-        `color.ColorJitter`.
 
     Returns:
       uint8 [target, target, channels].
     """
+    image, matrix = _reduce(image, matrix)
     (a, b, c), (d, e, f) = matrix
     height, width, channels = image.shape
     straight = fill is None and not (b or d)
@@ -90,8 +232,6 @@ def sample(
             image = cv2.flip(image, MIRRORED[a < 0, e < 0])
     else:
         image = warp(image, ((a, b, c), (d, e, f)), target, target, fill)
-    if factors:
-        image = recolor(image.reshape(target, target, channels), *factors)
     return image.reshape(target, target, channels)
 
 

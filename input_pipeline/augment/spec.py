@@ -1,32 +1,32 @@
 """Augmentations as text in reading order: 'random_resized_crop(scale=(0.5, 1))|flip_left_right'."""
 
 import ast
-import dataclasses
+import inspect
+from collections.abc import Callable
 
 from efficientnet.errors import UserError
 from input_pipeline.augment import color, geometry, policies
+from input_pipeline.augment.operation import Operation
 
-Operation = geometry.Geometric | color.Photometric
-
-OPS: dict[str, type[Operation]] = {
+OPS: dict[str, Callable[..., Operation]] = {
     "affine": geometry.Affine,
     "auto_augment": policies.AutoAugment,
-    "brightness": color.Brightness,
+    "brightness": color.brightness,
     "center_crop": geometry.CenterCrop,
     "color_jitter": color.ColorJitter,
-    "contrast": color.Contrast,
+    "contrast": color.contrast,
     "down_up_sample": color.DownUpSample,
     "flip_left_right": geometry.FlipLeftRight,
     "flip_up_down": geometry.FlipUpDown,
     "gaussian_noise": color.GaussianNoise,
     "grayscale": color.Grayscale,
-    "hue": color.Hue,
+    "hue": color.hue,
     "rand_augment": policies.RandAugment,
     "random_erasing": color.RandomErasing,
     "random_resized_crop": geometry.RandomResizedCrop,
     "resize": geometry.Resize,
     "rotate": geometry.Rotate,
-    "saturation": color.Saturation,
+    "saturation": color.saturation,
     "translate": geometry.Translate,
 }
 
@@ -60,7 +60,7 @@ def _operation(term: ast.expr) -> Operation:
             f"unknown augmentation {ast.unparse(call.func)!r}: expected one of {', '.join(OPS)}"
         )
     name = call.func.id
-    accepted = [field.name for field in dataclasses.fields(OPS[name]) if field.init]
+    accepted = list(inspect.signature(OPS[name]).parameters)
     try:
         positional = [ast.literal_eval(value) for value in call.args]
         keywords = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}

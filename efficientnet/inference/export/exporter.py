@@ -14,12 +14,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jinja2
 import numpy as np
 
+import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.inference.export.formats import FORMATS, check_installed
-from efficientnet.inference.export.readme import readme
 from efficientnet.inference.network import Network
+from input_pipeline.augment.geometry import Resize
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,26 @@ def export(
         (part / "README.md").write_text(readme(network, formats, source))
         part.rename(output)
     return metadata
+
+
+def readme(network: Network, formats: Sequence[str], source: str) -> str:
+    """Returns the README; its lines of Python can be run in the exported folder."""
+    operation, *more = input_pipeline.parse(network.preparation) or (Resize(),)
+    template = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    ).get_template("README.md")
+    return template.render(
+        network=network,
+        side=network.resolution,
+        # Pillow does what is antialiased in the same way.
+        operation=None if more or not getattr(operation, "antialias", False) else operation,
+        kind=type(operation).__name__,
+        formats=[FORMATS[name] for name in formats],
+        source=source,
+    )
 
 
 def _examples(network: Network) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:

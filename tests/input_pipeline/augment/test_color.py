@@ -211,9 +211,20 @@ def test_what_is_read_stays_as_it_is():
     photo = np.asarray(PHOTO).copy()
     photo.setflags(write=False)
     for text in input_pipeline.OPS:
-        if issubclass(input_pipeline.OPS[text], color.Photometric):
-            spec = "color_jitter(0.1)" if text == "color_jitter" else text
+        spec = "color_jitter(0.1)" if text == "color_jitter" else text
+        if isinstance(input_pipeline.parse(spec)[0], color.Photometric):
             pipeline = augmentation.Augmentation(f"{spec}|flip_left_right", 48)
             for draws in np.random.default_rng(0).random((5, pipeline.draws)).tolist():
                 pipeline(photo, draws, (0, 0))
     np.testing.assert_array_equal(photo, PHOTO)
+
+
+def test_each_of_two_jitters_counts():
+    photo = np.asarray(PHOTO)
+    both = augmentation.Augmentation("resize|brightness(0.5)|contrast(0.5)", 48)
+    one = augmentation.Augmentation("resize|brightness(0.5)", 48)
+    draws = [0.1, 0.5, 0.5, 0.5, 0.5, 0.9, 0.5, 0.5]
+    brightened = one(photo, draws[:4], SEED)
+    expected = input_pipeline.parse("contrast(0.5)")[0].apply(brightened, draws[4:], SEED)
+    np.testing.assert_array_equal(both(photo, draws, SEED), expected)
+    assert brightened.mean() < photo.mean() - 10

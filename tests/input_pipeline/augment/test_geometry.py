@@ -11,7 +11,7 @@ from PIL import Image
 import input_pipeline
 from efficientnet.errors import UserError
 from input_pipeline import decode, order
-from input_pipeline.augment import geometry, resizing, sampling, warp
+from input_pipeline.augment import geometry, sampling
 from input_pipeline.augment.augmentation import Augmentation
 from input_pipeline.quiet_tensorflow import tf
 
@@ -59,7 +59,7 @@ def test_resize_is_that_of_pillow(method, resolution):
 def test_a_window_is_resized_as_tensorflow_does(method, resolution):
     box = (10.0, 5.25, 103.5, 81.0)
     zoom = np.array([resolution / (box[3] - box[1]), resolution / (box[2] - box[0])], np.float32)
-    for antialias, ours in ((True, resizing.resize), (False, resizing.interpolate)):
+    for antialias, ours in ((True, sampling.resize), (False, sampling.interpolate)):
         expected = tf.raw_ops.ScaleAndTranslate(
             images=np.asarray(PHOTO)[None],
             size=[resolution, resolution],
@@ -163,7 +163,7 @@ def test_operations_compose_into_one_matrix():
     text = "flip_left_right|random_resized_crop(scale=(0.5, 1.0))|affine(25, 0.1, (0.9, 1.1), 8)"
     operations = input_pipeline.parse(text)
     draws = np.random.default_rng(0).random(1 + 22 + 5)
-    result = square(warp.compose(operations, SIZE, 32, draws))
+    result = square(geometry.compose(operations, SIZE, 32, draws))
     expected, size, used = np.eye(3), SIZE, 0
     for operation in operations:
         step, size = operation.pull_back(size, 32, draws[used : used + operation.draws])
@@ -200,7 +200,7 @@ def test_projection_does_not_alias():
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
     turn = np.array([[7.9, 0.2, 0], [-0.2, 7.9, 0], [0, 0, 1]], np.float32)
-    result = sampling.sample(*warp.reduce(stripes, rows(turn)), 30, 0)
+    result = sampling.sample(stripes, rows(turn), 30, 0)
     np.testing.assert_allclose(result[2:-2, 2:-2], 127.5, atol=6)
 
 

@@ -1,0 +1,59 @@
+"""What every operation has: arguments with the values that they may take, and draws."""
+
+import dataclasses
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar
+
+from efficientnet.errors import UserError
+
+
+def number(default: float, low: float, high: float) -> Any:
+    """A field that holds a number from low to high."""
+    fits = _is_number(low, high)
+    return _field(default, f"a number from {low:g} to {high:g}", fits)
+
+
+def span(default: tuple[float, float], low: float, high: float) -> Any:
+    """A field that holds (a, b) with low <= a <= b <= high."""
+    fits = _is_number(low, high)
+
+    def both(value: Any) -> bool:
+        pair = isinstance(value, tuple | list) and len(value) == 2
+        return pair and all(map(fits, value)) and value[0] <= value[1]
+
+    return _field(default, f"two numbers (from, to) within {low:g} to {high:g}", both)
+
+
+def choice(default: Any, choices: Collection[Any]) -> Any:
+    """A field that holds one of the choices."""
+    return _field(default, f"one of {', '.join(map(str, choices))}", list(choices).__contains__)
+
+
+def _is_number(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    )
+
+
+def _field(default: Any, expected: str, fits: Callable[[Any], bool]) -> Any:
+    return dataclasses.field(default=default, metadata={"expected": expected, "fits": fits})
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """A change of an image; its fields are the arguments in a specification.
+
+    Raises:
+      UserError: an argument has a wrong value; the parser adds the name of the operation.
+
+    Attributes:
+      draws: how many uniform numbers in [0, 1) it uses.
+    """
+
+    draws: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.metadata and not field.metadata["fits"](value):
+                raise UserError(f"{field.name}={value!r} should be {field.metadata['expected']}")
