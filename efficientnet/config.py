@@ -131,7 +131,9 @@ class DataConfig(Config):
 
     source: str = ""  # a name in input_pipeline/sources
     directory: MayChange[str] = ""  # where its files are; '' if it needs none
-    validation_split: str = ""  # a split of the source to validate on; '' holds one out
+    # The split to validate on, by any of its names: 'auto' takes the source's validation split, or
+    # else holds photos out of training; '' always holds them out.
+    validation_split: str = "auto"
     validation_fraction: Share = 0.1  # of the training photos of each class, held out
     # Unreadable training photos to skip in each process; one more stops the run.
     broken_limit: MayChange[Count] = 0

@@ -32,7 +32,7 @@ with epy.lazy_api_imports(globals()):
         eval_batches,
         train_batches,
     )
-    from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source
+    from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source, split_of
     from input_pipeline.sources.dataset import from_dataset
     from input_pipeline.sources.unlabeled import find_photos, photo_split
     from input_pipeline.statistics import cached_statistics
@@ -57,6 +57,7 @@ __all__ = [
     "load_source",
     "parse",
     "photo_split",
+    "split_of",
     "train_batches",
     "without_chance",
 ]

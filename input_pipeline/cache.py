@@ -1,6 +1,7 @@
 """A cache of decoded photos in memory or on disk, for data sets that fit."""
 
 import contextlib
+import dataclasses
 import fcntl
 import logging
 import math
@@ -55,7 +56,7 @@ def decoded(
     else:
         photos, readable = _on_disk(pathlib.Path(place).expanduser(), shape, split, broken_limit)
     # The rows of unreadable photos stay empty and are never read.
-    whole = Split(split.labels, split.names, lambda index: photos[index], split.stamps)
+    whole = dataclasses.replace(split, read=lambda index: photos[index])
     return whole if readable.all() else whole.take(np.flatnonzero(readable))
 
 

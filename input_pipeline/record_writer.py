@@ -56,11 +56,13 @@ def write(
         for number, path in enumerate(records.shard_paths(directory, split, len(examples))):
             first = number * records.PER_SHARD
             indices = range(first, min(first + records.PER_SHARD, len(examples)))
-            expected = {
+            expected: dict[str, object] = {
                 **settings,
                 "names": [examples.names[i] for i in indices],
                 "labels": [int(examples.labels[i]) for i in indices],
             }
+            if examples.groups:
+                expected["groups"] = [examples.groups[i] for i in indices]
             left_out += _write_shard(
                 examples,
                 indices,
@@ -96,13 +98,14 @@ def _write_shard(
         if found["photos"] == photos and len(found["left_out"]) <= broken_limit:
             return list(found["left_out"])
 
-    rows: list[tuple[int, str, int]] = []
+    rows: list[tuple[int | str, ...]] = []
     contents: list[bytes] = []
     left_out: list[str] = []
     for index, content, reason in survey(split, indices, lambda e: _shrink(e, shorter_side)):
         name = split.names[index]
         if not reason:
-            rows.append((int(split.labels[index]), name, len(content)))
+            group = split.groups[index : index + 1]
+            rows.append((int(split.labels[index]), name, len(content), *group))
             contents.append(content)
         elif len(left_out) < broken_limit:
             left_out.append(name)

@@ -1,5 +1,6 @@
 """An experiment without photos, weights and devices; compiling needs only shapes."""
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -42,9 +43,9 @@ def data_of(config: RunConfig, classes: int | None, photos: int | None) -> Data:
             ) from error
         if photos is None:
             return found
-        return Data(found.class_names, _unread(photos), found.validation, found.test)
+        return dataclasses.replace(found, train=_unread(photos))
     held_out = 0
-    if photos and not config.data.validation_split:
+    if photos and config.data.validation_split in ("", "auto"):
         fraction = config.data.validation_fraction
         held_out = round(photos * fraction / (1 - fraction))
     names = tuple(f"class {number}" for number in range(classes))

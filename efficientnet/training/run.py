@@ -40,6 +40,7 @@ def run(config: RunConfig, path: str) -> RunSummary:
       UserError: something that the user can fix.
       Stopped: a signal arrived, and the state is saved.
     """
+    config = workdir.as_begun(path, config)
     setup.check(config)
     folder = workdir.open_workdir(path, config)
     summary = workdir.finished_summary(folder, config)

@@ -26,6 +26,8 @@ from efficientnet.weights.conventions import MEAN_STD
 
 log = logging.getLogger(__name__)
 
+HELD_OUT = "photos held out of training"
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -35,6 +37,7 @@ class Data:
     train: input_pipeline.Split
     validation: input_pipeline.Split
     test: input_pipeline.Split
+    selected_on: str = HELD_OUT  # what `validation` is, in words or as the name of a split
 
     def identity(self) -> dict[str, SplitIdentity]:
         """Returns the number of photos of each split and a digest of their names and labels.
@@ -128,34 +131,35 @@ def check(config: RunConfig, devices: int | None = None) -> None:
 def load_data(config: RunConfig) -> Data:
     """Returns the splits that an experiment trains, validates and tests on."""
     settings = config.data
-    source = input_pipeline.load_source(settings.source, settings.directory or None)
-    for split in ("train", "test"):
-        if split not in source.splits:
-            raise UserError(
-                f"the data {source.name!r} has no split {split!r}, which training needs"
-            )
-    train = source.splits["train"]
-    if not settings.validation_split:
+    chosen = settings.validation_split
+    split = input_pipeline.split_of(chosen) or chosen
+    source = input_pipeline.load_source(
+        settings.source, settings.directory or None, keep_validation=split == "validation"
+    )
+    if split == "auto":
+        split = "validation" if "validation" in source.splits else ""
+    if split and split not in source.splits:
+        raise settings.wrong(
+            "validation_split", f"a split of the data, which has {', '.join(source.splits)}"
+        )
+    train, test = source.splits["train"], source.splits["test"]
+    if split:
+        validation = source.splits[split]
+    else:
         train, validation = input_pipeline.hold_out(
             train, settings.validation_fraction, config.seed
         )
-    elif settings.validation_split in source.splits:
-        validation = source.splits[settings.validation_split]
-    else:
-        raise UserError(
-            f"config.data.validation_split is {settings.validation_split!r}: the data "
-            f"{source.name!r} has {', '.join(source.splits)}"
-        )
-    test = source.splits["test"]
+    for unused in sorted(source.splits.keys() - {"train", "test", split}):
+        log.info("data: the split %s is not used (%d photos)", unused, len(source.splits[unused]))
     for use, photos in (("train", train), ("validate", validation), ("test", test)):
         if not len(photos):
             raise UserError(f"the data {source.name!r} leave no photo to {use} on: more are needed")
-    if settings.validation_split == "test":
+    if split == "test":
         log.warning(
             "the best weights are chosen on the test split, as set in config.data: its "
             "metrics don't tell how well new photos are classified"
         )
-    return Data(source.class_names, train, validation, test)
+    return Data(source.class_names, train, validation, test, split or HELD_OUT)
 
 
 def prepare(config: RunConfig) -> Experiment:

@@ -355,7 +355,7 @@ class Trainer:
             images_per_second=progress.images_per_second,
             parameters=ParameterCounts(**steps.count_params(state.params, trains)),
             metrics=StageMetrics(test=test, validation=record.validated),
-            selected_on=self.config.data.validation_split or "photos held out of training",
+            selected_on=self.experiment.data.selected_on,
         )
         self.progress = progress.next_stage(result)
 

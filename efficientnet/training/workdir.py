@@ -1,6 +1,7 @@
 """The folder of a run: its config and data, its lock, and whether the run is finished."""
 
 import contextlib
+import dataclasses
 import fcntl
 import logging
 import os
@@ -55,9 +56,25 @@ def _changing(workdir: epath.Path) -> Iterator[None]:
         ) from error
 
 
+def as_begun(path: str | epath.Path, config: RunConfig) -> RunConfig:
+    """Returns the config with which the run in a folder goes on, if there is one.
+
+    A validation split of the data is used by default, but was not in earlier versions: their runs
+    go on with the photos that they hold out.
+    """
+    known = absolute(path) / CONFIG
+    if config.data.validation_split != "auto" or not known.exists():
+        return config
+    if records.read_json(known).get("data", {}).get("validation_split") != "":
+        return config
+    log.info("data: this run began with photos held out of training to validate on, and keeps them")
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, validation_split=""))
+
+
 def check_config(workdir: epath.Path, config: RunConfig) -> None:
     """Raises a `UserError` if a folder, which may not exist, holds a run of another config."""
     known = workdir / CONFIG
+    config = as_begun(workdir, config)
     changes = differences(records.read_json(known), config.to_json()) if known.exists() else []
     if changes:
         raise UserError(

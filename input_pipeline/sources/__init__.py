@@ -15,7 +15,8 @@ from input_pipeline.sources import (
     stanford_cars,
     tfds,
 )
-from input_pipeline.sources.split import Source, Split, hold_out
+from input_pipeline.sources.split import Source, Split
+from input_pipeline.sources.splitting import complete, hold_out, split_of
 
 SOURCES: dict[str, Callable[..., Source]] = {
     "elpv": elpv.load,
@@ -30,14 +31,19 @@ TFDS = "tfds:"
 IN_BUCKETS = ("parquet", "records")
 
 
-def load_source(name: str, directory: str | None = None, seed: int = 0) -> Source:
+def load_source(
+    name: str, directory: str | None = None, seed: int = 0, keep_validation: bool = False
+) -> Source:
     """Opens a data set: lists its examples and labels without decoding photos.
+
+    Splits are called 'train', 'validation' and 'test'; a missing test split is made by `complete`.
 
     Args:
       name: a key of `SOURCES`, or 'tfds:' and the name of a data set in TensorFlow Datasets.
       directory: where the files are; not needed by ELPV, the data_dir of TFDS, or the path of a
         manifest itself.
       seed: for the test split of sources without a published one.
+      keep_validation: whether a validation split stays one where there is no test split.
 
     Raises:
       UserError: the name is unknown, or the directory is missing, incomplete or inconsistent.
@@ -64,7 +70,7 @@ def load_source(name: str, directory: str | None = None, seed: int = 0) -> Sourc
         arguments["directory"] = path
     elif "directory" in accepted and accepted["directory"].default is inspect.Parameter.empty:
         raise UserError(f"data source {name!r} needs a directory: say where its files are")
-    return load(**arguments)
+    return complete(load(**arguments), seed, keep_validation)
 
 
-__all__ = ["SOURCES", "Source", "Split", "hold_out", "load_source"]
+__all__ = ["SOURCES", "Source", "Split", "hold_out", "load_source", "split_of"]

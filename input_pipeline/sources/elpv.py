@@ -11,7 +11,8 @@ import importlib.util
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.split import Source, from_files, stratify
+from input_pipeline.sources.split import Source, from_files
+from input_pipeline.sources.splitting import stratify
 
 CLASS_NAMES = ("functional", "defective")
 TEST_FRACTION = 0.25

@@ -4,41 +4,34 @@
     test/daisy/2.jpg                         tulip/2.jpg
     validation/daisy/3.jpg (or val)
 
-The names of the splits are not case-sensitive. With only train and val, val is the test split;
-without any, a fifth of the photos, drawn with the seed in proportion to the classes, becomes the
-test split. Class names are the sorted names of the folders.
+The names of the splits are not case-sensitive. Class names are the sorted names of the folders.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.split import Source, Split, from_files, stratify
+from input_pipeline.sources.split import Source, Split, from_files
 from input_pipeline.sources.walk import EXTENSIONS, FOREIGN, Walk
 
-log = logging.getLogger(__name__)
-
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-TEST_FRACTION = 0.2
 
 
-def load(directory: epath.Path, seed: int = 0) -> Source:
+def load(directory: epath.Path) -> Source:
     """Opens class folders.
 
     Raises:
       UserError: there is no class folder, a class folder has no photo, a split has several folders,
         or a test class is not among the training classes.
     """
-    return load_as(directory.name, directory, None, seed)
+    return load_as(directory.name, directory, None)
 
 
 def load_as(
     name: str,
     directory: epath.Path,
     class_names: Sequence[str] | None,
-    seed: int,
     key: Callable[[str], str] = str,
 ) -> Source:
     """Opens class folders, optionally with a given order of the labels.
@@ -47,13 +40,12 @@ def load_as(
       name: of the source.
       directory: the top folder.
       class_names: in label order; None takes the sorted names of the train folders.
-      seed: for the test split, if there is no test folder.
       key: normalizes folder names and class names for comparison.
     """
     roots = _split_roots(directory)
-    folders = {split: _folders(root) for split, root in (roots or {"": directory}).items()}
+    folders = {split: _folders(root) for split, root in (roots or {"train": directory}).items()}
     if class_names is None:
-        class_names = [folder.name for folder in folders["train" if roots else ""]]
+        class_names = [folder.name for folder in folders["train"]]
     walk = Walk(folder for found in folders.values() for folder in found)
     splits = {
         split: _split(directory, found, walk, class_names, key) for split, found in folders.items()
@@ -66,15 +58,6 @@ def load_as(
         if not path.is_dir()
     ]
     walk.warn(f"{', '.join(sorted(EXTENSIONS))} in class folders")
-    if not roots:
-        everything = splits[""]
-        train, test = stratify(list(everything.labels), everything.names, TEST_FRACTION, seed)
-        log.info(
-            "%s has no train and test folders: using %d photos for training, %d for testing",
-            directory,
-            *map(len, (train, test)),
-        )
-        splits = {"train": everything.take(train), "test": everything.take(test)}
     return Source(name, tuple(class_names), splits)
 
 
@@ -97,8 +80,6 @@ def _split_roots(directory: epath.Path) -> dict[str, epath.Path]:
             roots[split] = directory / names[0]
     if "train" not in roots:
         return {}
-    if "test" not in roots and "validation" in roots:
-        roots["test"] = roots.pop("validation")
     return roots
 
 

@@ -1,12 +1,13 @@
-"""A table of photos, as CSV with a header or as JSON lines: path, label and optionally split.
+"""A table of photos, as CSV with a header or as JSON lines: path, label and optionally
+split and group.
 
-    path,label,split
-    photos/1.jpg,daisy,train
+    path,label,split,group
+    photos/1.jpg,daisy,train,plant 7
 
 Paths are relative to the table. Labels are names, or numbers from 0. A file class_names.txt next
 to the table, with one name per line, determines the label order; without it names are sorted, and
-numbers are the labels themselves, of which only a few may have no photo. Without splits, a fifth of
-the photos becomes the test split.
+numbers are the labels themselves, of which only a few may have no photo. Photos of one group, such
+as one patient, stay together where splits are drawn; without a group, a photo is for itself.
 """
 
 import csv
@@ -15,26 +16,30 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.folders import SPLITS, TEST_FRACTION
-from input_pipeline.sources.split import (
-    Source,
-    from_files,
-    numbered_classes,
-    refuse_bytes,
-    stratify,
-)
+from input_pipeline.sources.folders import SPLITS
+from input_pipeline.sources.split import Source, from_files, numbered_classes, refuse_bytes
 
 TABLES = ("manifest.csv", "manifest.jsonl")
 NAMES_FILE = "class_names.txt"
 NUMBER = re.compile(r"-?\d{1,18}")
 
 
-def load(directory: epath.Path, seed: int = 0) -> Source:
+class _Row(NamedTuple):
+    """A photo of a table, and where it is listed."""
+
+    place: str
+    path: str
+    label: str
+    split: str  # or ''
+    group: str  # or ''
+
+
+def load(directory: epath.Path) -> Source:
     """Opens a table, or a folder with a manifest.csv or manifest.jsonl.
 
     Raises:
@@ -46,23 +51,24 @@ def load(directory: epath.Path, seed: int = 0) -> Source:
     if not rows:
         raise UserError(f"{table} lists no photo: add rows with path and label")
     names_file = table.parent / NAMES_FILE
-    class_names = _class_names(names_file, table, {label for _, _, label, _ in rows})
+    class_names = _class_names(names_file, table, {row.label for row in rows})
     refuse_bytes(class_names)
     label_of = {name: label for label, name in enumerate(class_names)}
-    splits: dict[str, tuple[list[str], list[int]]] = {}
-    for place, path, label, split in rows:
-        paths, labels = splits.setdefault(split, ([], []))
-        paths.append(path)
-        labels.append(_label(label, label_of, place))
-    opened = {split: from_files(table.parent, *parts) for split, parts in splits.items()}
-    if set(opened) == {""}:
-        photos = opened[""]
-        train, test = stratify(list(photos.labels), photos.names, TEST_FRACTION, seed)
-        opened = {"train": photos.take(train), "test": photos.take(test)}
-    elif "" in opened:
+    splits: dict[str, list[_Row]] = {}
+    for row in rows:
+        splits.setdefault(row.split or "train", []).append(row)
+    if any(row.split for row in rows) and not all(row.split for row in rows):
         raise UserError(f"{table} gives a split to some photos only: give it to all or to none")
-    elif "train" not in opened:
-        raise UserError(f"{table} has no photo in split 'train': name one split train")
+    grouped = any(row.group for row in rows)
+    opened = {
+        split: from_files(
+            table.parent,
+            [row.path for row in found],
+            [_label(row.label, label_of, row.place) for row in found],
+            [row.group or row.path for row in found] if grouped else (),
+        )
+        for split, found in splits.items()
+    }
     return Source(table.stem, tuple(class_names), opened)
 
 
@@ -75,13 +81,12 @@ def _find(directory: epath.Path) -> epath.Path:
     return found[0]
 
 
-def _rows(table: epath.Path) -> Iterator[tuple[str, str, str, str]]:
-    """Yields (place in the file, path, label, split or '')."""
+def _rows(table: epath.Path) -> Iterator[_Row]:
     for number, record in (_json_records if table.suffix == ".jsonl" else _csv_records)(table):
         place = f"{table}, line {number}"
-        path, label, split = (
+        path, label, split, group = (
             "" if record.get(column) is None else str(record[column]).strip()
-            for column in ("path", "label", "split")
+            for column in ("path", "label", "split", "group")
         )
         if not path or not label:
             raise UserError(f"{place}, has no path or no label: both are needed")
@@ -89,7 +94,7 @@ def _rows(table: epath.Path) -> Iterator[tuple[str, str, str, str]]:
             raise UserError(f"{place}, has a line break in its path or label: remove it")
         if split and split.lower() not in SPLITS:
             raise UserError(f"{place}, names split {split!r}: expected {', '.join(SPLITS)}")
-        yield place, path, label, SPLITS.get(split.lower(), "")
+        yield _Row(place, path, label, SPLITS.get(split.lower(), ""), group)
 
 
 def _json_records(table: epath.Path) -> Iterator[tuple[int, Mapping[str, object]]]:

@@ -19,6 +19,7 @@ from input_pipeline.sources.split import Source, from_encoded, numbered_classes
 
 SPLITS = ("train", "validation", "test")
 IMAGE_COLUMNS = ("image", "img")
+GROUP_COLUMN = "group"
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
@@ -46,7 +47,11 @@ def load(directory: epath.Path) -> Source:
                 )
             labels.append(number)
         names = [f"{split}/{row}" for row in range(len(encoded))]
-        splits[split] = from_encoded(encoded, names, labels)
+        groups: list[str] = []
+        if GROUP_COLUMN in tables[split].column_names:
+            given = tables[split].column(GROUP_COLUMN).to_pylist()
+            groups = [str(group or name) for group, name in zip(given, names, strict=True)]
+        splits[split] = from_encoded(encoded, names, labels, groups)
     return Source(directory.name, tuple(class_names), splits)
 
 

@@ -2,7 +2,7 @@
 
     index.json                            name, class names, number of original photos per split
     train-00000-of-00009.bin              concatenated encoded photos
-    train-00000-of-00009.json             label, name and length of each; the shard's origin
+    train-00000-of-00009.json             label, name, length and perhaps group of each; its origin
 
 They are written by input_pipeline/record_writer.py. A shard is written completely or not at all, so
 that an interrupted preparation can be resumed.
@@ -48,6 +48,7 @@ def _open(directory: epath.Path, split: str, size: int) -> Split:
     labels: list[int] = []
     names: list[str] = []
     stamps: list[str] = []
+    groups: list[str] = []
     places: list[tuple[str, int, int]] = []  # shard, start and length
     for path in shard_paths(directory, split, size):
         try:
@@ -59,16 +60,21 @@ def _open(directory: epath.Path, split: str, size: int) -> Split:
         # In a bucket, the table shows that the shard was written again.
         shard = stamp_of(file_stamp(str(path)), table)
         start = 0
-        for label, name, length in rows:
+        for label, name, length, *group in rows:
             labels.append(label)
             names.append(name)
+            groups += group
             stamps.append(f"{shard} {start}")
             places.append((str(path), start, length))
             start += length
         if found != start:
             raise UserError(f"{path} is cut off or changed: prepare the records again")
     return Split(
-        np.asarray(labels, np.int32), names, lambda index: read_file(*places[index]), stamps
+        np.asarray(labels, np.int32),
+        names,
+        lambda index: read_file(*places[index]),
+        stamps,
+        groups,
     )
 
 

@@ -28,16 +28,21 @@ class Split:
         thread, and raises OSError for an unreadable photo.
       stamps: n texts that identify the photos among all data sets and change when a photo changes,
         as far as this can be told without reading it; () if only the names identify them.
+      groups: n names of what the photos show, such as one patient each; photos of a group stay on
+        one side of every split that is drawn. () if each photo is for itself.
     """
 
     labels: np.ndarray
     names: Sequence[str]
     read: Callable[[int], bytes | np.ndarray]
     stamps: Sequence[str] = ()
+    groups: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.names):
             raise ValueError(f"{len(self.labels)} labels for {len(self.names)} names")
+        if len(self.groups) not in (0, len(self.names)):
+            raise ValueError(f"{len(self.groups)} groups for {len(self.names)} names")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -50,6 +55,7 @@ class Split:
             names=[self.names[i] for i in chosen],
             read=lambda index: self.read(chosen[index]),
             stamps=[self.stamps[i] for i in chosen] if self.stamps else (),
+            groups=[self.groups[i] for i in chosen] if self.groups else (),
         )
 
     def fingerprint(self) -> str:
@@ -75,7 +81,9 @@ class Source:
     splits: Mapping[str, Split]
 
 
-def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int]) -> Split:
+def from_files(
+    directory: epath.Path, names: Sequence[str], labels: Sequence[int], groups: Sequence[str] = ()
+) -> Split:
     """Returns a split of files, named by their paths relative to `directory`.
 
     Raises:
@@ -94,7 +102,7 @@ def from_files(directory: epath.Path, names: Sequence[str], labels: Sequence[int
             f"{len(missing)} of {len(names)} photos are missing from {directory}, the first is "
             f"{missing[0]}: complete the directory"
         )
-    return from_paths([f"{directory}/{name}" for name in names], names, labels)
+    return from_paths([f"{directory}/{name}" for name in names], names, labels, groups)
 
 
 def refuse_bytes(names: Iterable[str]) -> None:
@@ -130,13 +138,16 @@ def numbered_classes(numbers: Collection[int], place: str, name_all: str) -> lis
     return [str(number) for number in range(largest + 1)]
 
 
-def from_paths(paths: Sequence[str], names: Sequence[str], labels: Sequence[int]) -> Split:
+def from_paths(
+    paths: Sequence[str], names: Sequence[str], labels: Sequence[int], groups: Sequence[str] = ()
+) -> Split:
     """Returns a split of files anywhere, without any checks."""
     return Split(
         labels=np.asarray(labels, np.int32),
         names=list(names),
         read=lambda index: read_file(paths[index]),
         stamps=[file_stamp(path) for path in paths],
+        groups=groups,
     )
 
 
@@ -176,63 +187,17 @@ def read_file(path: str, start: int = 0, length: int | None = None) -> bytes:
         os.close(descriptor)
 
 
-def from_encoded(encoded: Sequence[bytes], names: Sequence[str], labels: Sequence[int]) -> Split:
+def from_encoded(
+    encoded: Sequence[bytes],
+    names: Sequence[str],
+    labels: Sequence[int],
+    groups: Sequence[str] = (),
+) -> Split:
     """Returns a split of encoded photos that are held in memory."""
     return Split(
         labels=np.asarray(labels, np.int32),
         names=list(names),
         read=lambda index: encoded[index],
         stamps=[stamp_of(photo) for photo in encoded],
+        groups=groups,
     )
-
-
-def stratify(
-    strata: Sequence[object], names: Sequence[str], fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Splits examples in two, in proportion to the strata (by the largest remainder method).
-
-    Each stratum keeps at least one example, so fewer are chosen if many strata have only one.
-    The choice depends on a hash of (seed, name), not on the order of files or on a library's
-    random generator.
-
-    Returns:
-      Indices of the rest and of the at most round(fraction * n) chosen ones, int64 and sorted.
-    """
-    members: dict[object, list[int]] = {}
-    for index, stratum in enumerate(strata):
-        members.setdefault(stratum, []).append(index)
-    keys = sorted(members, key=str)
-    quotas = {key: fraction * len(members[key]) for key in keys}
-    counts = {key: int(quotas[key]) for key in keys}
-    short = round(fraction * len(strata)) - sum(counts.values())
-    able = [key for key in keys if counts[key] + 1 < len(members[key])]
-    by_remainder = sorted(able, key=lambda key: counts[key] - quotas[key])
-    for key in by_remainder[:short]:
-        counts[key] += 1
-
-    def rank(index: int) -> bytes:
-        return hashlib.sha256(f"{seed}/{names[index]}".encode("utf-8", "surrogateescape")).digest()
-
-    chosen = [i for key in keys for i in sorted(members[key], key=rank)[: counts[key]]]
-    rest = np.setdiff1d(np.arange(len(strata)), chosen)
-    return rest.astype(np.int64), np.sort(np.asarray(chosen, np.int64))
-
-
-def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split]:
-    """Holds out part of a split for validation, in proportion to the classes.
-
-    Returns:
-      (train, validation), which depend on the seed but not on the order of the files.
-
-    Raises:
-      UserError: the fraction leaves one side empty.
-    """
-    if not 0 < fraction < 1:
-        raise UserError(f"validation fraction {fraction} is not between 0 and 1: try 0.1")
-    rest, chosen = stratify(list(split.labels), split.names, fraction, seed)
-    if not len(rest) or not len(chosen):
-        raise UserError(
-            f"a validation fraction of {fraction} of {len(split)} examples leaves one side empty: "
-            "choose another fraction"
-        )
-    return split.take(rest), split.take(chosen)

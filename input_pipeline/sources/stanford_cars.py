@@ -39,7 +39,7 @@ CLASS_NAMES = tuple(
 FULL_SIZES = {"train": 8144, "test": 8041}
 
 
-def load(directory: epath.Path, seed: int = 0) -> Source:
+def load(directory: epath.Path) -> Source:
     """Opens the train and test photos; warns if they are not the complete published set.
 
     Raises:
@@ -48,7 +48,7 @@ def load(directory: epath.Path, seed: int = 0) -> Source:
     if (directory / "cars_annos.mat").is_file():
         source = _one_table(directory)
     elif (directory / "train").is_dir():
-        source = folders.load_as("stanford_cars", directory, CLASS_NAMES, seed, _letters)
+        source = folders.load_as("stanford_cars", directory, CLASS_NAMES, _letters)
     elif parquet.find(directory, "train"):
         source = parquet.load(directory)
     else:

@@ -84,12 +84,12 @@ def prepared_manifest(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(records, "PER_SHARD", 2)
     root, output = tmp_path / "table", tmp_path / "records"
     root.mkdir()
-    for number in range(4):
+    for number in range(5):
         (root / f"{number}.jpg").write_bytes(encoded(number))
 
     def prepare(labels="abab", limit=0):
         rows = [f"{number}.jpg,{label},train" for number, label in enumerate(labels)]
-        (root / "manifest.csv").write_text("\n".join(["path,label,split", *rows]))
+        (root / "manifest.csv").write_text("\n".join(["path,label,split", *rows, "4.jpg,a,test"]))
         return run(
             capsys, "manifest", "--directory", root, "--output", output, "--broken-limit", limit
         )

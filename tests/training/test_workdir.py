@@ -97,6 +97,19 @@ def test_what_leaves_the_past_as_it_was_goes_on(
     assert not (folder / workdir.SUMMARY).exists()
 
 
+def test_a_run_that_held_photos_out_by_default_goes_on_with_them(tmp_path: pathlib.Path) -> None:
+    data = dataclasses.replace(recipe().data, validation_split="")
+    earlier = dataclasses.replace(recipe(), data=data)
+    assert workdir.as_begun(str(tmp_path / "new"), recipe()) == recipe()
+    folder = workdir.open_workdir(str(tmp_path), earlier)
+    workdir.write_config(folder, earlier, NETWORK)
+    assert workdir.open_workdir(str(tmp_path), recipe()) == folder
+    assert workdir.as_begun(str(tmp_path), recipe()) == earlier
+    named = dataclasses.replace(recipe(), data=dataclasses.replace(data, validation_split="val"))
+    with pytest.raises(UserError, match="validation_split was '', is 'val'"):
+        workdir.open_workdir(str(tmp_path), named)
+
+
 def less_epochs(config: RunConfig) -> RunConfig:
     return with_epochs(config, -1, 1.0)
 

@@ -6,7 +6,7 @@ import scipy.io
 
 import input_pipeline
 from efficientnet.errors import UserError
-from input_pipeline.sources.split import stratify
+from input_pipeline.sources.splitting import stratify
 
 
 def test_unknown_source_and_missing_directory(tmp_path):

@@ -1,0 +1,129 @@
+"""Dividing photos into splits: what the splits are called, and how missing ones are made."""
+
+import dataclasses
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from efficientnet.errors import UserError
+from input_pipeline.sources.split import Source, Split
+
+log = logging.getLogger(__name__)
+
+# Of the photos, drawn for testing where a data set has no split for it.
+TEST_FRACTION = 0.2
+WORDS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "validate": "validation",
+    "dev": "validation",
+    "development": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+# What may follow such a word: 'test_set', 'trainset', 'val2017', 'train-images'.
+_SUFFIX = r"(?:[ ._-]*(?:set|split|data|dataset|images|imgs|photos|\d+))*"
+_NAME = re.compile(rf"(?:(.*)[ ._-])?({'|'.join(WORDS)}){_SUFFIX}", re.DOTALL)
+
+
+def split_of(name: str) -> str:
+    """Returns which split is meant: 'train', 'validation', 'test', or '' for none of them.
+
+    Case does not matter, and a prefix may come first, as in 'seg_train'.
+    """
+    found = _NAME.fullmatch(name.strip().lower())
+    return WORDS[found[2]] if found else ""
+
+
+def complete(source: Source, seed: int = 0, keep_validation: bool = False) -> Source:
+    """Makes the test split that a data set lacks, and says so.
+
+    A validation split becomes the test split, since results should be those of published photos;
+    without one, or where it is needed, a fifth of the training photos is drawn.
+
+    Args:
+      source: with any of the splits 'train', 'validation' and 'test'.
+      seed: for the draw.
+      keep_validation: whether a validation split is to stay one.
+
+    Raises:
+      UserError: there is no training split.
+    """
+    splits = dict(source.splits)
+    if "train" not in splits:
+        raise UserError(
+            f"the data {source.name!r} have no split to train on, only {', '.join(splits)}: "
+            "name one 'train'"
+        )
+    if "test" in splits:
+        return source
+    if "validation" in splits and not keep_validation:
+        splits["test"] = splits.pop("validation")
+        how = "its validation split is used for it"
+    else:
+        train = splits["train"]
+        rest, test = stratify(list(train.labels), train.names, TEST_FRACTION, seed)
+        splits |= {"train": train.take(rest), "test": train.take(test)}
+        how = f"of {len(train):,} photos to train on, {len(test):,} are drawn for it"
+    log.info("data: %s has no test split: %s", source.name, how)
+    return dataclasses.replace(source, splits=splits)
+
+
+def stratify(
+    strata: Sequence[object], names: Sequence[str], fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits examples in two, in proportion to the strata (by the largest remainder method).
+
+    Each stratum keeps at least one example, so fewer are chosen if many strata have only one.
+    The choice depends on a hash of (seed, name), not on the order of files or on a library's
+    random generator.
+
+    Returns:
+      Indices of the rest and of the at most round(fraction * n) chosen ones, int64 and sorted.
+    """
+    members: dict[object, list[int]] = {}
+    for index, stratum in enumerate(strata):
+        members.setdefault(stratum, []).append(index)
+    keys = sorted(members, key=str)
+    quotas = {key: fraction * len(members[key]) for key in keys}
+    counts = {key: int(quotas[key]) for key in keys}
+    short = round(fraction * len(strata)) - sum(counts.values())
+    able = [key for key in keys if counts[key] + 1 < len(members[key])]
+    by_remainder = sorted(able, key=lambda key: counts[key] - quotas[key])
+    for key in by_remainder[:short]:
+        counts[key] += 1
+
+    def rank(index: int) -> bytes:
+        return hashlib.sha256(f"{seed}/{names[index]}".encode("utf-8", "surrogateescape")).digest()
+
+    chosen = [i for key in keys for i in sorted(members[key], key=rank)[: counts[key]]]
+    rest = np.setdiff1d(np.arange(len(strata)), chosen)
+    return rest.astype(np.int64), np.sort(np.asarray(chosen, np.int64))
+
+
+def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split]:
+    """Holds out part of a split for validation, in proportion to the classes.
+
+    Returns:
+      (train, validation), which depend on the seed but not on the order of the files.
+
+    Raises:
+      UserError: the fraction leaves one side empty.
+    """
+    if not 0 < fraction < 1:
+        raise UserError(f"validation fraction {fraction} is not between 0 and 1: try 0.1")
+    rest, chosen = stratify(list(split.labels), split.names, fraction, seed)
+    if not len(rest) or not len(chosen):
+        raise UserError(
+            f"a validation fraction of {fraction} of {len(split)} examples leaves one side empty: "
+            "choose another fraction"
+        )
+    return split.take(rest), split.take(chosen)
