@@ -25,6 +25,7 @@ from absl import app, flags
 
 from configs import common
 from efficientnet.errors import UserError
+from efficientnet.paths import printable
 from scripts import recipes
 
 recipes.define()
@@ -72,6 +73,6 @@ if __name__ == "__main__":
     try:
         app.run(main, flags_parser=parse_flags)
     except UserError as error:
-        preemption.end_at_once(1, f"error: {error}")
+        preemption.end_at_once(1, f"error: {printable(str(error))}")
     except preemption.Stopped as stopped:
         preemption.end_at_once(preemption.STOPPED, str(stopped))

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import secrets
+import unicodedata
 from collections.abc import Collection, Iterator
 from typing import TypeVar
 
@@ -19,6 +20,26 @@ TENSORSTORE_CODES = re.compile(
     "(ABORTED|CANCELLED|DEADLINE_EXCEEDED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|UNAUTHENTICATED|"
     "UNAVAILABLE): "
 )
+
+
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode's categories of what has no picture
+JOINERS = "\u200c\u200d"  # within words of Persian and Hindi, and within emoji
+
+
+def printable(text: str) -> str:
+    """Returns a name as people can read it, in one line; for a program that reads it, see `csv`.
+
+    Line ends, control characters, marks that turn the direction of text, and bytes of a file's name
+    that are no text become escapes, such as a backslash and n. Letters of all languages stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter) in HIDDEN and letter not in JOINERS
+        else letter
+        for letter in text
+    )
 
 
 def user_path(text: str) -> epath.Path:
@@ -70,7 +91,7 @@ def make_folder(path: epath.Path) -> None:
 @contextlib.contextmanager
 def written_whole(path: PathT) -> Iterator[PathT]:
     """Yields a temporary path beside `path`; the file written there replaces it at the end."""
-    part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    part = path.with_name(f"{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield part
         part.replace(path)

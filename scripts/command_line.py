@@ -1,6 +1,7 @@
 """What all command lines share: errors in one sentence, and results as one line of JSON."""
 
 import argparse
+import io
 import json
 import pathlib
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from efficientnet.errors import UserError
-from efficientnet.paths import is_in_bucket, reaching_buckets, user_path
+from efficientnet.paths import is_in_bucket, printable, reaching_buckets, user_path
 
 
 def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
@@ -18,14 +19,16 @@ def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None =
       main: takes the arguments, without the name of the program.
       arguments: by default those of the process.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may have bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with reaching_buckets():
             main(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: {_sentence(error)}", file=sys.stderr)
+        print(f"error: {printable(_sentence(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)

@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from efficientnet.paths import check_folder, user_path
+from efficientnet.paths import check_folder, printable, user_path
 from efficientnet.reporting import comparison, runs
 from scripts import command_line
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     print(compared.table())
     hardest = [compared.predictions[0].names[index] for index in compared.never_right]
     more = f" and {len(hardest) - SHOWN} more" if len(hardest) > SHOWN else ""
-    print(f"no run gets right: {', '.join(hardest[:SHOWN]) or 'no photo'}{more}")
+    print(f"no run gets right: {', '.join(map(printable, hardest[:SHOWN])) or 'no photo'}{more}")
     print(f"the whole comparison: {folder / comparison.PAGE}")
     if args.json:
         results = [

@@ -29,6 +29,7 @@ from efficientnet.runtime.progress_bar import progress_bar
 from scripts import command_line, networks
 
 DPI = 100
+LONGEST_STEM = 240  # bytes
 MAX_TOGETHER = 60  # photos in one picture
 
 
@@ -104,7 +105,9 @@ def _label(network: Network, name: str) -> int:
 
 
 def _free_name(explanation: Explanation, taken: set[str]) -> str:
-    stem, number = pathlib.Path(explanation.name).stem, 1
+    # A file's name has at most 255 bytes.
+    stem = os.fsdecode(os.fsencode(pathlib.Path(explanation.name).stem)[:LONGEST_STEM])
+    number = 1
     name = f"{stem}.png"
     while name in taken:
         number += 1

@@ -3,13 +3,13 @@
 import contextlib
 import importlib.machinery
 import importlib.util
-import pathlib
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import flags
+from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from configs import common
@@ -29,8 +29,8 @@ class RecipeParser(flags.ArgumentParser[ConfigDict]):
           UserError: there is no such recipe, or it is wrong.
         """
         file, colon, arguments = path.partition(":")
-        if not pathlib.Path(file).is_file():
-            missing = "that is a folder" if pathlib.Path(file).is_dir() else "there is no such file"
+        if not epath.Path(file).is_file():
+            missing = "that is a folder" if epath.Path(file).is_dir() else "there is no such file"
             raise UserError(f"--config={file}: {missing}: {HOW}")
         try:
             recipe = _run(file)

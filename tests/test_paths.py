@@ -16,6 +16,7 @@ from efficientnet.paths import (
     check_file,
     check_folder,
     make_folder,
+    printable,
     unreachable,
     write_whole,
 )
@@ -144,3 +145,34 @@ def test_the_cache_is_no_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EFFICIENTNET_CACHE", "gs://bucket/cache")
     with pytest.raises(UserError, match="EFFICIENTNET_CACHE=gs://bucket/cache is in a bucket"):
         cache_directory()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("two\nlines\r\t\x1b[1m", r"two\nlines\r\t\x1b[1m"),
+        ("turned \u202eback", r"turned \u202eback"),
+        ("caf\udce9", r"caf\udce9"),
+        ("line\u2028end", r"line\u2028end"),
+        ("玫瑰 שושנה 👩\u200d👧 a\u3000b C:\\new $ % _", None),
+    ],
+)
+def test_names_are_shown_in_one_line(name: str, shown: str | None) -> None:
+    assert printable(name) == (name if shown is None else shown)
+
+
+def test_a_name_of_any_length_is_written(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / ("x" * 255)
+    write_whole(epath.Path(path), b"whole")
+    assert path.read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("error", [UserError, OSError])
+def test_an_error_is_one_line_whatever_it_names(
+    error: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(_: object) -> None:
+        raise error("no file 'a\nb\udcff'")
+
+    assert command_line.run(main, []) == 1
+    assert capsys.readouterr().err == "error: no file 'a\\nb\\udcff'\n"

@@ -11,7 +11,7 @@ from efficientnet.reporting.fonts import drawable
 
 PHOTOS_PER_LINE = 2
 MAX_OPACITY = 0.6  # of the heat map's color, where the heat is 1
-LONGEST_NAME = 32
+NAME_LETTERS = 35
 
 
 def draw(explanations: Sequence[Explanation], class_names: Sequence[str]) -> Figure:
@@ -22,10 +22,11 @@ def draw(explanations: Sequence[Explanation], class_names: Sequence[str]) -> Fig
     panels = figure.subplots(lines, 2 * columns, squeeze=False).reshape(-1, 2)
     for panel in panels.flat:
         panel.set_axis_off()
-    names, classes = drawable([one.name for one in explanations]), drawable(class_names)
+    names = drawable([one.name for one in explanations], NAME_LETTERS)
+    classes = drawable(class_names)
     for (plain, heated), name, one in zip(panels, names, explanations, strict=False):
         plain.imshow(_rgb(one.image))
-        plain.set_title(_shorten(name), fontsize="small", color="0.4")
+        plain.set_title(name, fontsize="small", color="0.4")
         heated.imshow(overlay(one.image, one.heat))
         heated.set_title(f"{classes[one.label]}, {one.probability:.1%}", fontsize="medium")
     return figure
@@ -43,7 +44,3 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 def _rgb(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(image / 255, (*image.shape[:2], 3))
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"...{name[-LONGEST_NAME:]}"

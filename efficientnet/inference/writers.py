@@ -3,6 +3,8 @@
 import abc
 import contextlib
 import csv
+import functools
+import io
 import json
 import pathlib
 import sys
@@ -12,9 +14,10 @@ from typing import Any, TextIO
 import numpy as np
 
 from efficientnet.errors import UserError
-from efficientnet.paths import check_file, written_whole
+from efficientnet.paths import check_file, printable, written_whole
 
 Prediction = dict[str, Any]  # 'image', and 'predictions': rows of 'index', 'class', 'probability'
+ERRORS = "surrogateescape"  # bytes of a file's name that are no text stay those bytes
 
 
 class Writer(abc.ABC):
@@ -33,9 +36,9 @@ class Table(Writer):
 
     def write(self, prediction: Prediction) -> None:
         """See `Writer`."""
-        print(prediction["image"], file=self._file)
+        print(printable(prediction["image"]), file=self._file)
         for row in prediction["predictions"]:
-            print(f"  {row['probability']:6.1%}  {row['class']}", file=self._file)
+            print(f"  {row['probability']:6.1%}  {printable(row['class'])}", file=self._file)
 
 
 class JsonLines(Writer):
@@ -51,13 +54,18 @@ class Csv(Writer):
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
-        self._rows = csv.writer(file, lineterminator="\n")
-        self._rows.writerow(("image", "rank", "index", "class", "probability"))
+        self._writerow("image", "rank", "index", "class", "probability")
 
     def write(self, prediction: Prediction) -> None:
         """See `Writer`."""
         for rank, row in enumerate(prediction["predictions"], start=1):
-            self._rows.writerow((prediction["image"], rank, *row.values()))
+            self._writerow(prediction["image"], rank, *row.values())
+
+    def _writerow(self, *cells: object) -> None:
+        writer = functools.partial(csv.writer, self._file, lineterminator="\n")
+        # Before Python 3.13, a carriage return alone was not quoted.
+        returns = any("\r" in str(cell) for cell in cells)
+        (writer(quoting=csv.QUOTE_ALL) if returns else writer()).writerow(cells)
 
 
 FORMATS: dict[str, type[Writer]] = {"table": Table, "jsonl": JsonLines, "csv": Csv}
@@ -71,12 +79,14 @@ def opened(path: pathlib.Path | None) -> Iterator[TextIO]:
       path: None for stdout.
     """
     if path is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors=ERRORS)
         yield sys.stdout
         return
     is_pipe = path.exists() and not path.is_file()
     # `resolve` replaces the file that a link points to, not the link.
     target = contextlib.nullcontext(path) if is_pipe else written_whole(path.resolve())
-    with target as part, part.open("w", encoding="utf-8", newline="") as file:
+    with target as part, part.open("w", encoding="utf-8", errors=ERRORS, newline="") as file:
         yield file
 
 
@@ -98,9 +108,10 @@ def write_features(path: pathlib.Path, names: Sequence[str], features: np.ndarra
             return
         import pyarrow.parquet
 
+        text = [name.encode(errors="backslashreplace").decode() for name in names]
         values = pyarrow.array(features.reshape(-1))
         columns = {
-            "image": pyarrow.array(list(names)),
+            "image": pyarrow.array(text),
             "features": pyarrow.FixedSizeListArray.from_arrays(values, features.shape[1]),
         }
         pyarrow.parquet.write_table(pyarrow.table(columns), file)

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from efficientnet import metrics
 from efficientnet.errors import UserError
+from efficientnet.paths import printable
+from efficientnet.reporting.fonts import LEGEND_LETTERS, drawable
 
 SPLITS = ("validation", "test")
 UNNAMABLE = re.compile(r"[^\w.=+-]")
@@ -87,7 +89,7 @@ def table(metric: str, grid: Grid, results: Mapping[str, float]) -> str:
             text = "" if found is None else f"{found:.4f}"
             cells.append(f"**{text}**" if found is not None and found == best_value else text)
         lines.append(cells)
-    rows = [" | ".join(cell.replace("|", r"\|") for cell in line) for line in lines]
+    rows = [" | ".join(printable(cell).replace("|", r"\|") for cell in line) for line in lines]
     return "".join(f"| {row} |\n" for row in rows)
 
 
@@ -106,9 +108,10 @@ def plot(metric: str, grid: Grid, results: Mapping[str, float]) -> Figure:
             if name in results
         ]
         label = ", ".join(f"{_short(f)} {v}" for f, v in zip(across, column, strict=True))
+        (label,) = drawable([label], LEGEND_LETTERS)
         panel.plot(*zip(*sorted(done), strict=True) if done else ([], []), marker="o", label=label)
     if not numeric:
-        panel.set_xticks(range(len(numbers)), grid[down])
+        panel.set_xticks(range(len(numbers)), drawable(grid[down]))
     elif min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
         panel.set_xscale("log")
     panel.set(xlabel=_short(down), ylabel=metric)

@@ -11,6 +11,8 @@ import numpy as np
 import PIL.Image
 from matplotlib.figure import Figure
 
+from efficientnet.paths import printable
+
 
 @functools.cache
 def _environment() -> jinja2.Environment:
@@ -18,6 +20,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("efficientnet.reporting"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_in_one_line,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -26,11 +29,15 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+def _in_one_line(value: Any) -> Any:
+    """Returns text as a page shows it; markup stays as it is."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")
+    return printable(value) if is_text else value
+
+
 def render(template: str, **values: Any) -> bytes:
     """Renders a template in `templates/` with these values; returns the encoded page."""
-    text = _environment().get_template(template).render(values)
-    # File names may have bytes that are not text.
-    return text.encode("utf-8", "backslashreplace")
+    return _environment().get_template(template).render(values).encode()
 
 
 def drawing(figure: Figure) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from efficientnet.metrics import METRICS, Metric
 from efficientnet.records import EpochRecord, StageResult
-from efficientnet.reporting.fonts import drawable
+from efficientnet.reporting.fonts import LEGEND_LETTERS, drawable
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.scores import Calibration
 
@@ -22,7 +22,6 @@ MAX_ANNOTATED_CLASSES = 12
 MAX_NAMED_CLASSES = 40
 PHOTO_COLUMNS = 6
 COLORBAR = 0.8  # as high as the square matrix beside it
-CAPTION_LETTERS = 24
 DOTS_PER_INCH = 120
 
 
@@ -40,7 +39,7 @@ def curves(history: Sequence[EpochRecord], stages: Sequence[StageResult], metric
       metric: one that is computed in training and validation.
     """
     figure, panel = _panel()
-    names = drawable([stage.name for stage in stages])
+    names = drawable([stage.name for stage in stages], LEGEND_LETTERS)
     for color, (name, stage) in enumerate(zip(names, stages, strict=True)):
         points = [(x, e) for x, e in enumerate(history, 1) if e.stage == stage.name]
         epochs = [x for x, _ in points]
@@ -76,7 +75,8 @@ def overlaid_curves(runs: Mapping[str, Sequence[EpochRecord]], metric: Metric) -
       metric: one that is computed in training and validation.
     """
     figure, panel = _panel()
-    for color, (name, history) in enumerate(zip(drawable(tuple(runs)), runs.values(), strict=True)):
+    names = drawable(tuple(runs), LEGEND_LETTERS)
+    for color, (name, history) in enumerate(zip(names, runs.values(), strict=True)):
         values = [record.validated.get(metric.name, math.nan) for record in history]
         first = [
             place
@@ -144,7 +144,7 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
         )
         bar.minorticks_off()
     if classes <= MAX_NAMED_CLASSES:
-        names = [_literal(_short(name)) for name in drawable(class_names)]
+        names = drawable(class_names)
         panel.set_xticks(range(classes), names)
         panel.set_yticks(range(classes), names)
         _turn_names(panel)
@@ -222,11 +222,10 @@ def photo_grid(predictions: Predictions, indices: np.ndarray, photos: np.ndarray
     for panel, index, photo in zip(panels, indices, photos, strict=False):
         panel.imshow(photo.squeeze(), cmap="gray")
         said, true = (
-            _short(names[label])
-            for label in (predictions.predicted[index], predictions.label[index])
+            names[label] for label in (predictions.predicted[index], predictions.label[index])
         )
         sure = predictions.probabilities[index].max()
-        panel.set_title(_literal(f"{said} {sure:.0%}\nis {true}"), fontsize=7, loc="left")
+        panel.set_title(f"{said} {sure:.0%}\nis {true}", fontsize=7, loc="left")
     return figure
 
 
@@ -253,7 +252,7 @@ def mistakes(wrong: np.ndarray, names: Sequence[str]) -> Figure:
         )
     panel.set_xlim(-0.5, len(names) - 0.5)
     labels = [
-        _literal(f"{_short(name)}\n{share:.1%} wrong")
+        f"{name}\n{share:.1%} wrong"
         for name, share in zip(drawable(names), wrong.mean(axis=0), strict=True)
     ]
     panel.set_xticks(range(len(names)), labels, fontsize="small")
@@ -276,12 +275,3 @@ def _turn_names(panel: Axes) -> None:
     if len(labels) > 3:
         for label in labels:
             label.set(rotation=45, ha="right", rotation_mode="anchor")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= CAPTION_LETTERS else name[: CAPTION_LETTERS - 1] + "…"
-
-
-def _literal(text: str) -> str:
-    """Returns text with escaped dollar signs, which would start a formula."""
-    return text.replace("$", r"\$")

@@ -11,7 +11,7 @@ import input_pipeline
 from efficientnet.metrics import METRICS, Metric
 from efficientnet.paths import write_whole
 from efficientnet.reporting import pages, plots, scores, thumbnails
-from efficientnet.reporting.fonts import drawable
+from efficientnet.reporting.fonts import can_draw
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
 from efficientnet.reporting.tables import duration, interval, percent, result_headings, results
@@ -127,14 +127,13 @@ def _worst_photos(
 def _classes(predictions: Predictions, counts: np.ndarray) -> dict[str, Sequence[Any]]:
     """Returns the rows of all `classes`, and of the `hardest` if these are not all."""
     classes, names = scores.per_class(predictions), predictions.class_names
-    drawn = drawable(names)
 
     def row(label: int) -> tuple[str, ...]:
         wrong = counts[label].copy()
         wrong[label] = 0
         mostly = f"{names[wrong.argmax()]} ({wrong.max()})" if wrong.any() else ""
         return (
-            names[label] if drawn[label] == names[label] else f"{names[label]} ({drawn[label]})",
+            names[label] if can_draw(names[label]) else f"{names[label]} ({label})",
             str(classes.photos[label]),
             *(percent(values[label]) for values in (classes.precision, classes.recall, classes.f1)),
             mostly,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from efficientnet.metrics import METRICS, Metric
+from efficientnet.paths import printable
 from efficientnet.records import StageResult
 
 
@@ -55,7 +56,7 @@ def interval(metric: Metric, test: Mapping[str, float]) -> str:
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Returns a text table: the first column left-aligned, the others right-aligned."""
-    lines = [header, *rows]
+    lines = [[printable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in lines) for column in range(len(header))]
     return "\n".join(
         "  ".join(

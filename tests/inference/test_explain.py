@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from odd_names import ODD
 from PIL import Image
 
 from efficientnet.inference.explain import Explainer, Explanation, grad_cam
@@ -114,3 +115,17 @@ def test_the_command_writes_pictures(trained, tmp_path, capsys) -> None:
     arguments = [*photos, run, f"--output={tmp_path}/all.png", "--class=redd"]
     assert command_line.run(explain.main, arguments) == 1
     assert "there is no class 'redd': expected a name such as red" in capsys.readouterr().err
+
+
+def test_photos_with_odd_names_are_explained(trained, tmp_path) -> None:
+    photo = (trained.photos / "test" / "red" / "0.png").read_bytes()
+    # A name in other bytes than UTF-8 is refused.
+    names = [name for name in ODD if "/" not in name and "\udce9" not in name]
+    (tmp_path / "photos").mkdir()
+    for name in names:
+        (tmp_path / "photos" / f"{name}.png").write_bytes(photo)
+    run = f"--workdir={trained.workdir}"
+    for output in ("why", "why.png"):
+        words = [str(tmp_path / "photos"), run, f"--output={tmp_path / output}"]
+        assert command_line.run(explain.main, words) == 0
+    assert len([*(tmp_path / "why").iterdir()]) == len(names)

@@ -9,11 +9,14 @@ import sys
 import jax
 import numpy as np
 import pytest
+from odd_names import ODD
 
+from efficientnet.inference.export import exporter
 from efficientnet.inference.export.formats import DEFAULT, FORMATS, write_stablehlo
 from efficientnet.inference.export.tensorflow_graph import Graph
 from efficientnet.inference.loading import load_run
 from efficientnet.inference.network import Network
+from efficientnet.paths import printable
 from scripts import command_line, export, predict
 
 
@@ -49,6 +52,11 @@ def test_stablehlo_takes_any_batch(trained, tmp_path, capsys) -> None:
 
     assert call(run, f"--output={folder}") == 1
     assert "already exists" in capsys.readouterr().err
+
+
+def test_every_class_has_one_line() -> None:
+    lines = exporter.labels(ODD).encode().decode().splitlines()
+    assert lines == [printable(name) for name in ODD]
 
 
 def test_what_disagrees_is_not_left(trained, tmp_path, monkeypatch, capsys) -> None:

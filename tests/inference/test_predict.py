@@ -1,17 +1,21 @@
 """The command says of photos what the run's own evaluation says, whatever else lies among them."""
 
 import csv
+import io
 import json
 import os
 import pathlib
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+from odd_names import ODD
 from PIL import Image
 
 import input_pipeline
 from efficientnet.inference import writers
 from efficientnet.inference.loading import load_run
+from efficientnet.paths import printable
 from scripts import command_line, predict
 
 
@@ -157,3 +161,37 @@ def test_globs_and_folders_stand_for_photos(trained) -> None:
         str(folder / name / "0.png") for name in ("blue", "green", "red")
     ]
     assert input_pipeline.find_photos([red[0], red[0]]) == [red[0]] * 2
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_are_shown_in_tables_and_kept_in_files(name, tmp_path) -> None:
+    row = {"index": 0, "class": name, "probability": 0.5}
+    written = {}
+    for kind, writer in writers.FORMATS.items():
+        with writers.opened(tmp_path / "said") as file:
+            writer(file).write({"image": name, "predictions": [row]})
+        written[kind] = (tmp_path / "said").read_bytes()
+    shown = printable(name)
+    assert written["table"].decode() == f"{shown}\n   50.0%  {shown}\n"
+    said = json.loads(written["jsonl"])
+    assert (said["image"], said["predictions"][0]["class"]) == (name, name)
+    text = io.StringIO(written["csv"].decode(errors="surrogateescape"), newline="")
+    assert [*csv.reader(text)][1:] == [[name, "1", "0", name, "0.5"]]
+
+
+def test_odd_names_reach_a_pipe_as_they_are(capfdbinary) -> None:
+    with writers.opened(None) as file:
+        writers.FORMATS["csv"](file).write({"image": "caf\udce9.jpg", "predictions": []})
+        writers.FORMATS["table"](file).write({"image": "caf\udce9.jpg", "predictions": []})
+    assert capfdbinary.readouterr().out.splitlines()[1:] == [rb"caf\udce9.jpg"]
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet"])
+def test_features_keep_odd_names(ending, tmp_path) -> None:
+    path = tmp_path / f"features.{ending}"
+    writers.write_features(path, ODD, np.zeros((len(ODD), 2), np.float32))
+    if ending == "npz":
+        assert tuple(np.load(path)["image"]) == ODD
+    else:
+        names = pyarrow.parquet.read_table(path)["image"].to_pylist()
+        assert names == [name.replace("\udce9", r"\udce9") for name in ODD]

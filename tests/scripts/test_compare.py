@@ -4,8 +4,10 @@ import json
 import pathlib
 
 import made_up
+import pages
 import pytest
 
+from efficientnet.paths import printable
 from scripts import command_line, compare
 
 
@@ -32,6 +34,19 @@ def test_runs_become_a_table_and_a_page(
     assert result["no_run_got_right"]
     for name in result["no_run_got_right"]:
         assert name.replace("<", "&lt;").replace(">", "&gt;") in page
+
+
+@pytest.mark.parametrize("name", ["lr_$1_vs_$2", "_run", "a\nb", "x" * 255, "<b>", "🌹%d"])
+def test_runs_with_odd_names_are_compared(
+    name: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(tmp_path / "plain"), str(tmp_path / name)]
+    for seed, folder in enumerate(folders):
+        made_up.run(folder, seed=seed)
+    output = tmp_path / "comparison"
+    assert command_line.run(compare.main, [*folders, f"--output={output}"]) == 0
+    assert printable(name) in capsys.readouterr().out
+    assert printable(name) in pages.assert_self_contained((output / "index.html").read_bytes()).text
 
 
 def test_a_page_that_can_not_be_written_is_one_sentence(

@@ -21,6 +21,7 @@ import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.inference.export.formats import FORMATS, check_installed
 from efficientnet.inference.network import Network
+from efficientnet.paths import printable
 from input_pipeline.augment.geometry import Resize
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def export(
             "outputs": ["logits", "probabilities"],
             "largest_difference": differences,
         }
-        (part / "labels.txt").write_text("".join(f"{name}\n" for name in network.class_names))
+        (part / "labels.txt").write_text(labels(network.class_names), encoding="utf-8")
         (part / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
         (part / "README.md").write_text(readme(network, formats, source))
         part.rename(output)
@@ -117,6 +118,11 @@ def readme(network: Network, formats: Sequence[str], source: str) -> str:
         formats=[FORMATS[name] for name in formats],
         source=source,
     )
+
+
+def labels(class_names: Sequence[str]) -> str:
+    """Returns the content of `labels.txt`: one line for each class, in order."""
+    return "".join(f"{printable(name)}\n" for name in class_names)
 
 
 def _examples(network: Network) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
