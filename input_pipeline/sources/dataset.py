@@ -2,7 +2,7 @@
 
     SOURCES['mine'] = lambda: from_dataset(train, test)
 
-An image is uint8 [height, width, 1 or 3], or an encoded photo; a label a number from 0 or a name.
+An image is uint8 [height, width, 1 or 3], or an encoded photo; a label a number or a name.
 All are held in memory as encoded photos: PNG, which loses nothing, where they came decoded.
 """
 
@@ -11,36 +11,48 @@ from typing import Any
 
 from efficientnet.errors import UserError
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.sources.split import Source, Split, from_encoded, numbered_classes
+from input_pipeline.sources.labels import EXPECTED, check_names, names_of, positions, text_of
+from input_pipeline.sources.split import Source, from_encoded
 
 
 def from_dataset(
-    train: tf.data.Dataset, test: tf.data.Dataset, class_names: Sequence[str] | None = None
+    train: tf.data.Dataset,
+    test: tf.data.Dataset | None = None,
+    class_names: Sequence[str] | None = None,
+    validation: tf.data.Dataset | None = None,
 ) -> Source:
-    """Reads the photos to train on, part of which may be held out, and those to test on.
+    """Reads the photos to train on, and those to test and to validate on if there are any.
 
     Args:
       train: pairs (image, label), one example each; finite and not empty.
       test: the same of other photos.
-      class_names: in label order. By default the sorted names that occur in `train`, or the
-        numbers themselves.
+      class_names: in label order, for labels that are numbers from 0. By default the labels that
+        occur in `train` are the names.
+      validation: as `test`.
 
     Raises:
       UserError: a dataset is not as described, or a label is of no class.
     """
-    read = {name: _read(name, examples) for name, examples in (("train", train), ("test", test))}
-    if class_names is None:
-        found = {label for _, label in read["train"]}
-        numbers = {label for label in found if isinstance(label, int)}
-        if numbers:
-            class_names = numbered_classes(numbers, "the dataset 'train'", "give class_names")
-        else:
-            class_names = sorted(map(str, found))
-    splits = {name: _split(name, examples, class_names) for name, examples in read.items()}
-    return Source("dataset", tuple(class_names), splits)
+    given = {"train": train, "validation": validation, "test": test}
+    read = {name: _read(name, found) for name, found in given.items() if found is not None}
+    names = class_names or names_of((label for _, label in read["train"]), "the dataset 'train'")
+    check_names(names, "class_names")
+    splits = {}
+    for name, examples in read.items():
+        labels = [label for _, label in examples]
+        numbered = class_names is not None and given[name].element_spec[1].dtype != tf.string
+        numbers = positions(labels, names, numbered)
+        if -1 in numbers:
+            raise UserError(
+                f"the dataset {name!r} has the label {labels[numbers.index(-1)]}, which is none of "
+                f"the {len(names)} classes: correct it, or give class_names"
+            )
+        rows = [f"{name}/{row}" for row in range(len(examples))]
+        splits[name] = from_encoded([photo for photo, _ in examples], rows, numbers)
+    return Source("dataset", tuple(names), splits)
 
 
-def _read(name: str, examples: tf.data.Dataset) -> list[tuple[bytes, int | str]]:
+def _read(name: str, examples: tf.data.Dataset) -> list[tuple[bytes, str]]:
     what = f"the dataset {name!r}"
     if examples.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise UserError(f"{what} never ends: leave repeat() out of it")
@@ -48,17 +60,21 @@ def _read(name: str, examples: tf.data.Dataset) -> list[tuple[bytes, int | str]]
     if not isinstance(spec, tuple) or len(spec) != 2:
         raise UserError(f"{what} has elements {spec}: expected pairs (image, label)")
     image, label = spec
-    if label.shape.rank or (image.dtype == tf.string and image.shape.rank):
+    if image.shape.rank == 4 or (image.dtype == tf.string and image.shape.rank):
         raise UserError(f"{what} has batches: expected single examples, leave batch() out of it")
-    if image.dtype not in (tf.uint8, tf.string) or not (
-        label.dtype.is_integer or label.dtype == tf.string
-    ):
+    if image.dtype not in (tf.uint8, tf.string) or label.dtype == tf.bool:
         raise UserError(
             f"{what} has images of type {image.dtype.name} and labels of type {label.dtype.name}: "
             "expected uint8 pixels or encoded photos, and whole numbers or names"
         )
+    if label.shape.rank:
+        raise UserError(
+            f"{what} has labels of shape {list(label.shape)}: expected one number or name for each "
+            "photo, such as the index of a one-hot label"
+        )
     found = [
-        (_encoded(what, image), _label(label)) for image, label in examples.as_numpy_iterator()
+        (_encoded(what, image), _label(what, label))
+        for image, label in examples.as_numpy_iterator()
     ]
     if not found:
         raise UserError(f"{what} is empty: expected pairs (image, label)")
@@ -75,19 +91,8 @@ def _encoded(what: str, image: Any) -> bytes:
     return tf.io.encode_png(image).numpy()
 
 
-def _label(label: Any) -> int | str:
-    return label.decode() if isinstance(label, bytes) else int(label)
-
-
-def _split(name: str, examples: list[tuple[bytes, int | str]], class_names: Sequence[str]) -> Split:
-    number_of: dict[int | str, int] = {label: n for n, label in enumerate(class_names)}
-    number_of |= {number: number for number in range(len(class_names))}
-    for _, label in examples:
-        if label not in number_of:
-            raise UserError(
-                f"the dataset {name!r} has the label {label!r}, which is none of the "
-                f"{len(class_names)} classes: correct it, or give class_names"
-            )
-    encoded = [photo for photo, _ in examples]
-    names = [f"{name}/{row}" for row in range(len(encoded))]
-    return from_encoded(encoded, names, [number_of[label] for _, label in examples])
+def _label(what: str, label: Any) -> str:
+    text = text_of(label)
+    if not text:
+        raise UserError(f"{what} has the label {label}: {EXPECTED}")
+    return text

@@ -4,29 +4,27 @@ split and group.
     path,label,split,group
     photos/1.jpg,daisy,train,plant 7
 
-Paths are relative to the table. Labels are names, or numbers from 0. A file class_names.txt next
-to the table, with one name per line, determines the label order; without it names are sorted, and
-numbers are the labels themselves, of which only a few may have no photo. Photos of one group, such
-as one patient, stay together where splits are drawn; without a group, a photo is for itself.
+Paths are relative to the table. A label is the name of a class; the classes are in the order of
+their names, see `labels`. A file class_names.txt next to the table, with one name per line, gives
+another order, and labels may then be numbers from 0. Photos of one group, such as one patient, stay
+together where splits are drawn; without a group, a photo is for itself.
 """
 
 import csv
 import io
-import itertools
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, cast
 
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.folders import SPLITS
-from input_pipeline.sources.split import Source, from_files, numbered_classes, refuse_bytes
+from input_pipeline.sources.labels import EXPECTED, check_names, names_of, positions, text_of
+from input_pipeline.sources.split import Source, from_files, refuse_bytes
+from input_pipeline.sources.splitting import WORDS, split_of
 
 TABLES = ("manifest.csv", "manifest.jsonl")
 NAMES_FILE = "class_names.txt"
-NUMBER = re.compile(r"-?\d{1,18}")
 
 
 class _Row(NamedTuple):
@@ -51,21 +49,30 @@ def load(directory: epath.Path) -> Source:
     if not rows:
         raise UserError(f"{table} lists no photo: add rows with path and label")
     names_file = table.parent / NAMES_FILE
-    class_names = _class_names(names_file, table, {row.label for row in rows})
+    listed = names_file.is_file()
+    labels = [row.label for row in rows]
+    class_names = _listed(names_file) if listed else names_of(labels, str(table))
     refuse_bytes(class_names)
-    label_of = {name: label for label, name in enumerate(class_names)}
-    splits: dict[str, list[_Row]] = {}
-    for row in rows:
-        splits.setdefault(row.split or "train", []).append(row)
+    numbered = listed and not set(labels) & set(class_names)
+    numbers = positions(labels, class_names, numbered)
+    if -1 in numbers:
+        row = rows[numbers.index(-1)]
+        raise UserError(
+            f"{row.place}, has label {row.label!r}, which is none of the "
+            f"{len(class_names)} classes in {names_file}: correct it"
+        )
+    splits: dict[str, list[tuple[_Row, int]]] = {}
+    for row, number in zip(rows, numbers, strict=True):
+        splits.setdefault(row.split or "train", []).append((row, number))
     if any(row.split for row in rows) and not all(row.split for row in rows):
         raise UserError(f"{table} gives a split to some photos only: give it to all or to none")
     grouped = any(row.group for row in rows)
     opened = {
         split: from_files(
             table.parent,
-            [row.path for row in found],
-            [_label(row.label, label_of, row.place) for row in found],
-            [row.group or row.path for row in found] if grouped else (),
+            [row.path for row, _ in found],
+            [number for _, number in found],
+            [row.group or row.path for row, _ in found] if grouped else (),
         )
         for split, found in splits.items()
     }
@@ -84,17 +91,21 @@ def _find(directory: epath.Path) -> epath.Path:
 def _rows(table: epath.Path) -> Iterator[_Row]:
     for number, record in (_json_records if table.suffix == ".jsonl" else _csv_records)(table):
         place = f"{table}, line {number}"
-        path, label, split, group = (
+        path, split, group = (
             "" if record.get(column) is None else str(record[column]).strip()
-            for column in ("path", "label", "split", "group")
+            for column in ("path", "split", "group")
         )
-        if not path or not label:
+        given = record.get("label")
+        label = text_of(given).strip()
+        if not path or given in (None, ""):
             raise UserError(f"{place}, has no path or no label: both are needed")
+        if not label:
+            raise UserError(f"{place}, has label {given!r}: {EXPECTED}")
         if len((path + label).splitlines()) > 1:  # such as after an unclosed quote
             raise UserError(f"{place}, has a line break in its path or label: remove it")
-        if split and split.lower() not in SPLITS:
-            raise UserError(f"{place}, names split {split!r}: expected {', '.join(SPLITS)}")
-        yield _Row(place, path, label, SPLITS.get(split.lower(), ""), group)
+        if split and not split_of(split):
+            raise UserError(f"{place}, names split {split!r}: expected {', '.join(WORDS)}")
+        yield _Row(place, path, label, split_of(split), group)
 
 
 def _json_records(table: epath.Path) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -125,6 +136,11 @@ def _csv_records(table: epath.Path) -> Iterator[tuple[int, Mapping[str, object]]
             )
         reader.fieldnames = columns
         for record in reader:
+            if any(cell.strip() for cell in record.pop(None, ())):
+                raise UserError(
+                    f"{table}, line {reader.line_num}, has more cells than the header: put a text "
+                    "with commas in quotes"
+                )
             yield reader.line_num, record
     except csv.Error as error:
         raise UserError(f"{table}, line {reader.reader.line_num}, is not CSV: {error}") from None
@@ -141,24 +157,7 @@ def _text(file: epath.Path) -> str:
         raise UserError(f"{file} is not readable, expected text in UTF-8: {error}") from None
 
 
-def _class_names(names_file: epath.Path, table: epath.Path, labels: set[str]) -> Sequence[str]:
-    if names_file.is_file():
-        names = [line.strip() for line in _text(names_file).splitlines() if line.strip()]
-        for earlier, name in itertools.pairwise(sorted(names)):
-            if earlier == name:
-                raise UserError(f"{names_file} has {name!r} twice: give each class its own name")
-        return names
-    if not all(map(NUMBER.fullmatch, labels)):
-        return sorted(labels)
-    name_all = f"name all, one a line, in {names_file}"
-    return numbered_classes({int(label) for label in labels}, str(table), name_all)
-
-
-def _label(label: str, label_of: Mapping[str, int], place: str) -> int:
-    if label in label_of:
-        return label_of[label]
-    if NUMBER.fullmatch(label) and 0 <= int(label) < len(label_of):
-        return int(label)
-    raise UserError(
-        f"{place}, has label {label!r}, which is none of the {len(label_of)} classes: correct it"
-    )
+def _listed(names_file: epath.Path) -> list[str]:
+    names = [line.strip() for line in _text(names_file).splitlines() if line.strip()]
+    check_names(names, str(names_file))
+    return names

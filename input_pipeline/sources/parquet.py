@@ -1,119 +1,201 @@
 """Parquet files with encoded photos and labels, as Hugging Face data sets are stored.
 
-    train-00000-of-00002.parquet          in the folder itself or in data/
-    test-00000-of-00001.parquet
+    train-00000-of-00002.parquet          in the folder itself or in data/,
+    test-00000-of-00001.parquet           or one folder per split: train/0000.parquet
 
-The split is the name up to the first '-' (or '.'); only train, test and validation are read.
-`image` is binary or a struct with `bytes`. `label` is text or an integer, whose names may be in the
-file's Hugging Face metadata. The encoded photos are held in memory.
+The split is the name up to the first '-' (or '.'); files without splits are to train on. `image` is
+binary or a struct with `bytes`. `label` is a name or a number, whose names may be in the file's
+Hugging Face metadata; see `labels`. The encoded photos are held in memory.
 """
 
 import json
-from collections.abc import Sequence
+import logging
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.split import Source, from_encoded, numbered_classes
+from input_pipeline.sources.labels import EXPECTED, check_names, names_of, positions, text_of
+from input_pipeline.sources.split import Source, Split, from_encoded
+from input_pipeline.sources.splitting import SPLITS, split_of
 
-SPLITS = ("train", "validation", "test")
+log = logging.getLogger(__name__)
+
 IMAGE_COLUMNS = ("image", "img")
-GROUP_COLUMN = "group"
 LABEL_COLUMNS = ("label", "labels", "fine_label")
+GROUP_COLUMN = "group"
+# Folders that name no configuration of the data set.
+PLAIN_FOLDERS = ("data", "default")
 
 
 def load(directory: epath.Path) -> Source:
-    """Opens the parquet files of train, test and validation.
+    """Opens the parquet files of all splits.
 
     Raises:
-      UserError: pyarrow or the train files are missing, or the columns are wrong.
+      UserError: pyarrow or the files are missing or unreadable, they hold several configurations,
+        or the columns, photos or labels are not as described.
     """
-    tables = _read(directory)
-    columns = {split: _columns(table, directory) for split, table in tables.items()}
-    class_names = _class_names(tables["train"], columns["train"][1], directory)
-    splits = {}
-    for split, (image, label) in columns.items():
-        photos = tables[split].column(image).to_pylist()
-        encoded = [photo["bytes"] if isinstance(photo, dict) else photo for photo in photos]
-        labels = []
-        for row, value in enumerate(tables[split].column(label).to_pylist()):
-            number = _label(value, class_names)
-            if not encoded[row] or number is None:
-                what = f"label {value!r}" if encoded[row] else "no encoded photo"
-                raise UserError(
-                    f"row {row} of {split} in {directory} has {what}, expected a photo and one "
-                    f"of {len(class_names)} classes: correct the data set"
-                )
-            labels.append(number)
-        names = [f"{split}/{row}" for row in range(len(encoded))]
-        groups: list[str] = []
-        if GROUP_COLUMN in tables[split].column_names:
-            given = tables[split].column(GROUP_COLUMN).to_pylist()
-            groups = [str(group or name) for group, name in zip(given, names, strict=True)]
-        splits[split] = from_encoded(encoded, names, labels, groups)
-    return Source(directory.name, tuple(class_names), splits)
-
-
-def _read(directory: epath.Path) -> dict[str, Any]:
-    """Reads the tables of all existing splits."""
     try:
-        import pyarrow.parquet
+        import pyarrow  # noqa: F401
     except ImportError:
         raise UserError("parquet files need pyarrow: pip install '.[parquet]'") from None
-    tables: dict[str, Any] = {}
-    for split in SPLITS:
-        files = find(directory, split)
-        if files:
-            try:
-                contents = (pyarrow.BufferReader(file.read_bytes()) for file in files)
-                parts = [pyarrow.parquet.read_table(content) for content in contents]
-                tables[split] = pyarrow.concat_tables(parts)
-            except (OSError, pyarrow.ArrowInvalid) as error:
-                raise UserError(
-                    f"the parquet files of {split} in {directory} can't be read: copy them again "
-                    f"({' '.join(str(error).split())})"
-                ) from None
-    if "train" not in tables:
-        raise UserError(f"no train-*.parquet in {directory} or its data folder: check the path")
-    return tables
+    files = find(directory)
+    if not files:
+        raise UserError(f"no parquet files in {directory} or its folders: check the path")
+    tables = {split: _Table(f"{split} in {directory}", paths) for split, paths in files.items()}
+    first = tables["train" if "train" in tables else next(iter(tables))]
+    names = first.class_names or names_of(first.labels, first.place)
+    for table in tables.values():
+        if table.class_names not in ([], names):
+            raise UserError(
+                f"the metadata of {table.place} names other classes than that of {first.place}, or "
+                "in another order: write all splits with the same names"
+            )
+    splits = {split: table.split(split, names) for split, table in tables.items()}
+    return Source(directory.name, tuple(names), splits)
 
 
-def find(directory: epath.Path, split: str) -> list[epath.Path]:
-    """Returns the parquet files of one split, in order."""
-    return sorted(
-        path
-        for folder in (directory, directory / "data")
-        if folder.is_dir()
-        for path in folder.iterdir()
-        if path.suffix == ".parquet" and path.name.replace(".", "-").split("-")[0] == split
-    )
+def find(directory: epath.Path) -> dict[str, list[epath.Path]]:
+    """Returns the parquet files of each split, in order.
 
-
-def _columns(table: Any, directory: epath.Path) -> tuple[str, str]:
-    image = [name for name in IMAGE_COLUMNS if name in table.column_names]
-    label = [name for name in LABEL_COLUMNS if name in table.column_names]
-    if not image or not label:
+    Raises:
+      UserError: there are several configurations, none of them in the folder itself.
+    """
+    configs: dict[str, dict[str, list[epath.Path]]] = {}
+    for path in sorted(_files(directory, 2)):
+        folders = path.relative_to(directory).parts[:-1]
+        split = split_of(path.name.replace(".", "-").split("-")[0])
+        if not split and folders and split_of(folders[-1]):
+            split, folders = split_of(folders[-1]), folders[:-1]
+        config = "/".join(folder for folder in folders if folder not in PLAIN_FOLDERS)
+        configs.setdefault(config, {}).setdefault(split, []).append(path)
+    if len(configs) > 1 and "" not in configs:
         raise UserError(
-            f"the parquet files in {directory} have columns {', '.join(table.column_names)}: "
-            "expected image and label"
+            f"{directory} holds several configurations of a data set, {', '.join(configs)}: give "
+            "the folder of one of them"
         )
-    return image[0], label[0]
+    chosen = "" if "" in configs else next(iter(configs), "")
+    splits = configs.pop(chosen, {})
+    unused = [
+        str(path) for config in configs.values() for paths in config.values() for path in paths
+    ]
+    if len(splits) > 1:
+        unused += map(str, splits.pop("", ()))
+    if unused:
+        log.info("data: %d parquet files are of no split, such as %s", len(unused), unused[0])
+    named = {split or "train": paths for split, paths in splits.items()}
+    return {split: named[split] for split in SPLITS if split in named}
 
 
-def _class_names(table: Any, label: str, directory: epath.Path) -> list[str]:
-    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-    feature = metadata.get("info", {}).get("features", {}).get(label, {})
-    if feature.get("names"):
-        return [str(name) for name in feature["names"]]
-    values = {value for value in table.column(label).to_pylist() if value is not None}
-    if all(isinstance(value, int) for value in values):
-        return numbered_classes(values, f"train in {directory}", "write the labels as text")
-    return sorted(str(value) for value in values)
+def _files(folder: epath.Path, depth: int) -> Iterator[epath.Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.suffix == ".parquet":
+            yield path
+        elif depth and path.is_dir():
+            yield from _files(path, depth - 1)
 
 
-def _label(value: Any, class_names: Sequence[str]) -> int | None:
-    """Returns the label of a class by its name or number; None if there is no such class."""
-    if isinstance(value, str):
-        return class_names.index(value) if value in class_names else None
-    return int(value) if value is not None and 0 <= value < len(class_names) else None
+class _Table:
+    """The rows of one split.
+
+    Args:
+      place: for errors.
+      files: all with the same columns.
+
+    Attributes:
+      class_names: in label order, if the metadata names them.
+      labels: of all rows, see `text_of`.
+    """
+
+    def __init__(self, place: str, files: Sequence[epath.Path]):
+        import pyarrow
+
+        self.place = place
+        parts = [_read(file) for file in files]
+        columns = parts[0].column_names
+        self._image = _only(IMAGE_COLUMNS, columns, files[0])
+        label = _only(LABEL_COLUMNS, columns, files[0])
+        used = [self._image, label] + [GROUP_COLUMN] * (GROUP_COLUMN in columns)
+        try:
+            self._rows = pyarrow.concat_tables([part.select(used) for part in parts])
+        except (pyarrow.ArrowException, KeyError):
+            raise UserError(
+                f"the parquet files of {place} have different columns: write them with the same "
+                f"{', '.join(used)}"
+            ) from None
+        self.class_names = _names_in_metadata(self._rows.schema.metadata or {}, label)
+        check_names(self.class_names, place)
+        values = self._rows.column(label).to_pylist()
+        self.labels: list[str] = [
+            text_of(value) or self._refuse(row, f"label {reprlib.repr(value)}: {EXPECTED}")
+            for row, value in enumerate(values)
+        ]
+        self._numbered = bool(self.class_names) and not any(isinstance(v, str) for v in values)
+
+    def split(self, split: str, names: Sequence[str]) -> Split:
+        """Returns the photos with their labels."""
+        numbers = positions(self.labels, names, self._numbered)
+        if -1 in numbers:
+            row = numbers.index(-1)
+            what = (
+                f"label {self.labels[row]}, which is none of the {len(names)} classes: correct it"
+            )
+            self._refuse(row, what)
+        encoded = [
+            self._encoded(row, photo)
+            for row, photo in enumerate(self._rows.column(self._image).to_pylist())
+        ]
+        places = [f"{split}/{row}" for row in range(len(encoded))]
+        groups: list[str] = []
+        if GROUP_COLUMN in self._rows.column_names:
+            given = self._rows.column(GROUP_COLUMN).to_pylist()
+            groups = [str(group or place) for group, place in zip(given, places, strict=True)]
+        return from_encoded(encoded, places, numbers, groups)
+
+    def _encoded(self, row: int, photo: object) -> bytes:
+        content = photo.get("bytes") if isinstance(photo, dict) else photo
+        if isinstance(content, bytes) and content:
+            return content
+        found = "no encoded photo"
+        path = photo.get("path") if isinstance(photo, dict) else photo
+        if isinstance(path, str):
+            found = f"only the path {path!r} of a photo"
+        return self._refuse(
+            row, f"{found}: write the content of the files, or list paths and labels in a manifest"
+        )
+
+    def _refuse(self, row: int, what: str) -> Any:
+        raise UserError(f"row {row} of {self.place} has {what}")
+
+
+def _names_in_metadata(metadata: Mapping[bytes, bytes], label: str) -> list[str]:
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return list(map(str, names or ()))
+
+
+def _read(file: epath.Path) -> Any:
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_table(pyarrow.BufferReader(file.read_bytes()))
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(
+            f"{file} can't be read: copy it again ({' '.join(str(error).split())})"
+        ) from None
+
+
+def _only(wanted: Sequence[str], columns: Sequence[str], file: epath.Path) -> str:
+    found = [name for name in wanted if name in columns]
+    if not found:
+        raise UserError(
+            f"{file} has the columns {', '.join(columns)}: expected one called "
+            f"{' or '.join(wanted)}"
+        )
+    return found[0]

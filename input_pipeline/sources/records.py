@@ -16,10 +16,10 @@ from etils import epath
 from efficientnet.errors import UserError
 from efficientnet.paths import bytes_of
 from input_pipeline.sources.split import Source, Split, file_stamp, read_file, stamp_of
+from input_pipeline.sources.splitting import SPLITS
 
 INDEX = "index.json"
 PER_SHARD = 1000
-SPLITS = ("train", "validation", "test")
 
 
 def load(directory: epath.Path) -> Source:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -12,9 +12,6 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket
-
-# So many labels below the largest may have no photo, or as many as have one.
-FEW_UNUSED = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,26 +113,6 @@ def refuse_bytes(names: Iterable[str]) -> None:
             name.encode()
         except UnicodeEncodeError:
             raise UserError(f"the name {name!r} is not in UTF-8: rename it") from None
-
-
-def numbered_classes(numbers: Collection[int], place: str, name_all: str) -> list[str]:
-    """Returns names for numbered classes: every number from 0 up to the largest.
-
-    Args:
-      numbers: the labels that occur.
-      place: where they were read, for the error.
-      name_all: how to name the classes there, for the error.
-
-    Raises:
-      UserError: most classes would have no photo.
-    """
-    largest = max(numbers, default=-1)
-    if largest + 1 - len(numbers) > max(len(numbers), FEW_UNUSED):
-        raise UserError(
-            f"{place} numbers its {len(numbers)} classes up to {largest}: number them from 0, or "
-            f"{name_all}"
-        )
-    return [str(number) for number in range(largest + 1)]
 
 
 def from_paths(

@@ -31,6 +31,7 @@ WORDS = {
 }
 # What may follow such a word: 'test_set', 'trainset', 'val2017', 'train-images'.
 _SUFFIX = r"(?:[ ._-]*(?:set|split|data|dataset|images|imgs|photos|\d+))*"
+SPLITS = tuple(dict.fromkeys(WORDS.values()))
 _NAME = re.compile(rf"(?:(.*)[ ._-])?({'|'.join(WORDS)}){_SUFFIX}", re.DOTALL)
 
 

@@ -49,7 +49,7 @@ def load(directory: epath.Path) -> Source:
         source = _one_table(directory)
     elif (directory / "train").is_dir():
         source = folders.load_as("stanford_cars", directory, CLASS_NAMES, _letters)
-    elif parquet.find(directory, "train"):
+    elif parquet.find(directory):
         source = parquet.load(directory)
     else:
         source = _devkit(directory)

@@ -5,15 +5,17 @@ photos are held in memory.
 """
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 from etils import epath
 
 from efficientnet.errors import UserError
+from input_pipeline.sources.labels import EXPECTED, names_of, positions, text_of
 from input_pipeline.sources.split import Source, from_encoded
+from input_pipeline.sources.splitting import SPLITS
 
 log = logging.getLogger(__name__)
-
-SPLITS = ("train", "validation", "test")
 
 
 def load(name: str, directory: epath.Path | None = None) -> Source:
@@ -42,27 +44,45 @@ def load(name: str, directory: epath.Path | None = None) -> Source:
             f"TensorFlow Datasets can't provide {name!r}: prepare it first or choose another "
             f"source ({reason})"
         ) from None
-    features = builder.info.features
-    if not {"image", "label"} <= set(features) or "train" not in builder.info.splits:
+    info = builder.info
+    keys: Sequence[str] = ("image", "label")
+    if not set(keys) <= set(info.features):
+        keys = info.supervised_keys or ()
+    if len(keys) != 2:
         raise UserError(
-            f"the data set {name!r} has features {', '.join(features)} and splits "
-            f"{', '.join(builder.info.splits)}: expected image and label, and a train split"
+            f"the data set {name!r} has features {', '.join(info.features)}: expected a photo and "
+            "a label"
         )
-    splits = {}
-    for split in SPLITS:
-        if split not in builder.info.splits:
+    image, label = keys
+    read: dict[str, list[Any]] = {}
+    for split in info.splits:
+        if split not in SPLITS:
+            log.info("data: the split %s of %s is not used", split, name)
             continue
         examples = builder.as_dataset(
             split=split,
-            decoders={"image": tfds.decode.SkipDecoding()},
+            decoders={image: tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
         )
-        encoded, labels = [], []
-        for example in examples.as_numpy_iterator():
-            encoded.append(example["image"])
-            labels.append(int(example["label"]))
-        names = [f"{split}/{row}" for row in range(len(encoded))]
-        splits[split] = from_encoded(encoded, names, labels)
-        megabytes = sum(map(len, encoded)) / 1e6
-        log.info("%s/%s: %d photos, %.0f MB in memory", name, split, len(encoded), megabytes)
-    return Source(name, tuple(features["label"].names), splits)
+        read[split] = list(examples.as_numpy_iterator())
+        megabytes = sum(len(example[image]) for example in read[split]) / 1e6
+        log.info("%s/%s: %d photos, %.0f MB in memory", name, split, len(read[split]), megabytes)
+    labels = {split: [text_of(row[label]) for row in rows] for split, rows in read.items()}
+    for split, found in labels.items():
+        if "" in found:
+            wrong = read[split][found.index("")][label]
+            raise UserError(f"{split} of {name!r} has the label {wrong}: {EXPECTED}")
+    known = getattr(info.features[label], "names", None)
+    names = known or names_of(labels.get("train", ()), f"{name!r}")
+    splits = {}
+    for split, rows in read.items():
+        numbers = positions(labels[split], names, numbered=bool(known))
+        if -1 in numbers:
+            wrong = labels[split][numbers.index(-1)]
+            raise UserError(
+                f"{split} of {name!r} has the label {wrong}, which is none of the {len(names)} "
+                "classes: choose another data set"
+            )
+        places = [f"{split}/{row}" for row in range(len(rows))]
+        splits[split] = from_encoded([row[image] for row in rows], places, numbers)
+    return Source(name, tuple(names), splits)

@@ -28,6 +28,17 @@ def test_pixels_and_labels_are_those_of_the_dataset(labels):
     np.testing.assert_array_equal(decoded, PIXELS[3])
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [([7, 3, 7, 3, 10, 3], ("3", "7", "10")), ([1.0, 0.0] * 3, ("0", "1")), (["01", "1"] * 3, ...)],
+)
+def test_labels_are_the_names_of_classes(labels, names):
+    source = from_dataset(pairs(PIXELS, labels))
+    assert source.class_names == (("01", "1") if names is ... else names)
+    found = [source.class_names[label] for label in source.splits["train"].labels]
+    assert found == [str(label).removesuffix(".0") for label in labels]
+
+
 def test_encoded_and_gray_images_and_named_classes():
     encoded = [tf.io.encode_jpeg(image).numpy() for image in PIXELS]
     train, test = pairs(encoded, [1, 0, 1, 0, 1, 0]), pairs(PIXELS[..., :1], [1] * 6)
@@ -47,6 +58,8 @@ def test_encoded_and_gray_images_and_named_classes():
         (lambda ok: ok.map(lambda image, label: (image / 255, label)), "of type float32"),
         (lambda ok: ok.map(lambda image, label: (image[0], label)), r"shape \[7, 3\]"),
         (lambda ok: ok.map(lambda image, label: (image, label + 7)), "label 7, which is none of"),
+        (lambda ok: ok.map(lambda image, label: (image, tf.one_hot(label, 2))), r"of shape \[2\]"),
+        (lambda ok: ok.map(lambda image, label: (image, label / 2)), "has the label 0.5: expected"),
     ],
 )
 def test_what_is_no_dataset_of_examples_is_refused(train, message):

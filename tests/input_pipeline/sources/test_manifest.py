@@ -45,9 +45,13 @@ def test_manifest(tmp_path, kind):
         ("path;label\n1.jpg;a\n", r"begins with the columns 'path;label': .*separated by commas"),
         ("path\tlabel\n1.jpg\ta\n", r"begins with the columns 'path\\tlabel'"),
         ("path,label,Label\n1.jpg,a,b\n", r"begins with the columns 'path', 'label', 'Label'"),
-        ("path,label\n1.jpg,4006381333931\n", r"1 classes up to 4006381333931: .*class_names.txt"),
-        ("path,label\n1.jpg,101\n1.jpg,202\n1.jpg,303\n", "its 3 classes up to 303: number them"),
-        ("path,label\n1.jpg,-1\n", "line 2, has label '-1'"),
+        ("path,label\n1.jpg,NaN\n", "line 2, has label 'NaN': expected one name or whole number"),
+        ("path,label\n1.jpg,hot, dog\n", "line 2, has more cells than the header"),
+        ("path,label\n1.jpg,hot dog\n1.jpg,hot  dog\n", "'hot  dog' and 'hot dog', which look the"),
+        (
+            "path,label\n1.jpg,\u00e9\n1.jpg,e\u0301\n",
+            r"'e\\u0301' and '\\xe9', which look the same",
+        ),
         ("path,label,split\n1.jpg,a,holdout\n", "names split 'holdout'"),
         ("path,label,split\n1.jpg,a,train\n1.jpg,a,\n", "a split to some photos only"),
         ("path,label,split\n1.jpg,a,test\n", "no split to train on, only test"),
@@ -92,13 +96,18 @@ def test_json_lines_are_numbered_as_in_an_editor(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "names"),
     [
-        (["1", "2"], ("0", "1", "2")),
-        (["0", "11"], tuple(map(str, range(12)))),
+        (["1", "2"], ("1", "2")),
+        (["11", "0", "2"], ("0", "2", "11")),
+        (["01", "00", "10"], ("00", "01", "10")),
+        (["1", "01", "2"], ("01", "1", "2")),
+        (["042", "007", "100"], ("007", "042", "100")),
+        (["2.0", "10.0", "0.5"], ("0.5", "2.0", "10.0")),
+        (["-1", "1"], ("-1", "1")),
         (["--1", "0"], ("--1", "0")),
-        (["9" * 5000], ("9" * 5000,)),
+        (["9" * 5000, "4006381333931"], ("4006381333931", "9" * 5000)),
     ],
 )
-def test_numbers_stand_for_themselves(tmp_path, labels, names):
+def test_classes_are_called_what_stands_in_the_data(tmp_path, labels, names):
     write(tmp_path, "1.jpg")
     rows = "".join(f"1.jpg,{label}\n" for label in labels)
     (tmp_path / "manifest.csv").write_text(f"path,label\n{rows}")
@@ -111,6 +120,49 @@ def test_class_names_make_numbers_names(tmp_path):
     (tmp_path / "class_names.txt").write_text("101\n202\n303\n")
     splits = input_pipeline.load_source("manifest", str(tmp_path)).splits
     assert (list(splits["train"].labels), list(splits["test"].labels)) == ([2], [0])
+
+
+def test_numbers_are_places_among_class_names(tmp_path):
+    write(tmp_path, "1.jpg", "2.jpg")
+    (tmp_path / "class_names.txt").write_text("cat\ndog\nowl\n")
+    (tmp_path / "manifest.csv").write_text("path,label,split\n1.jpg,2,train\n2.jpg,0,test\n")
+    splits = input_pipeline.load_source("manifest", str(tmp_path)).splits
+    assert (list(splits["train"].labels), list(splits["test"].labels)) == ([2], [0])
+    for label in ("02", "1", "2.0"):  # as a number and as a name at once, or no place
+        names = "cat" if label == "1" else "0"
+        (tmp_path / "manifest.csv").write_text(f"path,label\n1.jpg,{label}\n2.jpg,{names}\n")
+        with pytest.raises(UserError, match=f"line 2, has label '{label}', which is none of the 3"):
+            input_pipeline.load_source("manifest", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([2.0, 10.0, 2.0], ("2", "10")),
+        ([1, "1", 2], ("1", "2")),
+        ([True, False], ("False", "True")),
+    ],
+)
+def test_labels_of_json_are_named_by_their_digits(tmp_path, labels, names):
+    write(tmp_path, "1.jpg")
+    rows = [json.dumps({"path": "1.jpg", "label": label}) for label in labels]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(rows))
+    assert input_pipeline.load_source("manifest", str(tmp_path)).class_names == names
+
+
+@pytest.mark.parametrize("label", ["0.5", "NaN", '["a", "b"]', "{}", '"nan"', "Infinity"])
+def test_what_is_no_label_in_json_is_refused_with_its_line(tmp_path, label):
+    write(tmp_path, "1.jpg")
+    (tmp_path / "manifest.jsonl").write_text(f'{{"path": "1.jpg", "label": {label}}}')
+    with pytest.raises(UserError, match=r"line 1, has label .*: expected one name or whole number"):
+        input_pipeline.load_source("manifest", str(tmp_path))
+
+
+def test_similar_names_are_two_classes_and_said(tmp_path, caplog):
+    write(tmp_path, "1.jpg")
+    (tmp_path / "manifest.csv").write_text("path,label\n1.jpg,Cat\n1.jpg,cat\n1.jpg,dog\n")
+    assert len(input_pipeline.load_source("manifest", str(tmp_path)).class_names) == 3
+    assert "similar names of different classes: 'Cat' and 'cat'" in caplog.text
 
 
 @pytest.mark.parametrize("file", ["manifest.csv", "manifest.jsonl", "class_names.txt"])
@@ -133,7 +185,7 @@ def test_json_names_that_are_not_unicode_are_refused(tmp_path, column):
 def test_a_class_named_twice_is_refused(tmp_path):
     (tmp_path / "manifest.csv").write_text("path,label\n1.jpg,a\n")
     (tmp_path / "class_names.txt").write_text("a\nb\na\n")
-    with pytest.raises(UserError, match=r"class_names.txt has 'a' twice"):
+    with pytest.raises(UserError, match=r"class_names.txt has the class 'a' twice"):
         input_pipeline.load_source("manifest", str(tmp_path))
 
 

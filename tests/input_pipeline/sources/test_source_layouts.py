@@ -1,5 +1,3 @@
-import importlib
-import json
 import os
 import sys
 import types
@@ -139,67 +137,16 @@ def test_the_devkit_has_the_class_names_of_the_table(shared):
     assert source.class_names == CLASS_NAMES
 
 
-def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(UserError, match=r"pip install '\.\[parquet\]'"):
-        input_pipeline.load_source("parquet", str(tmp_path))
-
-
-def parquet(path, photos, labels, names=None):
-    pyarrow = pytest.importorskip("pyarrow", reason="needs pip install '.[parquet]'")
-    image = [None if photo is None else {"bytes": photo, "path": None} for photo in photos]
-    table = pyarrow.table({"image": image, "label": labels})
-    if names:
-        info = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps(info)})
-    path.parent.mkdir(exist_ok=True)
-    importlib.import_module("pyarrow.parquet").write_table(table, path)
-
-
-def test_parquet_reads_train_and_test_by_name(tmp_path):
-    names = ["AM General", "Acura", "BMW"]
-    parquet(tmp_path / "data/train-00000-of-00002.parquet", [b"one", b"two"], [2, 0], names)
-    parquet(tmp_path / "data/train-00001-of-00002.parquet", [b"three"], [1], names)
-    parquet(tmp_path / "data/test-00000-of-00001.parquet", [b"four"], [1], names)
-    parquet(tmp_path / "data/contrast-00000-of-00001.parquet", [b"five"], [1], names)
-    for source in ("parquet", "stanford_cars"):
-        opened = input_pipeline.load_source(source, str(tmp_path))
-        assert opened.class_names == tuple(names)
-        assert set(opened.splits) == {"train", "test"}
-        assert contents(opened.splits["train"]) == {"one": 2, "two": 0, "three": 1}
-
-
-@pytest.mark.parametrize(
-    ("photos", "labels", "message"),
-    [
-        ([b"one", None], [0, 1], "row 1 of train .* no encoded photo"),
-        ([b"one", b"two"], [0, None], "row 1 of train .* label None"),
-        ([b"one", b"two"], [0, 2], "row 1 of train .* label 2"),
-    ],
-)
-def test_parquet_names_what_is_wrong(tmp_path, photos, labels, message):
-    parquet(tmp_path / "train-0.parquet", photos, labels, ["a", "b"])
-    with pytest.raises(UserError, match=message):
-        input_pipeline.load_source("parquet", str(tmp_path))
-
-
-def test_parquet_numbers_without_names_stand_for_themselves(tmp_path):
-    parquet(tmp_path / "train-0.parquet", [b"one", b"two"], [0, 3])
-    opened = input_pipeline.load_source("parquet", str(tmp_path))
-    assert opened.class_names == ("0", "1", "2", "3")
-    parquet(tmp_path / "train-0.parquet", [b"one", b"two"], [0, 5_000_000])
-    with pytest.raises(UserError, match="its 2 classes up to 5000000: number them from 0, or"):
-        input_pipeline.load_source("parquet", str(tmp_path))
-
-
 def test_tfds_without_the_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r"'cifar100' needs .* pip install '\.\[tfds\]'"):
         input_pipeline.load_source("tfds:cifar100")
 
 
-def test_tfds_reads_photos_as_they_are_encoded(monkeypatch):
+@pytest.fixture
+def library(monkeypatch):
+    """A TensorFlow Datasets with the data set 'pets'; its features and labels may be changed."""
+
     class Examples(list):
         def as_numpy_iterator(self):
             return iter(self)
@@ -209,14 +156,16 @@ def test_tfds_reads_photos_as_they_are_encoded(monkeypatch):
             features={"image": None, "label": types.SimpleNamespace(names=["cat", "dog"])},
             splits={"train": 2, "test": 1},
         )
+        labels = (0, 1)
 
         def download_and_prepare(self):
             pass
 
         def as_dataset(self, split, decoders, read_config):
-            assert decoders == {"image": "skipped"}
+            (image,) = decoders
+            label = next(name for name in self.info.features if name != image)
             return Examples(
-                {"image": f"{split} {row}".encode(), "label": row}
+                {image: f"{split} {row}".encode(), label: self.labels[row]}
                 for row in range(self.info.splits[split])
             )
 
@@ -231,9 +180,42 @@ def test_tfds_reads_photos_as_they_are_encoded(monkeypatch):
         ReadConfig=lambda interleave_cycle_length: None,
     )
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", library)
+    return Builder
+
+
+def test_tfds_reads_photos_as_they_are_encoded(library):
     source = input_pipeline.load_source("tfds:pets")
     assert source.class_names == ("cat", "dog")
     assert contents(source.splits["train"]) == {"train 0": 0, "train 1": 1}
     with pytest.raises(UserError, match=r"can't provide 'unicorns': .*no unicorns") as error:
         input_pipeline.load_source("tfds:unicorns")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [b"cat", b"dog"], np.array([3, 7]), [2.0, 10.0]])
+def test_tfds_without_names_is_named_by_its_labels(library, labels):
+    features = {"photo": None, "kind": types.SimpleNamespace()}
+    splits = {"train": 2, "unlabeled": 9}
+    keys = ("photo", "kind")
+    library.info = types.SimpleNamespace(features=features, splits=splits, supervised_keys=keys)
+    library.labels = labels
+    source = input_pipeline.load_source("tfds:pets")
+    texts = [label.decode() if isinstance(label, bytes) else f"{label:.0f}" for label in labels]
+    assert source.class_names == tuple(texts)
+    assert set(source.splits) == {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([0, -1], "train of 'pets' has the label -1"), ([[0, 1], 1], r"has the label \[0, 1\]: exp")],
+)
+def test_tfds_names_what_is_no_label(library, labels, message):
+    library.labels = labels
+    with pytest.raises(UserError, match=message):
+        input_pipeline.load_source("tfds:pets")
+
+
+def test_tfds_without_photos_is_refused(library):
+    library.info = types.SimpleNamespace(features={"text": 0}, splits={}, supervised_keys=None)
+    with pytest.raises(UserError, match="has features text: expected a photo and a label"):
+        input_pipeline.load_source("tfds:pets")
