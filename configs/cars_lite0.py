@@ -7,9 +7,9 @@
 
 DIRECTORY holds `cars_train/`, `cars_test/` and `devkit/`. Step 1 trains the classifier alone; from
 its best weights step 2_1 trains everything (`all`) and step 2_2 blocks 6 and 7 with what follows
-them (`blocks67`). Both runs begin with the same step 1. `progressive` opens one more freeze group
-in each stage, down to block 6. At 128 px a laptop without an accelerator does each run in some ten
-minutes; README.md has the results.
+them (`blocks67`). Both runs begin with the same step 1, which is `head` by itself. `progressive`
+opens one more freeze group in each stage, down to block 6. At 128 px a laptop without an
+accelerator does each run in some ten minutes; README.md has the results.
 """
 
 from ml_collections import ConfigDict
@@ -26,6 +26,7 @@ SECOND_STEPS = {
 HEAD = common.stage("head", train="predictions", epochs=4, learning_rate=3e-3, **PLAIN)
 STAGES = {
     **{name: (HEAD, second_step) for name, second_step in SECOND_STEPS.items()},
+    "head": (HEAD,),
     "progressive": common.progressive(
         "block6", epochs=2, learning_rate=3e-3, rate_factor=0.7, **PLAIN
     ),
@@ -33,7 +34,7 @@ STAGES = {
 
 
 def get_config(study: str = "all") -> ConfigDict:
-    """Returns the recipe; the argument is 'all', 'blocks67' or 'progressive'."""
+    """Returns the recipe; the argument is 'all', 'blocks67', 'head' or 'progressive'."""
     if study not in STAGES:
         raise UserError(f"cars_lite0.py:{study}: expected one of {', '.join(STAGES)}")
     config = common.get_config()

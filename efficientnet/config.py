@@ -135,6 +135,16 @@ class DataConfig(Config):
     # else holds photos out of training; '' always holds them out.
     validation_split: str = "auto"
     validation_fraction: Share = 0.1  # of the training photos of each class, held out
+    # Photos of a group, such as one patient, are never divided by a split that is drawn. Groups are
+    # those of the data, or found in each name by a pattern such as r'(patient\d+)_'.
+    group: str = ""
+    # Cross-validation: of so many folds of all photos that are not for testing, validate on 'fold'
+    # and train on the others; 0 for none.
+    folds: Count = 0
+    fold: Count = 0  # from 0
+    corrections: str = (
+        ""  # a CSV of names and labels, which replace those of the source; '' if none
+    )
     # Unreadable training photos to skip in each process; one more stops the run.
     broken_limit: MayChange[Count] = 0
     # Where to keep decoded training photos, each resized to a square: in 'memory' or on 'disk'; ''
@@ -148,6 +158,20 @@ class DataConfig(Config):
         if is_in_bucket(epath.Path(self.cache_directory)):
             expected = "a folder on this machine, because the photos are memory-mapped"
             raise self.wrong("cache_directory", expected)
+        try:
+            groups = re.compile(self.group).groups
+        except re.error:
+            groups = 0
+        if self.group and groups != 1:
+            expected = "a regular expression with one group in brackets, such as '(patient\\d+)_'"
+            raise self.wrong("group", expected)
+        if self.folds == 1:
+            raise self.wrong("folds", "at least 2, or 0 for none")
+        if self.fold >= max(self.folds, 1):
+            numbers = f"from 0 to {self.folds - 1}, as data.folds is {self.folds}"
+            raise self.wrong("fold", numbers if self.folds else "0 without config.data.folds")
+        if self.folds and self.validation_split not in ("", "auto"):
+            raise self.wrong("validation_split", "none with config.data.folds, which divide it too")
 
 
 @dataclasses.dataclass(frozen=True)

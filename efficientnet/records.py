@@ -183,6 +183,27 @@ class RunSummary:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class FoldMean:
+    """A metric over the folds of a cross-validation."""
+
+    mean: float
+    std: float  # standard deviation of the folds
+    low: float  # ends of the 95 % interval of the mean, see `scores.fold_mean`
+    high: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CrossValidation:
+    """The results of scripts/cross_validate.py: its `summary.json`."""
+
+    folds: tuple[StageMetrics, ...]  # of the last stage; `validation` is on the fold itself
+    validation: dict[str, FoldMean]
+    test: dict[str, FoldMean]
+    photos: int  # that a prediction was made for by a network that was not trained on them
+    suspected_labels: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitIdentity:
     """The number of images in a split, and a digest of their names, labels and order."""
 

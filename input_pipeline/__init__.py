@@ -32,7 +32,17 @@ with epy.lazy_api_imports(globals()):
         eval_batches,
         train_batches,
     )
-    from input_pipeline.sources import SOURCES, Source, Split, hold_out, load_source, split_of
+    from input_pipeline.sources import (
+        SOURCES,
+        Source,
+        Split,
+        corrected,
+        fold,
+        hold_out,
+        joined,
+        load_source,
+        split_of,
+    )
     from input_pipeline.sources.dataset import from_dataset
     from input_pipeline.sources.unlabeled import find_photos, photo_split
     from input_pipeline.statistics import cached_statistics
@@ -49,11 +59,14 @@ __all__ = [
     "Split",
     "as_numpy",
     "cached_statistics",
+    "corrected",
     "decoded",
     "eval_batches",
     "find_photos",
+    "fold",
     "from_dataset",
     "hold_out",
+    "joined",
     "load_source",
     "parse",
     "photo_split",

@@ -178,3 +178,24 @@ def test_a_config_is_read_without_what_takes_long_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"folds": 1}, r"config.data.folds is 1: expected at least 2, or 0 for none"),
+        ({"folds": 5, "fold": 5}, r"config.data.fold is 5: expected from 0 to 4"),
+        ({"folds": -1}, r"config.data.folds is -1: expected a whole number at least 0|at least 0"),
+        ({"fold": 1}, r"config.data.fold is 1: expected 0 without config.data.folds"),
+        ({"folds": 2, "validation_split": "val"}, "validation_split is 'val': expected none with"),
+        ({"group": "patient"}, "group is 'patient': expected a regular expression with one group"),
+        ({"group": r"(a)(b)"}, "expected a regular expression with one group in brackets"),
+        ({"group": r"(a"}, "expected a regular expression with one group in brackets"),
+    ],
+)
+def test_folds_and_groups_that_make_no_sense_are_refused(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        DataConfig(**fields)
+    DataConfig(folds=2, fold=1, group=r"(?:a|b)(\d+)")

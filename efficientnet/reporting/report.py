@@ -2,10 +2,8 @@
 
 import datetime
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-import numpy as np
 
 import input_pipeline
 from efficientnet.metrics import METRICS, Metric
@@ -30,7 +28,6 @@ def write_report(run: Run, test: input_pipeline.Split) -> None:
       test: the test photos, some of which are shown.
     """
     *before, last = (run.predictions(stage.name) for stage in run.stages)
-    names, counts = last.class_names, scores.confusion(last)
     calibration = scores.calibration(last)
     content = pages.render(
         "report.html",
@@ -49,14 +46,9 @@ def write_report(run: Run, test: input_pipeline.Split) -> None:
             )
             for metric in plots.plotted()
         ],
-        confusion=_confusion_matrix(last),
-        pairs=[
-            (names[pair.true], names[pair.predicted], pair.photos, percent(pair.share))
-            for pair in scores.confused_pairs(counts, SHOWN_PAIRS)
-        ],
         worst=list(_worst_photos(run, last, test)),
         mistakes=int((last.predicted != last.label).sum()),
-        **_classes(last, counts),
+        **by_class(last),
         calibration=pages.drawing(plots.reliability(calibration)),
         bins=scores.CALIBRATION_BINS,
         earlier=[
@@ -124,9 +116,14 @@ def _worst_photos(
         }
 
 
-def _classes(predictions: Predictions, counts: np.ndarray) -> dict[str, Sequence[Any]]:
-    """Returns the rows of all `classes`, and of the `hardest` if these are not all."""
+def by_class(predictions: Predictions) -> dict[str, Any]:
+    """Returns the values of the macros `confusion` and `classes`.
+
+    These are the picture of the `confusion` and the rows of the most confused `pairs`, of all
+    `classes`, and of the `hardest` if these are not all.
+    """
     classes, names = scores.per_class(predictions), predictions.class_names
+    counts = scores.confusion(predictions)
 
     def row(label: int) -> tuple[str, ...]:
         wrong = counts[label].copy()
@@ -140,4 +137,12 @@ def _classes(predictions: Predictions, counts: np.ndarray) -> dict[str, Sequence
         )
 
     hardest = scores.hardest_classes(classes, SHOWN_CLASSES) if len(names) > SHOWN_CLASSES else ()
-    return {"classes": list(map(row, range(len(names)))), "hardest": list(map(row, hardest))}
+    return {
+        "confusion": _confusion_matrix(predictions),
+        "pairs": [
+            (names[pair.true], names[pair.predicted], pair.photos, percent(pair.share))
+            for pair in scores.confused_pairs(counts, SHOWN_PAIRS)
+        ],
+        "classes": list(map(row, range(len(names)))),
+        "hardest": list(map(row, hardest)),
+    }

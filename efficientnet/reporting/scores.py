@@ -1,6 +1,6 @@
 """Metrics of predictions: functions of all predictions of a split."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import scipy.stats
 from sklearn import metrics
 
 from efficientnet.metrics import METRICS, Metric, Outputs, in_top
+from efficientnet.records import FoldMean
 from efficientnet.reporting.predictions import Predictions
 
 CALIBRATION_BINS = 15  # as Guo et al. 2017
@@ -33,6 +34,20 @@ def share_interval(share: float, count: int) -> tuple[float, float]:
     """
     low, high = scipy.stats.binom.ppf((0.025, 0.975), count, share) / count
     return float(low), float(high)
+
+
+def fold_mean(values: Sequence[float]) -> FoldMean:
+    """Returns mean, standard deviation and 95 % interval of a metric over at least two folds.
+
+    The interval is Student's, with the variance corrected for training sets that overlap (Nadeau
+    and Bengio 2003, section 3): no estimate of it is unbiased (Bengio and Grandvalet 2004).
+    """
+    folds = len(values)
+    mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
+    # The photos of a fold are 1 / (folds - 1) of those that are trained on.
+    error = std * float(np.sqrt(1 / folds + 1 / (folds - 1)))
+    reach = float(scipy.stats.t.ppf(0.975, folds - 1)) * error
+    return FoldMean(mean=mean, std=std, low=mean - reach, high=mean + reach)
 
 
 class PerClass(NamedTuple):

@@ -18,7 +18,7 @@ from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import Variant, get_variant
-from efficientnet.paths import cache_directory
+from efficientnet.paths import cache_directory, user_path
 from efficientnet.records import SplitIdentity
 from efficientnet.runtime import devices
 from efficientnet.weights import Preprocessing
@@ -134,8 +134,13 @@ def load_data(config: RunConfig) -> Data:
     chosen = settings.validation_split
     split = input_pipeline.split_of(chosen) or chosen
     source = input_pipeline.load_source(
-        settings.source, settings.directory or None, keep_validation=split == "validation"
+        settings.source,
+        settings.directory or None,
+        keep_validation=split == "validation",
+        group=settings.group,
     )
+    if settings.corrections:
+        source = input_pipeline.corrected(source, user_path(settings.corrections))
     if split == "auto":
         split = "validation" if "validation" in source.splits else ""
     if split and split not in source.splits:
@@ -143,7 +148,12 @@ def load_data(config: RunConfig) -> Data:
             "validation_split", f"a split of the data, which has {', '.join(source.splits)}"
         )
     train, test = source.splits["train"], source.splits["test"]
-    if split:
+    if settings.folds:
+        every = [source.splits[name] for name in ("train", *([split] if split else []))]
+        train, validation = input_pipeline.fold(
+            input_pipeline.joined(every), settings.folds, settings.fold, config.seed
+        )
+    elif split:
         validation = source.splits[split]
     else:
         train, validation = input_pipeline.hold_out(
@@ -159,7 +169,13 @@ def load_data(config: RunConfig) -> Data:
             "the best weights are chosen on the test split, as set in config.data: its "
             "metrics don't tell how well new photos are classified"
         )
-    return Data(source.class_names, train, validation, test, split or HELD_OUT)
+    return Data(
+        source.class_names,
+        train,
+        validation,
+        test,
+        HELD_OUT if settings.folds or not split else split,
+    )
 
 
 def prepare(config: RunConfig) -> Experiment:

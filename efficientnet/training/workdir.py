@@ -16,7 +16,7 @@ from efficientnet.config import RunConfig, may_change
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable
 from efficientnet.records import NetworkRecord, RunSummary
-from efficientnet.reporting.runs import CONFIG, SUMMARY
+from efficientnet.reporting.runs import CONFIG, SUMMARY, read_config
 from efficientnet.runtime import distributed
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,10 @@ def check_config(workdir: epath.Path, config: RunConfig) -> None:
     """Raises a `UserError` if a folder, which may not exist, holds a run of another config."""
     known = workdir / CONFIG
     config = as_begun(workdir, config)
-    changes = differences(records.read_json(known), config.to_json()) if known.exists() else []
+    # The config of an earlier version lacks fields, and gets their defaults.
+    changes = (
+        differences(read_config(workdir).to_json(), config.to_json()) if known.exists() else []
+    )
     if changes:
         raise UserError(
             f"{workdir} holds a run of another config ({'; '.join(changes)}): "

@@ -15,6 +15,8 @@ from input_pipeline.sources import (
     stanford_cars,
     tfds,
 )
+from input_pipeline.sources.corrections import corrected
+from input_pipeline.sources.groups import fold, grouped, joined
 from input_pipeline.sources.split import Source, Split
 from input_pipeline.sources.splitting import complete, hold_out, split_of
 
@@ -32,7 +34,11 @@ IN_BUCKETS = ("parquet", "records")
 
 
 def load_source(
-    name: str, directory: str | None = None, seed: int = 0, keep_validation: bool = False
+    name: str,
+    directory: str | None = None,
+    seed: int = 0,
+    keep_validation: bool = False,
+    group: str = "",
 ) -> Source:
     """Opens a data set: lists its examples and labels without decoding photos.
 
@@ -44,6 +50,7 @@ def load_source(
         manifest itself.
       seed: for the test split of sources without a published one.
       keep_validation: whether a validation split stays one where there is no test split.
+      group: a pattern of the groups in the names of the photos, see `grouped`.
 
     Raises:
       UserError: the name is unknown, or the directory is missing, incomplete or inconsistent.
@@ -70,7 +77,17 @@ def load_source(
         arguments["directory"] = path
     elif "directory" in accepted and accepted["directory"].default is inspect.Parameter.empty:
         raise UserError(f"data source {name!r} needs a directory: say where its files are")
-    return complete(load(**arguments), seed, keep_validation)
+    return complete(grouped(load(**arguments), group), seed, keep_validation)
 
 
-__all__ = ["SOURCES", "Source", "Split", "hold_out", "load_source", "split_of"]
+__all__ = [
+    "SOURCES",
+    "Source",
+    "Split",
+    "corrected",
+    "fold",
+    "hold_out",
+    "joined",
+    "load_source",
+    "split_of",
+]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from efficientnet.errors import UserError
+from input_pipeline.sources.groups import apportion
 from input_pipeline.sources.split import Source, Split
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def complete(source: Source, seed: int = 0, keep_validation: bool = False) -> So
         how = "its validation split is used for it"
     else:
         train = splits["train"]
-        rest, test = stratify(list(train.labels), train.names, TEST_FRACTION, seed)
+        rest, test = stratify(list(train.labels), train.names, TEST_FRACTION, seed, train.groups)
         splits |= {"train": train.take(rest), "test": train.take(test)}
         how = f"of {len(train):,} photos to train on, {len(test):,} are drawn for it"
     log.info("data: %s has no test split: %s", source.name, how)
@@ -79,17 +80,24 @@ def complete(source: Source, seed: int = 0, keep_validation: bool = False) -> So
 
 
 def stratify(
-    strata: Sequence[object], names: Sequence[str], fraction: float, seed: int
+    strata: Sequence[object],
+    names: Sequence[str],
+    fraction: float,
+    seed: int,
+    groups: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits examples in two, in proportion to the strata (by the largest remainder method).
 
     Each stratum keeps at least one example, so fewer are chosen if many strata have only one.
     The choice depends on a hash of (seed, name), not on the order of files or on a library's
-    random generator.
+    random generator. Groups stay together, see `apportion`; then the numbers are less exact.
 
     Returns:
       Indices of the rest and of the at most round(fraction * n) chosen ones, int64 and sorted.
     """
+    if any(groups):
+        part = apportion(strata, names, groups, (1 - fraction, fraction), seed)
+        return np.flatnonzero(part == 0), np.flatnonzero(part == 1)
     members: dict[object, list[int]] = {}
     for index, stratum in enumerate(strata):
         members.setdefault(stratum, []).append(index)
@@ -121,10 +129,11 @@ def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split
     """
     if not 0 < fraction < 1:
         raise UserError(f"validation fraction {fraction} is not between 0 and 1: try 0.1")
-    rest, chosen = stratify(list(split.labels), split.names, fraction, seed)
+    rest, chosen = stratify(list(split.labels), split.names, fraction, seed, split.groups)
     if not len(rest) or not len(chosen):
+        what = f"{len({*split.groups})} groups" if any(split.groups) else f"{len(split)} examples"
         raise UserError(
-            f"a validation fraction of {fraction} of {len(split)} examples leaves one side empty: "
+            f"a validation fraction of {fraction} of {what} leaves one side empty: "
             "choose another fraction"
         )
     return split.take(rest), split.take(chosen)

@@ -154,3 +154,14 @@ def test_predictions_are_whole_and_finite_for_large_logits() -> None:
         "names",
         "class_names",
     }
+
+
+def test_the_interval_over_folds_allows_for_training_sets_that_overlap() -> None:
+    found = scores.fold_mean([0.7, 0.8, 0.9])
+    assert found.mean == pytest.approx(0.8)
+    assert found.std == pytest.approx(0.1)
+    # Student's t for 2 degrees of freedom is 4.303, and the variance factor 1/3 + 1/2.
+    reach = 4.303 * 0.1 * (5 / 6) ** 0.5
+    assert (found.low, found.high) == pytest.approx((0.8 - reach, 0.8 + reach), abs=1e-3)
+    alike = scores.fold_mean([0.5, 0.5])
+    assert (alike.low, alike.std, alike.high) == (0.5, 0, 0.5)

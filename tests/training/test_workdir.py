@@ -186,6 +186,16 @@ def test_the_same_data_go_on_and_so_does_a_run_of_an_earlier_version(begun: epat
     workdir.write_config(begun, recipe(), network())
 
 
+def test_fields_that_an_earlier_version_did_not_have_are_as_they_were(begun: epath.Path) -> None:
+    known = records.read_json(begun / workdir.CONFIG)
+    del known["data"]["folds"], known["data"]["group"]
+    records.write(begun / workdir.CONFIG, known)
+    workdir.check_config(begun, recipe())
+    in_folds = dataclasses.replace(recipe(), data=DataConfig(folds=2))
+    with pytest.raises(UserError, match=r"config.data.folds was 0, is 2"):
+        workdir.check_config(begun, in_folds)
+
+
 def test_data_may_change_as_long_as_there_is_no_checkpoint(begun: epath.Path) -> None:
     (begun / "checkpoints" / "latest" / "5").rmdir()
     workdir.write_config(begun, recipe(), network(train=5))
