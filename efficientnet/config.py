@@ -271,7 +271,9 @@ class RunConfig(Config):
     # Data.
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     augment: str = "random_resized_crop(scale=(0.5, 1.0))|flip_left_right"  # from left to right
-    preprocess: str = "resize"  # for evaluation, in the same syntax
+    # For evaluation, prediction and exports, in the same syntax: 'resize' squeezes photos, 'pad'
+    # shows all of them in their shape, 'resize_center_crop' their middle, see docs/data.md.
+    preprocess: str = "resize"
     batch_size: PositiveCount = 32  # images per step, over all devices and processes
 
     # In order; each starts from the best or the last weights of the previous one.

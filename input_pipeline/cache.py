@@ -31,6 +31,7 @@ def decoded(
     channels: int,
     place: str,
     broken_limit: int = 0,
+    preprocess: str = "resize",
 ) -> Split:
     """Decodes a split once, with each photo resized to a square, and logs its size beforehand.
 
@@ -44,6 +45,7 @@ def decoded(
       place: 'memory', or a folder for the file. The file is written completely or not at all; its
         name depends on the examples and these arguments, and later calls with the same read it.
       broken_limit: how many unreadable photos may be left out of the split.
+      preprocess: makes the squares, see `spec.parse`: 'resize' squeezes, 'pad' does not.
 
     Raises:
       UserError: it does not fit, the folder can't be written, or too many photos can't be read.
@@ -52,24 +54,26 @@ def decoded(
     if place == "memory":
         _announce(math.prod(shape), "memory", _free_memory())
         photos: np.ndarray = np.empty(shape, np.uint8)
-        readable = _fill(photos, split, broken_limit)
+        readable = _fill(photos, split, broken_limit, preprocess)
     else:
-        photos, readable = _on_disk(pathlib.Path(place).expanduser(), shape, split, broken_limit)
+        folder = pathlib.Path(place).expanduser()
+        photos, readable = _on_disk(folder, shape, split, broken_limit, preprocess)
     # The rows of unreadable photos stay empty and are never read.
     whole = dataclasses.replace(split, read=lambda index: photos[index])
     return whole if readable.all() else whole.take(np.flatnonzero(readable))
 
 
 def _on_disk(
-    folder: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int
+    folder: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int, preprocess: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maps the file of photos, after writing it if needed; also returns which are readable."""
-    path = folder / f"{stamp_of(VERSION, split.fingerprint(), str(shape))}.npy"
+    settings = [str(shape)] + [preprocess] * (preprocess != "resize")
+    path = folder / f"{stamp_of(VERSION, split.fingerprint(), *settings)}.npy"
     try:
         with _alone(path):
             if not path.exists():
                 _announce(math.prod(shape), str(path), shutil.disk_usage(folder).free)
-                _write(path, shape, split, broken_limit)
+                _write(path, shape, split, broken_limit, preprocess)
         photos = np.load(path, mmap_mode="r")
         readable = np.load(_table(path))
     except UserError:
@@ -107,7 +111,7 @@ def _free_memory() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _fill(photos: np.ndarray, split: Split, broken_limit: int) -> np.ndarray:
+def _fill(photos: np.ndarray, split: Split, broken_limit: int, preprocess: str) -> np.ndarray:
     """Decodes all photos into `photos`; returns which are readable, bool [n]."""
     readable = np.zeros(len(split), bool)
     _, resolution, _, channels = photos.shape
@@ -116,6 +120,7 @@ def _fill(photos: np.ndarray, split: Split, broken_limit: int) -> np.ndarray:
         batch_size=min(32, len(split)),
         resolution=resolution,
         channels=channels,
+        preprocess=preprocess,
         broken_limit=broken_limit,
     )
     with tqdm(total=len(split), desc="decoding", unit=" photos", mininterval=1.0) as line:
@@ -141,12 +146,14 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def _write(path: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int) -> None:
+def _write(
+    path: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int, preprocess: str
+) -> None:
     # A process killed here leaves a part file, which the next one overwrites.
     part = path.with_suffix(".part")
     photos = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
     try:
-        readable = _fill(photos, split, broken_limit)
+        readable = _fill(photos, split, broken_limit, preprocess)
         photos.flush()
     except BaseException:
         part.unlink()

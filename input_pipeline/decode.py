@@ -56,6 +56,9 @@ _READERS: dict[bytes, type[ImageFile.ImageFile]] = {
 # It pays to skip the pixels outside a window if there are at least this many.
 WORTH_CUTTING = 200_000
 
+# A margin of `decode_window` that takes in the whole photo.
+WHOLE = 2**30
+
 # OpenCV's limit for the number of pixels of a photo.
 _MOST_PIXELS = 2**30
 

@@ -20,6 +20,7 @@ AUGMENTS = {
     "affine and jitter": f"{CROP}|affine(25, 0.1, (0.9, 1.1), 8)|{JITTER}",
     "RandAugment": f"{CROP}|rand_augment",
     "AutoAugment": f"{CROP}|auto_augment",
+    "pad and flip": "pad|flip_left_right",
 }
 CACHED = 256
 MANY = 10**9

@@ -72,6 +72,7 @@ def input_pipeline(peers: Collection[str]) -> list[Contender]:
     theirs = [
         Contender(f"torchvision, {augment}", f"{name}:torchvision", {"augment": augment})
         for augment in AUGMENTS
+        if augment != "pad and flip"
     ]
     return [
         Contender("bare decoding", f"{name}:bare_decoding"),

@@ -249,7 +249,10 @@ def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
 
 
 def decode_once(config: RunConfig, train: input_pipeline.Split) -> input_pipeline.Split:
-    """Returns the readable training photos, decoded once if `config.data.cache` is set."""
+    """Returns the readable training photos, decoded once if `config.data.cache` is set.
+
+    Photos that `config.augment` pads are padded squares in the cache, the others squeezed ones.
+    """
     settings = config.data
     folder = settings.cache_directory or str(cache_directory() / "photos")
     return input_pipeline.decoded(
@@ -258,6 +261,7 @@ def decode_once(config: RunConfig, train: input_pipeline.Split) -> input_pipelin
         config.channels,
         folder if settings.cache == "disk" else "memory",
         settings.broken_limit,
+        next((o for o in config.augment.split("|") if o.strip().startswith("pad")), "resize"),
     )
 
 

@@ -10,7 +10,7 @@ from efficientnet.errors import UserError
 from input_pipeline import decode
 from input_pipeline.augment import sampling, spec
 from input_pipeline.augment.color import ColorJitter, Photometric
-from input_pipeline.augment.geometry import Geometric, Resize, compose
+from input_pipeline.augment.geometry import Geometric, Pad, Resize, ResizeCenterCrop, compose
 from input_pipeline.order import Seed
 
 
@@ -126,6 +126,10 @@ class Move:
                 f"method={self.method!r} does not go with turning, shearing or shifting: use "
                 "bilinear"
             )
+        self.pads = [operation for operation in operations if isinstance(operation, Pad)]
+        self.cuts = not any(isinstance(operation, ResizeCenterCrop) for operation in operations)
+        # Refuses what does not go with this target.
+        compose(operations, (target, target), target, [0.0] * self.draws)
 
     def apply(
         self, image: bytes | np.ndarray, channels: int, draws: Sequence[float], exact: bool
@@ -135,13 +139,25 @@ class Move:
         def plan(height: int, width: int) -> sampling.Matrix:
             return compose(self.operations, (height, width), self.target, draws)
 
+        black = (0,) * channels
+        fill: sampling.Fill = black if self.skews else "edge"
+        if self.pads:
+            fill = self.pads[-1].filling(channels)
         if isinstance(image, bytes) and not exact:
-            margin = 1 if self.skews else 0
+            margin = decode.WHOLE if fill == "blur" else int(self.skews or fill != "edge")
             image, matrix = decode.decode_window(image, channels, plan, self.target, margin)
         else:
             if isinstance(image, bytes):
                 image = decode.decode(image, channels)
             matrix = plan(*image.shape[:2])
-        if not self.skews and (exact or self.special):
-            return sampling.stretch(image, matrix, self.target, self.method, self.antialias)
-        return sampling.sample(image, matrix, self.target, 0 if self.skews else None)
+        if self.skews or not (exact or self.special):
+            return sampling.sample(image, matrix, self.target, fill)
+        return sampling.stretch(
+            image,
+            matrix,
+            self.target,
+            fill,
+            method=self.method,
+            antialias=self.antialias,
+            cut=self.cuts,
+        )

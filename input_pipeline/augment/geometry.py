@@ -12,11 +12,12 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from input_pipeline.augment.operation import Operation, choice, number, span
-from input_pipeline.augment.sampling import METHODS, Matrix, product
+import numpy as np
 
-# Height and width, pixels.
-Size = tuple[float, float]
+from efficientnet.errors import UserError
+from input_pipeline.augment.color import LUMA
+from input_pipeline.augment.operation import Operation, choice, is_color, number, span
+from input_pipeline.augment.sampling import METHODS, Fill, Matrix, Size, padded, product
 
 IDENTITY: Matrix = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
@@ -120,6 +121,76 @@ class CenterCrop(Geometric):
         side = max(round(self.fraction * min(size)), 1)
         top, left = ((length - side) // 2 for length in size)
         return window(top, left, side, side, target), (target, target)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResizeCenterCrop(Geometric):
+    """The shorter side resized to `size` pixels, then the central square, as in torchvision.
+
+    Attributes:
+      size: pixels; None is the target's side / 0.875, which is 256 for 224.
+      method: 'bilinear' or 'bicubic'.
+      antialias: whether the kernel widens when the photo shrinks.
+    """
+
+    size: int | None = number(None, 1, 1e5)
+    method: str = choice("bilinear", METHODS)
+    antialias: bool = choice(True, (True, False))
+    resizes: ClassVar[bool] = True
+
+    def shorter(self, target: int) -> int:
+        """Pixels of the resized photo's shorter side."""
+        shorter = int(self.size or target / 0.875)
+        if shorter < target:
+            raise UserError(f"size={shorter} is less than the {target} pixels that are cut out")
+        return shorter
+
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
+        """See `Geometric`."""
+        shorter = self.shorter(target)
+        height, width = (int(shorter * length // min(size)) for length in size)
+        top, left = round((height - target) / 2), round((width - target) / 2)
+        down, across = size[0] / height, size[1] / width
+        return ((across, 0.0, left * across), (0.0, down, top * down)), (target, target)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pad(Geometric):
+    """The whole photo in the middle of the target square, as Pillow's `ImageOps.pad`.
+
+    What operations beside it bring into view from outside the photo is filled as well.
+
+    Attributes:
+      fill: of what is outside: 'edge' repeats the photo's edge, 'blur' shows its middle out of
+        focus; or a gray level or a color (red, green, blue), 0..255.
+      method: 'bilinear' or 'bicubic'.
+      antialias: whether the kernel widens when the photo shrinks.
+    """
+
+    fill: str | int | tuple[int, int, int] = "edge"
+    method: str = choice("bilinear", METHODS)
+    antialias: bool = choice(True, (True, False))
+    resizes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fill not in ("edge", "blur") and not is_color(self.fill):
+            raise UserError(
+                f"fill={self.fill!r} should be 'edge', 'blur', a gray level from 0 to 255, or "
+                "three of them (red, green, blue)"
+            )
+
+    def filling(self, channels: int) -> Fill:
+        """What fills an image of so many channels."""
+        if isinstance(self.fill, str):
+            return self.fill
+        color = np.broadcast_to(self.fill, 3)
+        levels = color if channels == 3 else [color @ np.array(LUMA)]
+        return tuple(round(float(level)) for level in levels)
+
+    def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
+        """See `Geometric`."""
+        return padded(size, target), (target, target)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from efficientnet.errors import UserError
 
 
-def number(default: float, low: float, high: float) -> Any:
-    """A field that holds a number from low to high."""
+def number(default: float | None, low: float, high: float) -> Any:
+    """A field that holds a number from low to high, or None if that is its default."""
     fits = _is_number(low, high)
     return _field(default, f"a number from {low:g} to {high:g}", fits)
 
@@ -27,6 +27,12 @@ def span(default: tuple[float, float], low: float, high: float) -> Any:
 def choice(default: Any, choices: Collection[Any]) -> Any:
     """A field that holds one of the choices."""
     return _field(default, f"one of {', '.join(map(str, choices))}", list(choices).__contains__)
+
+
+def is_color(value: Any) -> bool:
+    """Whether this is a gray level, or three levels of red, green and blue, 0..255."""
+    levels = value if isinstance(value, tuple | list) else (value,)
+    return len(levels) in (1, 3) and all(map(_is_number(0, 255), levels))
 
 
 def _is_number(low: float, high: float) -> Callable[[Any], bool]:
@@ -55,5 +61,5 @@ class Operation:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.metadata and not field.metadata["fits"](value):
+            if field.metadata and value is not field.default and not field.metadata["fits"](value):
                 raise UserError(f"{field.name}={value!r} should be {field.metadata['expected']}")

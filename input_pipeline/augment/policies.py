@@ -21,7 +21,7 @@ from input_pipeline.order import Seed
 # (image, strength 0 to 1, sign +1 or -1) -> image; uint8 [height, width, channels]
 Change = Callable[[np.ndarray, float, int], np.ndarray]
 
-GRAY = 128
+GRAY = (128, 128, 128)
 MOST_FACTOR = 0.9
 MOST_SHEAR = 0.3
 MOST_SHIFT = 150 / 331

@@ -14,12 +14,19 @@ cv2.setNumThreads(0)
 
 METHODS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
+# Height and width, pixels.
+Size = tuple[float, float]
 # Left, top, right and bottom, pixels from the top left corner.
 Box = tuple[float, float, float, float]
 # Of a matrix: (x, y, 1) of the target -> one coordinate of the photo.
 Row = tuple[float, float, float]
 # Both coordinates, x first.
 Matrix = tuple[Row, Row]
+
+# Of what is outside a photo: a level for each channel; 'edge' repeats the photo's edge, and 'blur'
+# shows the photo's middle as large as the square around it, reduced to `BLURRED` pixels a side.
+Fill = str | tuple[int, ...]
+BLURRED = 16
 
 # For rounding errors of windows of whole pixels.
 ROUNDING = 1e-2
@@ -41,6 +48,19 @@ def product(outer: Matrix, inner: Matrix) -> Matrix:
         (g * a + h * d, g * b + h * e, g * c + h * f + x),
         (i * a + j * d, i * b + j * e, i * c + j * f + y),
     )
+
+
+def padded(size: Size, target: int) -> Matrix:
+    """Maps the target square onto the whole of an image in its middle, as Pillow's `ImageOps.pad`.
+
+    Args:
+      size: height and width of the image; its longer side becomes the target's.
+      target: side of the square. The image takes whole pixels of it.
+    """
+    tall, wide = (max(round(length / max(size) * target), 1) for length in size)
+    top, left = round((target - tall) / 2), round((target - wide) / 2)
+    down, across = size[0] / tall, size[1] / wide
+    return (across, 0.0, -left * across), (0.0, down, -top * down)
 
 
 def covered(low: float, high: float, size: int, margin: int = 0) -> tuple[int, int]:
@@ -118,35 +138,86 @@ def _weights(low: float, high: float, size: int, target: int, method: str) -> np
 
 
 def stretch(
-    image: np.ndarray, matrix: Matrix, target: int, method: str, antialias: bool
+    image: np.ndarray,
+    matrix: Matrix,
+    target: int,
+    fill: Fill = "edge",
+    *,
+    method: str = "bilinear",
+    antialias: bool = True,
+    cut: bool = False,
 ) -> np.ndarray:
-    """Cuts a window and resizes it, then mirrors; exact but slow.
+    """Resizes what a window shows of an image, fills the rest, then mirrors; exact but slow.
 
     Args:
       image: uint8 [height, width, channels].
-      matrix: one that only scales, mirrors and shifts, and stays inside the image.
+      matrix: target point -> image point; one that only scales, mirrors and shifts.
       target: side of the result.
+      fill: of what is outside the image, of which whole pixels of the result are filled.
       method: 'bilinear' or 'bicubic'.
       antialias: whether the kernel widens when the image shrinks.
+      cut: whether the kernel sees only the pixels that the window covers.
 
     Returns:
       uint8 [target, target, channels].
     """
     (a, _, c), (_, e, f) = matrix
-    low_x, high_x = sorted((c, c + a * target))
-    low_y, high_y = sorted((f, f + e * target))
-    # Whole pixels, as torchvision cuts before it resizes.
-    left, right = covered(low_x, high_x, image.shape[1])
-    top, bottom = covered(low_y, high_y, image.shape[0])
-    image = image[top:bottom, left:right]
+    height, width, channels = image.shape
+    left, right, before, after = _shown(c, a, target, width)
+    top, bottom, above, below = _shown(f, e, target, height)
+    x = y = 0
+    if cut:  # whole pixels, as torchvision cuts before it resizes
+        x, x_end = covered(left, right, width)
+        y, y_end = covered(top, bottom, height)
+        image = image[y:y_end, x:x_end]
     box = (
-        max(low_x - left, 0.0),
-        max(low_y - top, 0.0),
-        min(high_x - left, right - left),
-        min(high_y - top, bottom - top),
+        max(left - x, 0.0),
+        max(top - y, 0.0),
+        min(right - x, image.shape[1]),
+        min(bottom - y, image.shape[0]),
     )
-    resized = (resize if antialias else interpolate)(image, target, target, method, box)
-    return resized[:: -1 if e < 0 else 1, :: -1 if a < 0 else 1]
+    size = target - above - below, target - before - after
+    result = (resize if antialias else interpolate)(image, *size, method, box)
+    mirrored = slice(None, None, -1 if e < 0 else 1), slice(None, None, -1 if a < 0 else 1)
+    if size != (target, target):
+        if fill == "blur":
+            shown, result = (
+                result,
+                stretch(*_blurred(image, matrix, target), target)[mirrored].copy(),
+            )
+            result[above : target - below, before : target - after] = shown
+        else:
+            border = above, below, before, after
+            result = cv2.copyMakeBorder(result, *border, _border(fill), value=_color(fill))
+    return result[mirrored].reshape(target, target, channels)
+
+
+def _shown(start: float, along: float, target: int, size: int) -> tuple[float, float, int, int]:
+    """What a window shows in one direction: from, to; and pixels to fill before and after it."""
+    low, high = sorted((start, start + along * target))
+    step = abs(along)
+    before = min(max(round(-low / step), 0), target - 1)
+    after = min(max(round((high - size) / step), 0), target - 1 - before)
+    return max(low, 0.0), min(high, size), before, after
+
+
+def _blurred(image: np.ndarray, matrix: Matrix, target: int) -> tuple[np.ndarray, Matrix]:
+    """The image's central square, reduced, and how it is seen as large as the padded square."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) / 2, (width - side) / 2
+    small = resize(image, BLURRED, BLURRED, box=(left, top, left + side, top + side))
+    (across, _, x), (_, down, y) = padded((height, width), target)
+    across, down = (BLURRED / target / step for step in (across, down))
+    return small, product(((across, 0.0, -x * across), (0.0, down, -y * down)), matrix)
+
+
+def _border(fill: Fill) -> int:
+    return cv2.BORDER_REPLICATE if isinstance(fill, str) else cv2.BORDER_CONSTANT
+
+
+def _color(fill: Fill) -> tuple[int, ...]:
+    return (0,) if isinstance(fill, str) else fill
 
 
 def spacing(matrix: Matrix) -> tuple[float, float]:
@@ -191,27 +262,29 @@ def _reduce(image: np.ndarray, matrix: Matrix) -> tuple[np.ndarray, Matrix]:
     return resize(image, rows, columns), product(zoom, matrix)
 
 
-def sample(
-    image: np.ndarray,
-    matrix: Matrix,
-    target: int,
-    fill: int | None,
-) -> np.ndarray:
+def sample(image: np.ndarray, matrix: Matrix, target: int, fill: Fill = "edge") -> np.ndarray:
     """Samples an image bilinearly; what shrinks by up to `FAR` does not alias.
 
     Args:
       image: uint8 [height, width, channels], one or three channels.
       matrix: target point -> image point.
       target: side of the result.
-      fill: gray level of what is outside the image; None repeats its edge.
+      fill: of what is outside the image; to blur, all of the image must be there.
 
     Returns:
       uint8 [target, target, channels].
     """
+    if fill == "blur":
+        ones = np.ones((*image.shape[:2], 1), np.float32)
+        inside = warp(ones, matrix, target, target, (0,))
+        small, zoomed = _blurred(image, matrix, target)
+        blurred = warp(small, zoomed, target, target, "edge")
+        result = cv2.blendLinear(sample(image, matrix, target), blurred, inside, 1 - inside)
+        return result.reshape(blurred.shape)
     image, matrix = _reduce(image, matrix)
     (a, b, c), (d, e, f) = matrix
     height, width, channels = image.shape
-    straight = fill is None and not (b or d)
+    straight = fill == "edge" and not (b or d)
     margin = 0 if straight else MARGIN
     left, right = seen((a, b, c), target, width, margin)
     top, bottom = seen((d, e, f), target, height, margin)
@@ -240,7 +313,7 @@ def warp(
     matrix: Matrix,
     height: int,
     width: int,
-    fill: int | None,
+    fill: Fill,
 ) -> np.ndarray:
     """Samples an image bilinearly at each pixel of the result, and no more.
 
@@ -249,7 +322,7 @@ def warp(
       matrix: point of the result -> image point.
       height: of the result.
       width: of the result.
-      fill: see `sample`.
+      fill: of what is outside the image; not to blur.
 
     Returns:
       uint8 [height, width, channels].
@@ -262,8 +335,8 @@ def warp(
         np.array(center),
         (width, height),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT,
-        borderValue=(fill or 0,) * 3,
+        borderMode=_border(fill),
+        borderValue=_color(fill),
     )
     return result.reshape(height, width, -1)
 

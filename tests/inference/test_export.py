@@ -10,13 +10,16 @@ import jax
 import numpy as np
 import pytest
 from odd_names import ODD
+from PIL import Image
 
+import input_pipeline
 from efficientnet.inference.export import exporter
 from efficientnet.inference.export.formats import DEFAULT, FORMATS, write_stablehlo
 from efficientnet.inference.export.tensorflow_graph import Graph
 from efficientnet.inference.loading import load_run
 from efficientnet.inference.network import Network
 from efficientnet.paths import printable
+from efficientnet.weights import Preprocessing
 from scripts import command_line, export, predict
 
 
@@ -95,6 +98,48 @@ def test_tensorflow_graph_is_the_network(trained, padding, head_batch_norm) -> N
     images = np.random.default_rng(1).integers(0, 256, (2, 45, 45, 3), np.uint8)
     answer = Graph(network).classify(images)
     np.testing.assert_allclose(answer["logits"], network(images), atol=1e-4)
+
+
+def readme_of(preparation: str, channels: int = 3) -> str:
+    preprocessing = Preprocessing((0.0,) * channels, (1.0,) * channels)
+    network = Network(None, {}, preprocessing, ("a", "b"), 40, preparation)
+    return exporter.readme(network, DEFAULT, "a test")
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+@pytest.mark.parametrize(
+    "preparation",
+    [
+        "",
+        "resize('bicubic')",
+        "center_crop(0.8)",
+        "resize_center_crop(48)",
+        "pad",
+        "pad('blur')",
+        "pad((255, 0, 9), 'bicubic')",
+        "pad(7)",
+    ],
+)
+def test_the_readme_prepares_photos_as_the_evaluation(
+    preparation, channels, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = readme_of(preparation, channels)
+    assert f"This is `{preparation or 'resize'}`" in text
+    lines = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    evaluate = input_pipeline.without_chance(preparation, 40, channels)
+    noise = np.random.default_rng(2).integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    for size in ((90, 61), (33, 70), (40, 40)):
+        Image.fromarray(noise).resize(size).save("photo.jpg", "PNG")
+        said: dict = {}
+        exec(lines, said)
+        expected = evaluate((tmp_path / "photo.jpg").read_bytes(), [], (0, 0))
+        # Pillow rounds twice, and differently where only a part of the photo is resized.
+        np.testing.assert_allclose(said["images"][0].astype(int), expected, atol=2)
+
+
+def test_the_readme_names_what_it_cannot_show() -> None:
+    assert "they were preprocessed by `pad|grayscale(1.0)`" in readme_of("pad|grayscale(1.0)")
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
+import io
+
 import numpy as np
 import pytest
 from etils import epath
+from PIL import Image
 
 import input_pipeline
 from efficientnet.errors import UserError
@@ -20,6 +23,24 @@ def test_a_cached_photo_is_the_decoded_photo(photos, channels):
     (result,) = input_pipeline.eval_batches(cached, **options).as_numpy_iterator()
     assert all((result[key] == expected[key]).all() for key in expected)
     assert cached.names == photos.names
+
+
+def test_padded_photos_are_padded_once(tmp_path):
+    stream = io.BytesIO()
+    Image.new("RGB", (20, 10), (0, 255, 0)).save(stream, "PNG")
+    split = from_encoded([stream.getvalue()] * 2, ["a", "b"], [0, 0])
+    red = np.array((255, 0, 0))
+    for place in ("memory", str(tmp_path)):
+        squeezed = input_pipeline.decoded(split, 16, 3, place)
+        padded = input_pipeline.decoded(split, 16, 3, place, preprocess="pad((255, 0, 0))")
+        assert not (pixels(squeezed) == red).any((0, 1, 2))[0]
+        assert (pixels(padded)[:, :4] == red).all()
+        options = {"batch_size": 2, "resolution": 16, "num_steps": 1}
+        batches = input_pipeline.train_batches(
+            padded, augment="pad((255, 0, 0))|flip_left_right", **options
+        )
+        (batch,) = batches.as_numpy_iterator()
+        np.testing.assert_array_equal(batch["image"], pixels(padded))
 
 
 def test_training_from_the_cache_keeps_order_and_draws(photos):

@@ -110,11 +110,14 @@ def readme(network: Network, formats: Sequence[str], source: str) -> str:
         keep_trailing_newline=True,
     ).get_template("README.md")
     return template.render(
-        network=network,
+        classes=len(network.class_names),
         side=network.resolution,
+        channels=network.channels,
+        preparation=network.preparation or "resize",
         # Pillow does what is antialiased in the same way.
         operation=None if more or not getattr(operation, "antialias", False) else operation,
         kind=type(operation).__name__,
+        method=getattr(operation, "method", "").upper(),
         formats=[FORMATS[name] for name in formats],
         source=source,
     )

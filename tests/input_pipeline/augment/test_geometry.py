@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import scipy.ndimage
-from PIL import Image
+from PIL import Image, ImageOps
 
 import input_pipeline
 from efficientnet.errors import UserError
@@ -188,7 +188,7 @@ def reference_warp(image, matrix, target):
 def test_projection_samples_bilinearly_with_black_outside():
     matrix = np.array([[1.4, 0.5, -10.0], [-0.4, 1.2, 12.0], [0, 0, 1]], np.float32)
     image = np.asarray(PHOTO)
-    result = sampling.warp(image, rows(matrix), 64, 64, 0).astype(int)
+    result = sampling.warp(image, rows(matrix), 64, 64, (0, 0, 0)).astype(int)
     expected = reference_warp(image, matrix, 64)
     different = abs(result - expected).max(-1) > 2
     # The two differ in how far beyond the border a point still sees the image.
@@ -200,7 +200,7 @@ def test_projection_does_not_alias():
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
     turn = np.array([[7.9, 0.2, 0], [-0.2, 7.9, 0], [0, 0, 1]], np.float32)
-    result = sampling.sample(stripes, rows(turn), 30, 0)
+    result = sampling.sample(stripes, rows(turn), 30, (0, 0, 0))
     np.testing.assert_allclose(result[2:-2, 2:-2], 127.5, atol=6)
 
 
@@ -215,7 +215,7 @@ def test_a_decoded_window_is_the_photo_seen_through_the_warp(scale, cut, monkeyp
     target = int(200 / scale)
     pixels, moved = decode.decode_window(stream.getvalue(), 3, lambda *_: rows(matrix), target, 1)
     result, expected = (
-        sampling.warp(image, place, target, target, 0).astype(int)
+        sampling.warp(image, place, target, target, (0, 0, 0)).astype(int)
         for image, place in ((pixels, moved), (np.asarray(photo), rows(matrix)))
     )
     assert abs(result - expected).mean() < 3
@@ -245,6 +245,111 @@ def test_a_resize_in_training_does_not_alias():
     exact = evaluate("resize", 60, Image.fromarray(stripes))
     assert abs(result.std() - exact.std()) < 10
     assert exact.std() < 50
+
+
+SHAPES = [(120, 90), (61, 200), (33, 33), (400, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("size", SHAPES)
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("resolution", [32, 111])
+def test_pad_is_that_of_pillow(size, method, resolution):
+    photo = PHOTO.resize(size)
+    square = (resolution, resolution)
+    # Pillow leaves nothing of a photo that would be less than a pixel wide.
+    expected = ImageOps.pad(photo, square, Image.Resampling[method.upper()], color=(250, 7, 90))
+    result = evaluate(f"pad((250, 7, 90), {method!r})", resolution, photo)
+    if min(size) > 1 or size == (1, 1):
+        np.testing.assert_array_equal(result, expected)
+    else:
+        assert (result != (250, 7, 90)).any(-1).sum() == resolution
+
+
+@pytest.mark.parametrize("size", SHAPES[:-2])
+def test_pad_repeats_the_edge_or_shows_the_middle_out_of_focus(size):
+    photo = PHOTO.resize(size)
+    small = np.asarray(ImageOps.contain(photo, (64, 64), Image.Resampling.BILINEAR))
+    tall, wide, _ = small.shape
+    top, left = round((64 - tall) / 2), round((64 - wide) / 2)
+    around = (top, 64 - tall - top), (left, 64 - wide - left), (0, 0)
+    edge = evaluate("pad", 64, photo)
+    np.testing.assert_array_equal(edge, np.pad(small, around, "edge"))
+    blurred = ImageOps.fit(photo, (16, 16), Image.Resampling.BILINEAR).resize((64, 64), 2)
+    expected = np.array(blurred)
+    expected[top : top + tall, left : left + wide] = small
+    np.testing.assert_array_equal(evaluate("pad('blur')", 64, photo), expected)
+
+
+def test_what_is_padded_is_gray_in_gray_photos():
+    image = np.full((20, 40, 1), 90, np.uint8)
+    for fill, level in (((255, 0, 0), 76), (7, 7), ("'edge'", 90), ("'blur'", 90)):
+        for chance in ("", "|rotate(0)|flip_left_right"):
+            augmentation = Augmentation(f"pad({fill}){chance}", 40, channels=1)
+            result = augmentation(image, [0.5] * augmentation.draws, (0, 0))
+            assert result.shape == (40, 40, 1)
+            assert (result[:9] == level).all()
+            assert (result[11:29] == 90).all()
+
+
+@pytest.mark.parametrize("fill", ["'edge'", "'blur'", "(255, 0, 9)"])
+@pytest.mark.parametrize("size", [(480, 360), (200, 600), (90, 61)])
+def test_training_pads_as_evaluation_does(fill, size):
+    stream = io.BytesIO()
+    PHOTO.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
+    photo = stream.getvalue()
+    exact = augmented(f"pad({fill})", 128, photo).astype(int)
+    for text in ("flip_left_right(0)", "affine|flip_left_right(0)", "color_jitter(1e-9)"):
+        result = augmented(f"pad({fill})|{text}", 128, photo)
+        assert abs(result - exact).mean() < 1.5
+        # Not by a pixel's width is the photo's place another.
+        assert (abs(result - exact).max(-1) > 60).mean() < 0.004
+    mirrored = augmented(f"pad({fill})|flip_left_right(1.0)", 128, photo)
+    assert abs(mirrored[:, ::-1] - exact).mean() < 1.5
+
+
+def test_what_turning_brings_into_view_is_padded_too():
+    green = Image.new("RGB", (80, 40), (0, 255, 0))
+    for fill, corner in (("(255, 0, 0)", (255, 0, 0)), ("'edge'", (0, 255, 0))):
+        result = evaluate(f"pad({fill})|rotate(80)|translate(0.5)", 40, green)
+        assert (result[..., 2] == 0).all()
+        assert (result.sum(-1).astype(int) >= 254).all(), "nothing is black"
+        assert (result == corner).all(-1).any()
+
+
+@pytest.mark.parametrize("fill", ["'edge'", "'blur'", "(255, 0, 9)"])
+def test_a_window_of_a_padded_photo_shows_nothing_of_where_it_was_cut(fill, monkeypatch):
+    monkeypatch.setattr(decode, "WORTH_CUTTING", 0)
+    stream = io.BytesIO()
+    PHOTO.resize((240, 180), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
+    photo = stream.getvalue()
+    for number in range(8):
+        text = f"pad({fill})|random_resized_crop(scale=(0.1, 0.4))"
+        cut = augmented(text, 128, photo, (1, number)).astype(int)
+        whole = augmented(text, 128, decode.decode(photo, 3), (1, number))
+        assert abs(cut - whole)[1:-1, 1:-1].max() <= 3
+
+
+@pytest.mark.parametrize("size", [(120, 90), (61, 200), (33, 33)])
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_resizing_then_cropping_is_that_of_torchvision(size, method):
+    photo = PHOTO.resize(size)
+    shorter = min(size)
+    width, height = (int(48 * length / shorter) for length in size)
+    left, top = round((width - 40) / 2), round((height - 40) / 2)
+    resized = photo.resize((width, height), Image.Resampling[method.upper()])
+    expected = np.asarray(resized.crop((left, top, left + 40, top + 40)), int)
+    result = evaluate(f"resize_center_crop(48, {method!r})", 40, photo)
+    # Pillow rounds twice.
+    np.testing.assert_allclose(result, expected, atol=2)
+    assert abs(result - expected).mean() < 0.2
+
+
+def test_the_size_before_cropping_follows_the_target():
+    np.testing.assert_array_equal(
+        evaluate("resize_center_crop", 28), evaluate("resize_center_crop(32)", 28)
+    )
+    with pytest.raises(UserError, match="size=200 is less than the 224 pixels"):
+        Augmentation("resize_center_crop(200)|flip_left_right", 224)
 
 
 def test_bicubic_does_not_go_with_turning():

@@ -37,7 +37,7 @@ def project(image):
 
 
 def test_black_beyond_the_image(image):
-    result = sample(image, MATRIX, 40, 0)
+    result = sample(image, MATRIX, 40, (0, 0, 0))
     expected = project(image)
     assert result.shape == (40, 40, image.shape[-1])
     np.testing.assert_allclose(result, expected, atol=0.51)
@@ -45,7 +45,7 @@ def test_black_beyond_the_image(image):
 
 
 def test_the_edge_repeated_beyond_the_image(image):
-    result = sample(image, MATRIX, 40, None)
+    result = sample(image, MATRIX, 40)
     y, x = np.mgrid[:40, :40] + 0.5
     points = MATRIX.astype(np.float64) @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
     for channel in range(image.shape[-1]):
@@ -59,7 +59,7 @@ def test_the_edge_repeated_beyond_the_image(image):
 def test_images_of_any_size(size):
     image = (np.arange(size[0] * size[1] * 3).reshape(*size, 3) % 256).astype(np.uint8)
     unit = np.diag([size[1] / 8, size[0] / 8, 1]).astype(np.float32)
-    result = sample(image, unit, 8, None)
+    result = sample(image, unit, 8)
     assert result.min() >= image.min()
     assert result.max() <= image.max()
 
@@ -70,7 +70,7 @@ def test_what_shrinks_is_as_soft_as_antialiased_resizing(image, step):
     height, width = round(70 / step), round(110 / step)
     target = min(height, width)
     unit = np.diag([step, step, 1]).astype(np.float32)
-    result = sample(noise, unit, target, None)
+    result = sample(noise, unit, target)
     resized = tf.image.resize(noise, [height, width], antialias=True).numpy()
     expected = resized[:target, :target]
     assert abs(result.std() / expected.std() - 1) < 0.15
@@ -84,7 +84,7 @@ def test_a_mirrored_window_is_the_mirrored_image(image):
         offsets = np.where(scales < 0, [width, height], 0)
         matrix = np.eye(3, dtype=np.float32)
         matrix[:2] = np.c_[np.diag(scales), offsets]
-        result = sample(image, matrix, 32, None)
+        result = sample(image, matrix, 32)
         plain = np.diag([width / 32, height / 32, 1]).astype(np.float32)
-        plain = sample(image, plain, 32, None)
+        plain = sample(image, plain, 32)
         np.testing.assert_allclose(result, plain[::y, ::x].astype(int), atol=1)

@@ -35,6 +35,12 @@ def test_operations_come_in_reading_order_with_their_arguments():
         ("flip_left_right(probability=2)", ["flip_left_right", "probability=2"]),
         ("color_jitter", ["color_jitter", "changes nothing"]),
         ("color_jitter(brightness=-1)", ["brightness=-1"]),
+        ("pad('white')", ["pad", "fill='white'", "'edge', 'blur'", "(red, green, blue)"]),
+        ("pad((255, 0))", ["fill=(255, 0)"]),
+        ("pad(256)", ["fill=256"]),
+        ("pad(None)", ["fill=None"]),
+        ("pad(method='nearest')", ["method='nearest'", "bilinear, bicubic"]),
+        ("resize_center_crop('256')", ["size='256'", "number"]),
     ],
 )
 def test_a_wrong_specification_is_named(text, named):
