@@ -103,7 +103,7 @@ def _write_shard(
     left_out: list[str] = []
     for index, content, reason in survey(split, indices, lambda e: _shrink(e, shorter_side)):
         name = split.names[index]
-        if not reason:
+        if content is not None:
             group = split.groups[index : index + 1]
             rows.append((int(split.labels[index]), name, len(content), *group))
             contents.append(content)

@@ -1,7 +1,7 @@
-"""Writes a data set of any layout to records, or checks it for problems.
+"""Writes a data set of any layout to records, or checks it for problems and shows them.
 
 python scripts/prepare_data.py stanford_cars --directory=/data/cars --output=/data/cars_records
-python scripts/prepare_data.py folders --directory=/data/flowers --check
+python scripts/prepare_data.py folders --directory=/data/flowers --check --report=audit
 python scripts/prepare_data.py elpv --statistics
 
 Run the same command again to resume it; photos that have changed are written again. Train on the
@@ -10,16 +10,20 @@ result with
 """
 
 import argparse
+import dataclasses
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from etils import epath
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.paths import cache_directory, user_path
+from efficientnet.paths import cache_directory, check_folder, user_path
+from efficientnet.reporting.audit import write_audit
+from efficientnet.runtime.progress_bar import progress_bar
 from input_pipeline import record_writer
-from input_pipeline.audit.problems import find_problems
+from input_pipeline.audit.problems import Problem, audit
 from scripts import command_line
 
 
@@ -40,7 +44,17 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--broken-limit", type=int, default=0, help="how many unreadable photos may be left out"
     )
-    parser.add_argument("--check", action="store_true", help="list all problems")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="list all problems, and exit with 1 if some must be mended",
+    )
+    parser.add_argument(
+        "--report",
+        type=command_line.local_path,
+        metavar="DIR",
+        help="where to write the audit's page",
+    )
     parser.add_argument(
         "--statistics",
         action="store_true",
@@ -48,10 +62,12 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
-    if not (args.output or args.check or args.statistics):
-        raise UserError("nothing to do: give --output, --check or --statistics")
+    if not (args.output or args.check or args.report or args.statistics):
+        raise UserError("nothing to do: give --output, --check, --report or --statistics")
     if args.resize is not None and args.resize < 1:
         raise UserError(f"--resize={args.resize} should be a positive number of pixels")
+    if args.report:
+        check_folder(args.report)
 
     source = input_pipeline.load_source(args.source, args.directory, args.seed)
     result: dict[str, object] = {
@@ -60,13 +76,20 @@ def main(arguments: Sequence[str]) -> None:
         "splits": {split: len(examples) for split, examples in source.splits.items()},
     }
     print(f"{source.name}: {result['classes']} classes, {result['splits']}", flush=True)
-    if args.check:
-        count = 0
-        for problem in find_problems(source):
-            count += 1
-            print(f"{problem.kind}: {problem.name}: {problem.detail}", flush=True)
-        print(f"{count} problems")
-        result["problems"] = count
+    mend: list[Problem] = []
+    if args.check or args.report:
+        found = audit(source, progress_bar)
+        problems = list(found.problems())
+        mend = [problem for problem in problems if args.check and problem.must_mend]
+        result["problems"] = len(problems)
+        if args.check:
+            for problem in problems:
+                print(command_line.one_line(f"{problem.kind}: {problem.name}: {problem.detail}"))
+            result["found"] = list(map(dataclasses.asdict, problems))
+        print(f"{len(problems)} problems", flush=True)
+        if args.report:
+            result["report"] = str(write_audit(found, args.report))
+            print(f"wrote {result['report']}")
     if args.statistics:
         mean, std = input_pipeline.cached_statistics(
             source.splits["train"],
@@ -89,6 +112,12 @@ def main(arguments: Sequence[str]) -> None:
         result["left_out"] = left_out
     if args.json:
         command_line.print_json(result)
+    if mend:
+        kinds = Counter(problem.kind for problem in mend)
+        raise UserError(
+            f"{len(mend)} of {result['problems']} problems must be mended before results can be "
+            f"trusted: {', '.join(f'{count} x {kind}' for kind, count in kinds.items())}"
+        )
 
 
 def _numbers(values: Sequence[float]) -> str:
