@@ -164,6 +164,12 @@ def load_data(config: RunConfig) -> Data:
     for use, photos in (("train", train), ("validate", validation), ("test", test)):
         if not len(photos):
             raise UserError(f"the data {source.name!r} leave no photo to {use} on: more are needed")
+    if len(set(train.labels.tolist())) == 1:
+        only = source.class_names[train.labels[0]]
+        raise UserError(
+            f"all {len(train):,} photos to train on are of the class {only!r}: two classes or more "
+            "are needed"
+        )
     if split == "test":
         log.warning(
             "the best weights are chosen on the test split, as set in config.data: its "
@@ -190,6 +196,7 @@ def prepare(config: RunConfig) -> Experiment:
         len(data.validation),
         len(data.test),
     )
+    log.info("data: %s", _class_sizes(data))
     variant = get_variant(config.variant)
     start = _start(config, variant, len(data.class_names))
     resolution = config.resolution or variant.resolution
@@ -212,6 +219,17 @@ def prepare(config: RunConfig) -> Experiment:
         std=std,
         variables=start.variables,
         identity=identity,
+    )
+
+
+def _class_sizes(data: Data) -> str:
+    """Describes how uneven the classes are, by their photos for training."""
+    counts = np.bincount(data.train.labels, minlength=len(data.class_names))
+    small, large = counts.argmin(), counts.argmax()
+    return (
+        f"the smallest class has {counts[small]:,} photos for training "
+        f"({data.class_names[small]!r}), the median {np.median(counts):,.0f}, the largest "
+        f"{counts[large]:,} ({data.class_names[large]!r})"
     )
 
 

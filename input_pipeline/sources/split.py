@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
@@ -93,13 +94,20 @@ def from_files(
                 f"{directory} lists the photo {name!r}, which is outside of it: expected a path "
                 "below it"
             )
-    missing = [name for name in names if not (directory / name).is_file()]
+    found = {name: _existing(directory, name) for name in names}
+    missing = [name for name in names if not found[name]]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(names)} photos are missing from {directory}, the first is "
             f"{missing[0]}: complete the directory"
         )
-    return from_paths([f"{directory}/{name}" for name in names], names, labels, groups)
+    return from_paths([found[name] for name in names], names, labels, groups)
+
+
+def _existing(directory: epath.Path, name: str) -> str:
+    """Returns the path of a file; its name may be composed where the table's is decomposed."""
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    return next((f"{directory}/{form}" for form in forms if (directory / form).is_file()), "")
 
 
 def refuse_bytes(names: Iterable[str]) -> None:

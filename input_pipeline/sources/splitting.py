@@ -57,7 +57,7 @@ def complete(source: Source, seed: int = 0, keep_validation: bool = False) -> So
       keep_validation: whether a validation split is to stay one.
 
     Raises:
-      UserError: there is no training split.
+      UserError: there is no training split, or only one class.
     """
     splits = dict(source.splits)
     if "train" not in splits:
@@ -65,6 +65,9 @@ def complete(source: Source, seed: int = 0, keep_validation: bool = False) -> So
             f"the data {source.name!r} have no split to train on, only {', '.join(splits)}: "
             "name one 'train'"
         )
+    if len(source.class_names) < 2:
+        found = "one class, " + repr(source.class_names[0]) if source.class_names else "no class"
+        raise UserError(f"the data {source.name!r} have {found}: expected two classes or more")
     if "test" in splits:
         return source
     if "validation" in splits and not keep_validation:

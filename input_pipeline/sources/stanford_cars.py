@@ -47,7 +47,9 @@ def load(directory: epath.Path) -> Source:
     """
     if (directory / "cars_annos.mat").is_file():
         source = _one_table(directory)
-    elif (directory / "train").is_dir():
+    elif (directory / "train").is_dir() or (
+        not _has(directory, "cars_meta.mat") and folders.split_folders(directory)
+    ):
         source = folders.load_as("stanford_cars", directory, CLASS_NAMES, _letters)
     elif parquet.find(directory):
         source = parquet.load(directory)
@@ -99,10 +101,15 @@ def _one_table(directory: epath.Path) -> Source:
     return Source("stanford_cars", class_names, splits)
 
 
+def _has(directory: epath.Path, name: str) -> epath.Path | None:
+    folders = (directory, directory / "devkit", directory / "devkit" / "devkit")
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
 def _find(directory: epath.Path, name: str) -> epath.Path:
-    for folder in (directory, directory / "devkit", directory / "devkit" / "devkit"):
-        if (folder / name).is_file():
-            return folder / name
+    found = _has(directory, name)
+    if found:
+        return found
     raise UserError(
         f"no {name} in {directory} or its devkit folder: expected Stanford Cars as its devkit, "
         "cars_annos.mat, class folders in train and test, or parquet files"
@@ -110,10 +117,9 @@ def _find(directory: epath.Path, name: str) -> epath.Path:
 
 
 def _find_test_annotations(directory: epath.Path) -> epath.Path:
-    try:
-        return _find(directory, "cars_test_annos_withlabels.mat")
-    except UserError:
-        return _find(directory, "cars_test_annos.mat")
+    return _has(directory, "cars_test_annos_withlabels.mat") or _find(
+        directory, "cars_test_annos.mat"
+    )
 
 
 def _photo_folder(directory: epath.Path, name: str) -> epath.Path:

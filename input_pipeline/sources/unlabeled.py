@@ -25,18 +25,24 @@ def find_photos(arguments: Sequence[str]) -> list[str]:
             raise UserError(f"{argument} is in a bucket: copy the photos to this machine first")
         path = pathlib.Path(argument).expanduser()
         if path.is_dir():
-            walk = Walk([epath.Path(path)])
-            photos = [str(photo) for photo in walk.photos(epath.Path(path)) if photo.is_file()]
-            expected = f"files ending in {', '.join(sorted(EXTENSIONS))}"
+            walk, folder = Walk(), epath.Path(path)
+            walk.claim([folder])
+            photos = [str(photo) for photo in walk.photos(folder) if photo.is_file()]
             if not photos:
-                raise UserError(f"there is no photo in {path}: expected {expected}")
-            walk.warn(expected)
+                expected = f"expected files ending in {', '.join(sorted(EXTENSIONS))}"
+                raise UserError(f"there is no photo in {path}: {walk.left_out() or expected}")
+            walk.report(folder)
         elif path.is_file():
             photos = [str(path)]
         else:
-            photos = list(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
+            walk = Walk()
+            files = filter(os.path.isfile, glob.glob(str(path), recursive=True))
+            photos = [file for file in files if walk.takes(epath.Path(file))]
             if not photos:
-                raise UserError(f"there is no photo {argument}: check the path")
+                raise UserError(
+                    f"there is no photo {argument}: {walk.left_out() or 'check the path'}"
+                )
+            walk.report(epath.Path(path))
         found.extend(sorted(photos))
     refuse_bytes(found)
     return found

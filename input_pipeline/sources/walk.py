@@ -1,64 +1,124 @@
-"""Finding the photos in folders and below, following links."""
+"""Finding the photos in folders and below, following links and leaving out left-overs."""
 
+import collections
 import logging
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Iterator
 
 from etils import epath
 
+from input_pipeline.sources.split import refuse_bytes
+
 log = logging.getLogger(__name__)
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"})
-# Of image formats that can't be decoded.
-FOREIGN = frozenset({".avif", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff"})
+# Of image formats that are not read, and what to do about it.
+CONVERT = "convert them to JPEG"
+FOREIGN = {
+    **dict.fromkeys((".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff"), CONVERT),
+    **dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), CONVERT),
+}
+# How photos without an ending begin.
+SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP", re.DOTALL)
+# What systems and tools leave beside photos, without case, besides hidden files and folders.
+LEFT_OVERS = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+    | {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found"}
+    | {"system volume information"}
+)
+MOST_KINDS = 8  # in one message
 
 
 class Walk:
-    """Lists the photos of several folders, each photo once.
+    """Lists the photos of folders, each photo once, and counts what is left out.
 
-    A link is followed unless it leads to, into or above a folder that is listed anyway: its photos
-    would be listed twice, perhaps as another class, and a cycle would never end.
-
-    Args:
-      folders: to be listed.
-
-    Attributes:
-      left_out: image files that were found but not listed.
+    A file is a photo if its ending is one of `EXTENSIONS` or, without an ending, by its first
+    bytes. A link is followed unless it leads to, into or above a folder that is listed anyway: its
+    photos would be listed twice, perhaps as another class, and a cycle would never end.
     """
 
-    def __init__(self, folders: Iterable[epath.Path]):
-        self.left_out: list[epath.Path] = []
+    def __init__(self) -> None:
+        self._left_out: collections.Counter[str] = collections.Counter()
+        self._images: list[str] = []
         self._listed: set[pathlib.Path] = set()
         self._above: set[pathlib.Path] = set()
-        for folder in folders:
-            self._add(pathlib.Path(os.path.realpath(folder)))
+
+    def look(self, folder: epath.Path) -> tuple[list[epath.Path], list[epath.Path]]:
+        """Returns the photos and the folders in a folder, each sorted, without left-overs.
+
+        Raises:
+          UserError: a name is not in UTF-8.
+        """
+        photos, folders = [], []
+        with os.scandir(folder) as entries:
+            paths = [folder / entry.name for entry in entries]
+        for path in paths:
+            if not os.path.isdir(path):
+                photos += [path] * self.takes(path)
+            elif not self._is_left_over(path.name):
+                folders.append(path)
+        refuse_bytes(map(str, [*photos, *folders]))
+        # Sorted, so that the same one of two links to a folder is followed everywhere.
+        return sorted(photos), sorted(folders)
+
+    def takes(self, file: epath.Path) -> bool:
+        """Returns whether a file is a photo, and counts it as left out if it is none."""
+        ending = file.suffix.lower()
+        if self._is_left_over(file.name):
+            return False
+        if ending in EXTENSIONS or (not ending and _begins_as_photo(file)):
+            return True
+        if ending in FOREIGN:
+            self.leave_out([file], f"{ending} ({FOREIGN[ending]})")
+        else:
+            ending = ending or "without an ending"
+            self._left_out[ending if ending.isascii() else "others"] += 1
+        return False
 
     def photos(self, folder: epath.Path) -> Iterator[epath.Path]:
         """Yields the photos in a folder and below."""
-        below = []
-        for path in folder.iterdir():
-            if path.name.startswith("."):
-                continue
-            suffix = path.suffix.lower()
-            if suffix in EXTENSIONS:
-                yield path
-            elif suffix in FOREIGN:
-                self.left_out.append(path)
-            elif path.is_dir():
-                below.append(path)
-        # Sorted, so that the same one of two links to a folder is followed everywhere.
-        for path in sorted(below):
+        photos, folders = self.look(folder)
+        yield from photos
+        for path in folders:
             if self._leads_on(path):
                 yield from self.photos(path)
 
-    def warn(self, expected: str) -> None:
-        """Warns of the number of image files that were left out, and what was expected."""
-        if self.left_out:
-            log.warning(
-                "%d image files are left out, such as %s: expected %s",
-                *(len(self.left_out), min(self.left_out), expected),
-            )
+    def claim(self, folders: Iterable[epath.Path]) -> None:
+        """Follows no links to folders that are listed anyway."""
+        for folder in folders:
+            self._add(pathlib.Path(os.path.realpath(folder)))
+
+    def leave_out(self, images: Iterable[epath.Path], reason: str) -> None:
+        """Counts image files as left out."""
+        for path in images:
+            refuse_bytes([str(path)])
+            self._images.append(str(path))
+            self._left_out[reason] += 1
+
+    def left_out(self) -> str:
+        """Returns how many files and folders were left out, by reason; '' if there were none."""
+        kinds = [f"{count} {reason}" for reason, count in self._left_out.most_common()]
+        kinds[MOST_KINDS:] = ["..."] * (len(kinds) > MOST_KINDS)
+        return f"left out {sum(self._left_out.values())} files: {', '.join(kinds)}" if kinds else ""
+
+    def report(self, folder: epath.Path) -> None:
+        """Logs in one line what was left out; as a warning if there were images."""
+        if self._images:
+            log.warning("%s: %s, such as %s", folder, self.left_out(), min(self._images))
+        elif self._left_out:
+            log.info("%s: %s", folder, self.left_out())
+
+    def _is_left_over(self, name: str) -> bool:
+        hidden, backup = name.startswith("."), name.startswith("~") or name.endswith("~")
+        if hidden or backup:
+            self._left_out["hidden" if hidden else "backup copies"] += 1
+        elif name.lower() in LEFT_OVERS:
+            self._left_out[name] += 1
+        else:
+            return False
+        return True
 
     def _leads_on(self, folder: epath.Path) -> bool:
         if not os.path.islink(folder):
@@ -76,3 +136,10 @@ class Walk:
     def _add(self, folder: pathlib.Path) -> None:
         self._listed.add(folder)
         self._above.update(folder.parents)
+
+
+def _begins_as_photo(path: epath.Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return bool(SIGNATURE.match(file.read(12)))
