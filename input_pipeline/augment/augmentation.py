@@ -139,8 +139,7 @@ class Move:
         def plan(height: int, width: int) -> sampling.Matrix:
             return compose(self.operations, (height, width), self.target, draws)
 
-        black = (0,) * channels
-        fill: sampling.Fill = black if self.skews else "edge"
+        fill: sampling.Fill | None = None if self.skews else "edge"
         if self.pads:
             fill = self.pads[-1].filling(channels)
         if isinstance(image, bytes) and not exact:
@@ -156,7 +155,7 @@ class Move:
             image,
             matrix,
             self.target,
-            fill,
+            fill or "edge",
             method=self.method,
             antialias=self.antialias,
             cut=self.cuts,

@@ -178,38 +178,46 @@ def stretch(
     )
     size = target - above - below, target - before - after
     result = (resize if antialias else interpolate)(image, *size, method, box)
-    mirrored = slice(None, None, -1 if e < 0 else 1), slice(None, None, -1 if a < 0 else 1)
-    if size != (target, target):
-        if fill == "blur":
-            shown, result = (
-                result,
-                stretch(*_blurred(image, matrix, target), target)[mirrored].copy(),
-            )
-            result[above : target - below, before : target - after] = shown
-        else:
-            border = above, below, before, after
-            result = cv2.copyMakeBorder(result, *border, _border(fill), value=_color(fill))
-    return result[mirrored].reshape(target, target, channels)
+    result = _surround(result, (above, below, before, after), fill)
+    result = result[:: -1 if e < 0 else 1, :: -1 if a < 0 else 1]
+    return result.reshape(target, target, channels)
 
 
 def _shown(start: float, along: float, target: int, size: int) -> tuple[float, float, int, int]:
-    """What a window shows in one direction: from, to; and pixels to fill before and after it."""
+    """What a window covers in one direction: from, to; and pixels to fill before and after it."""
     low, high = sorted((start, start + along * target))
-    step = abs(along)
-    before = min(max(round(-low / step), 0), target - 1)
-    after = min(max(round((high - size) / step), 0), target - 1 - before)
-    return max(low, 0.0), min(high, size), before, after
+    before = min(max(round(-low / abs(along)), 0), target - 1)
+    after = min(max(round((high - size) / abs(along)), 0), target - 1 - before)
+    return low, high, before, after
 
 
-def _blurred(image: np.ndarray, matrix: Matrix, target: int) -> tuple[np.ndarray, Matrix]:
-    """The image's central square, reduced, and how it is seen as large as the padded square."""
+def _surround(shown: np.ndarray, border: tuple[int, int, int, int], fill: Fill) -> np.ndarray:
+    """Fills whole pixels above, below, before and after an image."""
+    if not any(border):
+        return shown
+    if fill != "blur":
+        return cv2.copyMakeBorder(shown, *border, _border(fill), value=_color(fill))
+    above, below, before, after = border
+    height, width, channels = shown.shape
+    size = before + width + after, above + height + below
+    result = cv2.resize(_middle(shown), size).reshape(*size[::-1], channels)
+    result[above : above + height, before : before + width] = shown
+    return result
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    """The central square, of `BLURRED` pixels a side."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) / 2, (width - side) / 2
-    small = resize(image, BLURRED, BLURRED, box=(left, top, left + side, top + side))
-    (across, _, x), (_, down, y) = padded((height, width), target)
+    return resize(image, BLURRED, BLURRED, box=(left, top, left + side, top + side))
+
+
+def _around(image: np.ndarray, matrix: Matrix, target: int) -> Matrix:
+    """Target point -> point of `_middle`, where that is as large as the square around the image."""
+    (across, _, x), (_, down, y) = padded(image.shape[:2], target)
     across, down = (BLURRED / target / step for step in (across, down))
-    return small, product(((across, 0.0, -x * across), (0.0, down, -y * down)), matrix)
+    return product(((across, 0.0, -x * across), (0.0, down, -y * down)), matrix)
 
 
 def _border(fill: Fill) -> int:
@@ -217,7 +225,7 @@ def _border(fill: Fill) -> int:
 
 
 def _color(fill: Fill) -> tuple[int, ...]:
-    return (0,) if isinstance(fill, str) else fill
+    return fill if isinstance(fill, tuple) else (0,)
 
 
 def spacing(matrix: Matrix) -> tuple[float, float]:
@@ -262,50 +270,66 @@ def _reduce(image: np.ndarray, matrix: Matrix) -> tuple[np.ndarray, Matrix]:
     return resize(image, rows, columns), product(zoom, matrix)
 
 
-def sample(image: np.ndarray, matrix: Matrix, target: int, fill: Fill = "edge") -> np.ndarray:
+def _soften(image: np.ndarray, matrix: Matrix) -> np.ndarray:
+    down, across = (softening(step) for step in spacing(matrix))
+    if not (down or across):
+        return image
+    rows, columns = (np.array([w, 1 - 2 * w, w]) for w in (across, down))
+    return cv2.sepFilter2D(image, -1, rows, columns, borderType=cv2.BORDER_REPLICATE)
+
+
+def sample(
+    image: np.ndarray, matrix: Matrix, target: int, fill: Fill | None = "edge"
+) -> np.ndarray:
     """Samples an image bilinearly; what shrinks by up to `FAR` does not alias.
 
     Args:
       image: uint8 [height, width, channels], one or three channels.
       matrix: target point -> image point.
       target: side of the result.
-      fill: of what is outside the image; to blur, all of the image must be there.
+      fill: of what is outside the image; None is black, into which the image's edge blends. To
+        blur, all of the image must be there.
 
     Returns:
       uint8 [target, target, channels].
     """
-    if fill == "blur":
-        ones = np.ones((*image.shape[:2], 1), np.float32)
-        inside = warp(ones, matrix, target, target, (0,))
-        small, zoomed = _blurred(image, matrix, target)
-        blurred = warp(small, zoomed, target, target, "edge")
-        result = cv2.blendLinear(sample(image, matrix, target), blurred, inside, 1 - inside)
-        return result.reshape(blurred.shape)
     image, matrix = _reduce(image, matrix)
     (a, b, c), (d, e, f) = matrix
     height, width, channels = image.shape
-    straight = fill == "edge" and not (b or d)
-    margin = 0 if straight else MARGIN
+    if not (b or d or fill is None):
+        # Resizing, of what is just whole pixels and perhaps mirrored, is faster than warping.
+        left, right, before, after = _shown(c, a, target, width)
+        top, bottom, above, below = _shown(f, e, target, height)
+        x, x_end = covered(left, right, width)
+        y, y_end = covered(top, bottom, height)
+        step_x, step_y = abs(a), abs(e)
+        off = (
+            left + before * step_x - x,
+            right - after * step_x - x_end,
+            top + above * step_y - y,
+            bottom - below * step_y - y_end,
+        )
+        if max(map(abs, off)) < 2 * ROUNDING:
+            image = _soften(image[y:y_end, x:x_end], matrix)
+            size = target - before - after, target - above - below
+            image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+            image = image.reshape(*size[::-1], channels)
+            image = _surround(image, (above, below, before, after), fill)
+            if a < 0 or e < 0:
+                image = cv2.flip(image, MIRRORED[a < 0, e < 0])
+            return image.reshape(target, target, channels)
+    if fill == "blur":
+        ones = np.ones((height, width, 1), np.float32)
+        inside = warp(ones, matrix, target, target, (0,))
+        middle = warp(_middle(image), _around(image, matrix, target), target, target, "edge")
+        result = cv2.blendLinear(sample(image, matrix, target), middle, inside, 1 - inside)
+        return result.reshape(target, target, channels)
+    margin = 0 if fill == "edge" and not (b or d) else MARGIN
     left, right = seen((a, b, c), target, width, margin)
     top, bottom = seen((d, e, f), target, height, margin)
-    image = image[top:bottom, left:right]
-    c, f = c - left, f - top
-    down, across = (softening(step) for step in spacing(matrix))
-    if down or across:
-        rows, columns = (np.array([w, 1 - 2 * w, w]) for w in (across, down))
-        image = cv2.sepFilter2D(image, -1, rows, columns, borderType=cv2.BORDER_REPLICATE)
-    # Resizing, of what is just the whole image and perhaps mirrored, is faster than warping.
-    if (
-        straight
-        and _is_whole(c, a * target, right - left)
-        and _is_whole(f, e * target, bottom - top)
-    ):
-        image = cv2.resize(image, (target, target), interpolation=cv2.INTER_LINEAR)
-        if a < 0 or e < 0:
-            image = cv2.flip(image, MIRRORED[a < 0, e < 0])
-    else:
-        image = warp(image, ((a, b, c), (d, e, f)), target, target, fill)
-    return image.reshape(target, target, channels)
+    image = _soften(image[top:bottom, left:right], matrix)
+    moved = (a, b, c - left), (d, e, f - top)
+    return warp(image, moved, target, target, fill or (0,))
 
 
 def warp(
@@ -339,8 +363,3 @@ def warp(
         borderValue=_color(fill),
     )
     return result.reshape(height, width, -1)
-
-
-def _is_whole(start: float, along: float, size: int) -> bool:
-    low, high = sorted((start, start + along))
-    return abs(low) < 2 * ROUNDING and abs(high - size) < 2 * ROUNDING
