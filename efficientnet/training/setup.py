@@ -143,9 +143,10 @@ def load_data(config: RunConfig) -> Data:
         source = input_pipeline.corrected(source, user_path(settings.corrections))
     if split == "auto":
         split = "validation" if "validation" in source.splits else ""
-    if split and split not in source.splits:
+    if split == "train" or (split and split not in source.splits):
         raise settings.wrong(
-            "validation_split", f"a split of the data, which has {', '.join(source.splits)}"
+            "validation_split",
+            f"a split that is not trained on, of {', '.join(source.splits)}",
         )
     train, test = source.splits["train"], source.splits["test"]
     if settings.folds:

@@ -142,13 +142,15 @@ def _check_level(walk: Walk, folders: Sequence[epath.Path]) -> None:
     photos, below = Walk().look(folders[0])
     if len(folders) == 1:
         what = f"the folders {_names(below)}" if below else f"{len(photos)} photos"
-        how = f"give {folders[0]} if these are the classes" if below else "add another class"
+        how = f"give {folders[0]} if these are meant" if below else "add another class"
         raise UserError(
             f"{folders[0].parent} has one class folder, {folders[0].name}, with {what}: expected "
             f"two classes or more, {how}"
         )
-    held = [tuple(path.name for path in Walk().look(folder)[1]) for folder in folders]
-    if len(below) > 1 and not photos and len(set(held)) == 1:
+    if photos or len(below) < 2:
+        return
+    held = {tuple(path.name for path in Walk().look(folder)[1]) for folder in folders}
+    if len(held) == 1:
         log.warning(
             "%s: the classes are %s, each of which holds %s: if these are the classes, bring them "
             "up one level",

@@ -63,9 +63,14 @@ def load(directory: epath.Path) -> Source:
         )
     splits: dict[str, list[tuple[_Row, int]]] = {}
     for row, number in zip(rows, numbers, strict=True):
-        splits.setdefault(row.split or "train", []).append((row, number))
-    if any(row.split for row in rows) and not all(row.split for row in rows):
+        splits.setdefault(split_of(row.split) or "train", []).append((row, number))
+    words = sorted({row.split for row in rows})
+    if "" in words and len(words) > 1:
         raise UserError(f"{table} gives a split to some photos only: give it to all or to none")
+    if len(words) > len(splits):
+        raise UserError(
+            f"{table} has several names of one split ({', '.join(words)}): use one name for each"
+        )
     grouped = any(row.group for row in rows)
     opened = {
         split: from_files(
@@ -105,7 +110,7 @@ def _rows(table: epath.Path) -> Iterator[_Row]:
             raise UserError(f"{place}, has a line break in its path or label: remove it")
         if split and not split_of(split):
             raise UserError(f"{place}, names split {split!r}: expected {', '.join(WORDS)}")
-        yield _Row(place, path, label, split_of(split), group)
+        yield _Row(place, path, label, split.lower(), group)
 
 
 def _json_records(table: epath.Path) -> Iterator[tuple[int, Mapping[str, object]]]:

@@ -3,13 +3,14 @@
     train-00000-of-00002.parquet          in the folder itself or in data/,
     test-00000-of-00001.parquet           or one folder per split: train/0000.parquet
 
-The split is the name up to the first '-' (or '.'); files without splits are to train on. `image` is
+The split is in the name of the file or its folder; without splits, all are to train on. `image` is
 binary or a struct with `bytes`. `label` is a name or a number, whose names may be in the file's
 Hugging Face metadata; see `labels`. The encoded photos are held in memory.
 """
 
 import json
 import logging
+import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from etils import epath
 from efficientnet.errors import UserError
 from input_pipeline.sources.labels import EXPECTED, check_names, names_of, positions, text_of
 from input_pipeline.sources.split import Source, Split, from_encoded
-from input_pipeline.sources.splitting import SPLITS, split_of
+from input_pipeline.sources.splitting import SPLITS, WORDS, split_of
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ LABEL_COLUMNS = ("label", "labels", "fine_label")
 GROUP_COLUMN = "group"
 # Folders that name no configuration of the data set.
 PLAIN_FOLDERS = ("data", "default")
+_SPLIT_NAME = re.compile(
+    rf"(?:.*?[^a-z])?(?:{'|'.join(WORDS)})(?:[_-]?set)?(?![a-z])", re.IGNORECASE
+)
 
 
 def load(directory: epath.Path) -> Source:
@@ -65,28 +69,36 @@ def find(directory: epath.Path) -> dict[str, list[epath.Path]]:
     """
     configs: dict[str, dict[str, list[epath.Path]]] = {}
     for path in sorted(_files(directory, 2)):
-        folders = path.relative_to(directory).parts[:-1]
-        split = split_of(path.name.replace(".", "-").split("-")[0])
-        if not split and folders and split_of(folders[-1]):
-            split, folders = split_of(folders[-1]), folders[:-1]
+        folders = list(path.relative_to(directory).parts[:-1])
+        name = _split_name(path.stem)
+        if not name and folders and split_of(folders[-1]):
+            name = folders.pop()
         config = "/".join(folder for folder in folders if folder not in PLAIN_FOLDERS)
-        configs.setdefault(config, {}).setdefault(split, []).append(path)
+        configs.setdefault(config, {}).setdefault(name, []).append(path)
     if len(configs) > 1 and "" not in configs:
         raise UserError(
             f"{directory} holds several configurations of a data set, {', '.join(configs)}: give "
             "the folder of one of them"
         )
-    chosen = "" if "" in configs else next(iter(configs), "")
-    splits = configs.pop(chosen, {})
-    unused = [
-        str(path) for config in configs.values() for paths in config.values() for path in paths
-    ]
-    if len(splits) > 1:
-        unused += map(str, splits.pop("", ()))
+    names = configs.get("") or next(iter(configs.values()), {})
+    if names.keys() == {""}:
+        return {"train": names[""]}
+    splits: dict[str, list[epath.Path]] = {}
+    # Plain words first: 'train' before 'unlabeled_train'.
+    for name in sorted(names, key=lambda name: (name.lower() not in WORDS, name)):
+        if name:
+            splits.setdefault(split_of(name), names[name])
+    every = {path for config in configs.values() for paths in config.values() for path in paths}
+    unused = sorted(every - {path for paths in splits.values() for path in paths})
     if unused:
-        log.info("data: %d parquet files are of no split, such as %s", len(unused), unused[0])
-    named = {split or "train": paths for split, paths in splits.items()}
-    return {split: named[split] for split in SPLITS if split in named}
+        log.info("data: %d parquet files are not used, such as %s", len(unused), unused[0])
+    return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def _split_name(stem: str) -> str:
+    """Returns a file's name up to its split, as 'train' of train-00000-of-00002; '' without one."""
+    found = _SPLIT_NAME.match(stem)
+    return found[0] if found else ""
 
 
 def _files(folder: epath.Path, depth: int) -> Iterator[epath.Path]:
@@ -192,7 +204,7 @@ def _read(file: epath.Path) -> Any:
 
 
 def _only(wanted: Sequence[str], columns: Sequence[str], file: epath.Path) -> str:
-    found = [name for name in wanted if name in columns]
+    found = [name for name in wanted if columns.count(name) == 1]
     if not found:
         raise UserError(
             f"{file} has the columns {', '.join(columns)}: expected one called "

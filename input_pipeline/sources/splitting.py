@@ -59,7 +59,12 @@ def complete(source: Source, seed: int = 0, keep_validation: bool = False) -> So
     Raises:
       UserError: there is no training split, or only one class.
     """
-    splits = dict(source.splits)
+    splits = {split_of(name) or name: split for name, split in source.splits.items()}
+    if len(splits) < len(source.splits):
+        raise UserError(
+            f"the data {source.name!r} have several splits of one kind "
+            f"({', '.join(source.splits)}): leave one of each"
+        )
     if "train" not in splits:
         raise UserError(
             f"the data {source.name!r} have no split to train on, only {', '.join(splits)}: "
@@ -69,7 +74,7 @@ def complete(source: Source, seed: int = 0, keep_validation: bool = False) -> So
         found = "one class, " + repr(source.class_names[0]) if source.class_names else "no class"
         raise UserError(f"the data {source.name!r} have {found}: expected two classes or more")
     if "test" in splits:
-        return source
+        return dataclasses.replace(source, splits=splits)
     if "validation" in splits and not keep_validation:
         splits["test"] = splits.pop("validation")
         how = "its validation split is used for it"

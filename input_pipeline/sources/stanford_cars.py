@@ -47,9 +47,11 @@ def load(directory: epath.Path) -> Source:
     """
     if (directory / "cars_annos.mat").is_file():
         source = _one_table(directory)
-    elif (directory / "train").is_dir() or (
-        not _has(directory, "cars_meta.mat") and folders.split_folders(directory)
-    ):
+    elif (directory / "train").is_dir():
+        source = folders.load_as("stanford_cars", directory, CLASS_NAMES, _letters)
+    elif _has(directory, "cars_meta.mat"):
+        source = _devkit(directory)
+    elif any(path.is_dir() for path in _train_folder(directory)):
         source = folders.load_as("stanford_cars", directory, CLASS_NAMES, _letters)
     elif parquet.find(directory):
         source = parquet.load(directory)
@@ -62,6 +64,11 @@ def load(directory: epath.Path) -> Source:
             *(directory, len(source.class_names), sizes, len(CLASS_NAMES), FULL_SIZES),
         )
     return Source("stanford_cars", source.class_names, source.splits)
+
+
+def _train_folder(directory: epath.Path) -> list[epath.Path]:
+    root = folders.split_folders(directory).get("train")
+    return list(root.iterdir()) if root else []
 
 
 def _letters(name: str) -> str:

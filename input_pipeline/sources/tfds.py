@@ -13,7 +13,7 @@ from etils import epath
 from efficientnet.errors import UserError
 from input_pipeline.sources.labels import EXPECTED, names_of, positions, text_of
 from input_pipeline.sources.split import Source, from_encoded
-from input_pipeline.sources.splitting import SPLITS
+from input_pipeline.sources.splitting import SPLITS, WORDS
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +55,13 @@ def load(name: str, directory: epath.Path | None = None) -> Source:
         )
     image, label = keys
     read: dict[str, list[Any]] = {}
-    for split in info.splits:
-        if split not in SPLITS:
-            log.info("data: the split %s of %s is not used", split, name)
+    for given in sorted(info.splits, key=lambda given: given not in SPLITS):
+        split = WORDS.get(given.lower(), "")
+        if not split or split in read:
+            log.info("data: the split %s of %s is not used", given, name)
             continue
         examples = builder.as_dataset(
-            split=split,
+            split=given,
             decoders={image: tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
         )

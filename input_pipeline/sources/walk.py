@@ -52,16 +52,14 @@ class Walk:
           UserError: a name is not in UTF-8.
         """
         photos, folders = [], []
-        with os.scandir(folder) as entries:
-            paths = [folder / entry.name for entry in entries]
-        for path in paths:
+        # Sorted, so that the same one of two links to a folder is followed everywhere.
+        for path in (folder / name for name in sorted(os.listdir(folder))):
             if not os.path.isdir(path):
                 photos += [path] * self.takes(path)
             elif not self._is_left_over(path.name):
                 folders.append(path)
         refuse_bytes(map(str, [*photos, *folders]))
-        # Sorted, so that the same one of two links to a folder is followed everywhere.
-        return sorted(photos), sorted(folders)
+        return photos, folders
 
     def takes(self, file: epath.Path) -> bool:
         """Returns whether a file is a photo, and counts it as left out if it is none."""

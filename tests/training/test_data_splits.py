@@ -70,10 +70,13 @@ def test_what_is_validated_on_is_said(load, chosen, selected_on, caplog):
     assert ("chosen on the test split" in caplog.text) == (chosen == "test")
 
 
-def test_a_split_that_is_not_there_is_refused(load):
-    message = "validation_split is 'dev': expected a split of the data, which has train, test"
-    with pytest.raises(UserError, match=message):
-        load("dev", "train", "test")
+def test_a_split_that_is_not_there_or_trained_on_is_refused(load):
+    for chosen in ("dev", "Training", "extra"):
+        message = (
+            f"validation_split is '{chosen}': expected a split that is not trained on, of train"
+        )
+        with pytest.raises(UserError, match=message):
+            load(chosen, "train", "test")
 
 
 def test_photos_of_one_class_are_refused(load):

@@ -54,6 +54,10 @@ def test_manifest(tmp_path, kind):
         ),
         ("path,label,split\n1.jpg,a,holdout\n", "names split 'holdout'"),
         ("path,label,split\n1.jpg,a,train\n1.jpg,a,\n", "a split to some photos only"),
+        (
+            "path,label,split\n1.jpg,a,train\n1.jpg,b,my_train\n",
+            r"names of one split \(my_train, tr",
+        ),
         ("path,label,split\n1.jpg,a,test\n", "no split to train on, only test"),
         ("path,label\n2.jpg,a\n", r"1 of 1 photos are missing .* 2\.jpg"),
     ],

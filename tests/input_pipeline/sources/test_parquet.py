@@ -135,6 +135,13 @@ def test_parquet_that_is_damaged_is_named(tmp_path, damage):
         ["default/train/0000.parquet", "default/validation/0000.parquet", "default/test/0.parquet"],
         ["data/Training-0.parquet", "data/valid-0.parquet", "testing.parquet"],
         ["pets/train-0.parquet", "pets/dev-0.parquet", "pets/test-0.parquet", "._x.parquet"],
+        ["flowers-train.parquet", "flowers-val.parquet", "flowers_test_v2.parquet"],
+        [
+            "train-0-of-1-a0f.parquet",
+            "valid-0-of-1-b.parquet",
+            "test-0.parquet",
+            "my_train.parquet",
+        ],
         ["train.parquet", "val.parquet", "test.parquet", "other/train.parquet", "extra.parquet"],
     ],
 )

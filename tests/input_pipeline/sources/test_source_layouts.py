@@ -107,6 +107,14 @@ def test_stanford_cars_as_class_folders_keeps_the_order_of_the_devkit(tmp_path):
     assert list(source.splits["test"].labels) == [train.labels[1]]
 
 
+def test_stanford_cars_in_folders_of_other_names(tmp_path):
+    for split in ("cars_train", "cars_test"):
+        write(tmp_path, f"{split}/{split}/Acura RL Sedan 2012/1.jpg")
+    source = input_pipeline.load_source("stanford_cars", str(tmp_path))
+    assert set(source.splits) == {"train", "test"}
+    assert source.class_names[source.splits["test"].labels[0]] == "Acura RL Sedan 2012"
+
+
 def test_the_devkit_has_the_class_names_of_the_table(shared):
     source = input_pipeline.load_source("stanford_cars", str(shared / "data" / "stanford_cars"))
     assert source.class_names == CLASS_NAMES
@@ -178,6 +186,17 @@ def test_tfds_without_names_is_named_by_its_labels(library, labels):
     texts = [label.decode() if isinstance(label, bytes) else f"{label:.0f}" for label in labels]
     assert source.class_names == tuple(texts)
     assert set(source.splits) == {"train", "test"}
+
+
+def test_tfds_splits_may_have_other_names(library):
+    library.info.splits.clear()
+    library.info.splits.update({"dev": 2, "extra_train": 2, "train": 2, "testing": 2})
+    source = input_pipeline.load_source("tfds:pets")
+    assert {name: split.read(0) for name, split in source.splits.items()} == {
+        "train": b"train 0",
+        "validation": b"dev 0",
+        "test": b"testing 0",
+    }
 
 
 @pytest.mark.parametrize(

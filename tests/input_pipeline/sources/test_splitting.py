@@ -67,6 +67,16 @@ def test_data_without_a_training_split_are_refused():
         complete(source("test"))
 
 
+def test_splits_from_python_may_have_any_name():
+    assert set(complete(source("Training", "val", "testing")).splits) == {
+        "train",
+        "validation",
+        "test",
+    }
+    with pytest.raises(UserError, match=r"several splits of one kind \(train, val, valid\)"):
+        complete(source("train", "val", "valid"))
+
+
 def manifest(folder, rows, columns="path,label,group"):
     write(folder, *(row.split(",")[0] for row in rows))
     (folder / "manifest.csv").write_text("\n".join([columns, *rows]))
