@@ -72,9 +72,14 @@ def convert(source: str, variant: str | None, output: epath.Path, as_json: bool)
         "bn_epsilon": pretrained.bn_epsilon,
         "seconds": round(seconds, 3),
     }
+    classifier = (
+        f"{pretrained.num_classes} classes"
+        if pretrained.num_classes
+        else "no classifier, for fine-tuning only"
+    )
     kind = "moving averages" if pretrained.ema else "no moving averages"
     print(
-        f"{pretrained.source}: {pretrained.variant}, {pretrained.num_classes} classes, "
+        f"{pretrained.source}: {pretrained.variant}, {classifier}, "
         f"{pretrained.parameters:,} parameters ({kind}), in {pretrained.family} names.\n"
         f"Normalizes (x - {list(pretrained.preprocessing.mean)}) / "
         f"{list(pretrained.preprocessing.std)}, pads {pretrained.padding}, "

@@ -17,7 +17,7 @@ from efficientnet.paths import absolute
 from efficientnet.records import NetworkRecord
 from efficientnet.reporting.runs import CONFIG, SUMMARY, read_config
 from efficientnet.training import checkpoints, workdir
-from efficientnet.weights import Preprocessing, load_pretrained
+from efficientnet.weights import Preprocessing, check_classifier, load_pretrained
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def load(weights: str, variant: str | None = None) -> Network:
             raise UserError(f"{weights} is a run of {run.config.variant}, not of {variant}")
         return run
     pretrained = load_pretrained(weights, variant)
+    check_classifier(pretrained)
     row = get_variant(pretrained.variant)
     module = EfficientNet(
         variant=row,

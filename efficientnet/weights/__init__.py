@@ -2,6 +2,6 @@
 
 from efficientnet.weights.conventions import Preprocessing
 from efficientnet.weights.load import load_pretrained
-from efficientnet.weights.pretrained import Pretrained, adapt, save
+from efficientnet.weights.pretrained import Pretrained, adapt, check_classifier, save
 
-__all__ = ["Preprocessing", "Pretrained", "adapt", "load_pretrained", "save"]
+__all__ = ["Preprocessing", "Pretrained", "adapt", "check_classifier", "load_pretrained", "save"]

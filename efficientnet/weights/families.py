@@ -33,7 +33,8 @@ from efficientnet.weights.naming import (
 from efficientnet.weights.readers.checkpoint import Tensor
 
 AVERAGE = "/ExponentialMovingAverage"
-NORMALIZATION = "normalization"  # what Keras calls its layer for preprocessing
+# A variable of what Keras calls its layer for preprocessing.
+NORMALIZATION = re.compile(r"(^|/)normalization[^/]*/[^/]*$")
 
 
 def google(checkpoint: FamilyCheckpoint, variant: str, hint: str, path: epath.Path) -> Conventions:
@@ -74,6 +75,8 @@ def keras(checkpoint: FamilyCheckpoint, variant: str, hint: str, path: epath.Pat
     The published files hold the standard deviation in place of the variance, and the model around
     them makes up for it with one more rescaling.
     """
+    if len({name.rpartition("/")[0] for name in checkpoint.normalization}) > 1:
+        raise UserError(f"{path} has two normalization layers: save the network without the outer")
     values = {
         name.split("/")[-1]: np.asarray(tensor.read(), np.float32).reshape(-1)
         for name, tensor in checkpoint.normalization.items()
@@ -121,7 +124,7 @@ class KerasFamily(Family):
 
     def sort(self, tensors: Mapping[str, Tensor]) -> FamilyCheckpoint:
         """Sets the normalization layer apart."""
-        apart = {key: tensor for key, tensor in tensors.items() if key.startswith(NORMALIZATION)}
+        apart = {key: tensor for key, tensor in tensors.items() if NORMALIZATION.search(key)}
         weights = {key: tensor for key, tensor in tensors.items() if key not in apart}
         return FamilyCheckpoint(self, weights, normalization=apart)
 
@@ -261,6 +264,8 @@ KERAS_NUMBERED = NumberedFamily(
     separator="/",
 )
 
-OWN = OwnFamily(title="own", marker="params/stem_conv/kernel", conventions=own, expanding={})
+OWN = OwnFamily(
+    title="own", marker="params/stem_conv/kernel", conventions=own, expanding={}, separator="/"
+)
 
 FAMILIES: tuple[Family, ...] = (LUKEMELAS, TIMM, TORCHVISION, OWN, TF1, KERAS, KERAS_NUMBERED)

@@ -69,16 +69,18 @@ def read_pretrained(
             batch_stats=batch_stats,
             num_classes=matched.num_classes,
             source=source or path.name,
-            ema=matched.found.averaged == len(matched.entries),
+            ema=matched.found.averaged >= len(matched.entries),
             **vars(family.conventions(matched.found, matched.variant, hint, path)),
         )
         if family is OWN:
             pretrained = restore(pretrained, checkpoint.metadata)
     log.info(
-        "%s: %s of %d classes in %s names, %s; %d tensors, %s.%s",
+        "%s: %s %s in %s names, %s; %d tensors, %s.%s",
         path,
         pretrained.variant,
-        pretrained.num_classes,
+        f"of {pretrained.num_classes} classes"
+        if pretrained.num_classes
+        else f"without its classifier, {matched.leftovers},",
         family.title,
         checkpoint.format,
         len(matched.entries),

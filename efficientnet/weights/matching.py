@@ -1,6 +1,7 @@
 """Matching each tensor of a checkpoint with exactly one variable, or listing the leftovers."""
 
 import dataclasses
+import re
 
 import numpy as np
 
@@ -21,6 +22,9 @@ IGNORED_ENDINGS = (
     "/Momentum",
     "/Momentum_1",
 )
+# What the place of a network in a file says of averaged weights, which are preferred.
+AVERAGED = {"averaged", "ema", "swa"}
+CONVOLUTION_AXES = 4  # of its kernel
 SHOWN = 5  # names of each kind in an error; there can be a thousand
 
 Leaves = dict[str, dict[str, np.ndarray]]
@@ -28,13 +32,23 @@ Leaves = dict[str, dict[str, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """A checkpoint that matches a variant exactly."""
+    """A checkpoint whose backbone matches a variant exactly.
+
+    Attributes:
+      checkpoint: as read from a file.
+      found: the tensors of the network in it.
+      variant: its name.
+      num_classes: of its classifier; 0 without one.
+      entries: what is taken from the file, by the file's names.
+      leftovers: how the classifier differs, in words; '' if all matches exactly.
+    """
 
     checkpoint: Checkpoint
     found: FamilyCheckpoint
     variant: str
     num_classes: int
     entries: dict[str, Entry]
+    leftovers: str
 
     def read(self) -> tuple[Leaves, Leaves]:
         """Returns params and batch_stats as {layer: {leaf: array}}.
@@ -64,6 +78,9 @@ class Match:
 def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
     """Finds the variant of a checkpoint, with nothing left over on either side.
 
+    Only the classifier may be missing or another one: layers without a convolution that the file
+    has outside of the backbone. It is then left out.
+
     Args:
       checkpoint: as read from a file.
       variant: the name it must have, or None to find the one that fits.
@@ -74,28 +91,30 @@ def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
     """
     found = recognize(checkpoint)
     name = f"{checkpoint.path} ({found.family.title}, {checkpoint.format})"
+    compared = {key: _compare(found, key) for key in VARIANTS}
+    fitting = [key for key, comparison in compared.items() if comparison.fits]
     if variant is not None:
         get_variant(variant)
-        leftovers = _leftovers(found, variant)
-        if leftovers:
-            fitting = " or ".join(_fitting(found))
-            advice = f"; it is {fitting}" if fitting else ""
-            raise UserError(f"{name} is not {variant}: {'; '.join(leftovers)}{advice}")
+        if variant not in fitting:
+            advice = f"; it is {' or '.join(fitting)}" if fitting else ""
+            raise UserError(f"{name} is not {variant}: {compared[variant].leftovers}{advice}")
+    elif not fitting:
+        closest = min(compared, key=lambda key: compared[key].distance)
+        raise UserError(
+            f"{name} is not a known variant; compared with {closest}, the closest: "
+            f"{compared[closest].leftovers}"
+        )
     else:
-        fitting_variants = _fitting(found)
-        if not fitting_variants:
-            closest = min(VARIANTS, key=lambda key: _distance(found, key))
-            raise UserError(
-                f"{name} is not a known variant; compared with {closest}, the closest: "
-                f"{'; '.join(_leftovers(found, closest))}"
-            )
-        variant = _choose(fitting_variants, checkpoint.metadata.get("variant"), hint)
+        variant = _choose(fitting, checkpoint.metadata.get("variant"), hint)
         if variant is None:
             raise UserError(
-                f"{name} can be {' or '.join(fitting_variants)}, which have the same shapes: say "
-                "which with --variant"
+                f"{name} can be {' or '.join(fitting)}, which have the same shapes: say which with "
+                "--variant"
             )
-    return Match(checkpoint, found, variant, _num_classes(found), _entries(found, variant))
+    chosen = compared[variant]
+    if chosen.leftovers:
+        return Match(checkpoint, found, variant, 0, chosen.backbone, chosen.leftovers)
+    return Match(checkpoint, found, variant, _num_classes(found), chosen.entries, "")
 
 
 def recognize(checkpoint: Checkpoint) -> FamilyCheckpoint:
@@ -111,14 +130,57 @@ def recognize(checkpoint: Checkpoint) -> FamilyCheckpoint:
     }
     for family in FAMILIES:
         found = family.sort(tensors)
-        if family.marker in found.weights:
-            return found
+        places = _places(found)
+        if places:
+            return _network_at(_choose_place(places, checkpoint), places, found)
     some = ", ".join(sorted(tensors)[:3])
     raise UserError(
         f"{checkpoint.path} ({checkpoint.format}) has names of no EfficientNet known here "
         f"(such as {some}): expected one from Google's TPU code, Keras, timm, torchvision or "
         "efficientnet_pytorch"
     )
+
+
+def _places(found: FamilyCheckpoint) -> list[str]:
+    """Returns what stands before the names of each network in a checkpoint; '' mostly."""
+    marker = found.family.marker
+    endings = (f".{marker}", f"/{marker}")
+    return sorted(
+        name.removesuffix(marker)
+        for name in found.weights
+        if name == marker or name.endswith(endings)
+    )
+
+
+def _choose_place(places: list[str], checkpoint: Checkpoint) -> str:
+    averaged = [place for place in places if AVERAGED & {*re.split("[^a-z]+", place.lower())}]
+    chosen = averaged if len(averaged) == 1 else places
+    if len(chosen) > 1:
+        names = " and ".join(place.rstrip("./") or "the top" for place in chosen)
+        raise UserError(
+            f"{checkpoint.path} holds {len(chosen)} networks, at {names}: save one of them alone"
+        )
+    return chosen[0]
+
+
+def _network_at(place: str, places: list[str], found: FamilyCheckpoint) -> FamilyCheckpoint:
+    """Returns the network at a place, apart from other networks and what a training keeps."""
+    # A pickle's dicts lie in one another; beside the weights may be those of an optimizer.
+    pickled = found.family.separator == "."
+    above = place[: place.rfind("/") + 1] if pickled else ""
+    weights, rest = {}, {}
+    for name, tensor in found.weights.items():
+        if not name.startswith(above) or (pickled and "/" in name.removeprefix(above)):
+            continue
+        owner = max((one for one in places if name.startswith(one)), key=len, default=None)
+        if owner == place:
+            weights[name.removeprefix(place)] = tensor
+        elif owner is None:
+            rest[name] = tensor
+    normalization = {
+        name: tensor for name, tensor in found.normalization.items() if name.startswith(place)
+    }
+    return dataclasses.replace(found, weights=weights, rest=rest, normalization=normalization)
 
 
 def _choose(fitting: list[str], recorded: str | None, hint: str) -> str | None:
@@ -130,10 +192,6 @@ def _choose(fitting: list[str], recorded: str | None, hint: str) -> str | None:
     if "l2" in hint:
         return "l2_475" if "475" in hint else "l2"
     return None
-
-
-def _fitting(found: FamilyCheckpoint) -> list[str]:
-    return [name for name in VARIANTS if not _leftovers(found, name)]
 
 
 def _num_classes(found: FamilyCheckpoint) -> int:
@@ -164,28 +222,84 @@ def _entries(found: FamilyCheckpoint, variant: str) -> dict[str, Entry]:
     return found.family.entries(layers(VARIANTS[variant], _num_classes(found), _channels(found)))
 
 
-def _differences(found: FamilyCheckpoint, variant: str) -> tuple[list[str], list[str], list[str]]:
+@dataclasses.dataclass(frozen=True)
+class _Comparison:
+    """How a checkpoint differs from a variant, in the file's names and with the shapes there.
+
+    Attributes:
+      entries: what a whole checkpoint of the variant holds.
+      missing: those of them that are not there.
+      misshapen: those of another shape.
+      unused: what else is there.
+    """
+
+    entries: dict[str, Entry]
+    missing: list[str]
+    misshapen: dict[str, tuple[int, ...]]
+    unused: dict[str, tuple[int, ...]]
+
+    @property
+    def backbone(self) -> dict[str, Entry]:
+        """The entries without those of the classifier."""
+        return {
+            name: entry for name, entry in self.entries.items() if entry.leaf[1] != "predictions"
+        }
+
+    @property
+    def fits(self) -> bool:
+        """Whether the backbone is exactly there, and all else can be a classifier."""
+        backbone = self.backbone
+        roots = {_root(name) for name in backbone}
+        return backbone.keys().isdisjoint([*self.missing, *self.misshapen]) and not any(
+            len(shape) == CONVOLUTION_AXES or _root(name) in roots
+            for name, shape in self.unused.items()
+        )
+
+    @property
+    def distance(self) -> int:
+        """The number of differences."""
+        return len(self.missing) + len(self.misshapen) + len(self.unused)
+
+    @property
+    def leftovers(self) -> str:
+        """One phrase for each kind of leftover; '' when the match is exact."""
+        phrases = []
+        for title, names in (
+            ("not in the file", ["/".join(self.entries[name].leaf) for name in self.missing]),
+            ("not in the network", list(self.unused)),
+            (
+                "of another shape",
+                [
+                    f"{name} {list(shape)} instead of {list(self.entries[name].shape)}"
+                    for name, shape in self.misshapen.items()
+                ],
+            ),
+        ):
+            if names:
+                more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                phrases.append(f"{len(names)} {title} ({', '.join(names[:SHOWN])}{more})")
+        return "; ".join(phrases)
+
+
+def _root(name: str) -> str:
+    """Returns the first part of a layer's name; all blocks have the same."""
+    return re.sub(r"^(_?block).*", r"\1", re.split("[./]", name)[0])
+
+
+def _compare(found: FamilyCheckpoint, variant: str) -> _Comparison:
     entries = _entries(found, variant)
-    missing = ["/".join(e.leaf) for name, e in entries.items() if name not in found.weights]
-    unused = [name for name in found.weights if name not in entries]
-    misshapen = [
-        f"{name} {list(found.weights[name].shape)} instead of {list(entry.shape)}"
-        for name, entry in entries.items()
-        if name in found.weights and found.weights[name].shape != entry.shape
-    ]
-    return missing, unused, misshapen
-
-
-def _distance(found: FamilyCheckpoint, variant: str) -> int:
-    return sum(len(names) for names in _differences(found, variant))
-
-
-def _leftovers(found: FamilyCheckpoint, variant: str) -> list[str]:
-    """One phrase for each kind of leftover; nothing when the match is exact."""
-    titles = ("not in the file", "not in the network", "of another shape")
-    phrases = []
-    for title, names in zip(titles, _differences(found, variant), strict=True):
-        if names:
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            phrases.append(f"{len(names)} {title} ({', '.join(names[:SHOWN])}{more})")
-    return phrases
+    weights = found.weights
+    return _Comparison(
+        entries,
+        missing=[name for name in entries if name not in weights],
+        misshapen={
+            name: weights[name].shape
+            for name, entry in entries.items()
+            if name in weights and weights[name].shape != entry.shape
+        },
+        unused={
+            name: tensor.shape
+            for name, tensor in (*weights.items(), *found.rest.items())
+            if name not in entries
+        },
+    )

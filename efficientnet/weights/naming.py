@@ -86,12 +86,14 @@ class FamilyCheckpoint:
       weights: the tensors that belong to the network, by the family's names.
       averaged: how many of them are moving averages.
       normalization: the variables of a Keras model's own Normalization layer, by name.
+      rest: tensors of the model around the network, by name.
     """
 
     family: "Family"
     weights: Mapping[str, Tensor]
     averaged: int = 0
     normalization: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    rest: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
 
 # From a checkpoint, the name of its variant, a hint (see `conventions.hint_of`) and the path for an
@@ -109,7 +111,8 @@ class Family:
 
     Attributes:
       title: what people call it.
-      marker: a name that this family's checkpoints have and no other's do.
+      marker: a name that this family's checkpoints have and no other's do; before it may stand the
+        place of the network in a larger model.
       conventions: finds out what goes with the weights.
       expanding: templates by role, for blocks that expand and outside of the blocks.
       plain: those that differ in blocks that don't expand.

@@ -32,7 +32,7 @@ class Pretrained:
       preprocessing: mean and standard deviation of each color, on the scale from 0 to 255.
       padding: 'same' or 'symmetric'.
       bn_epsilon: added to BatchNorm's variance.
-      num_classes: length of the logits.
+      num_classes: length of the logits; 0 without a classifier, which only fine-tuning can use.
       source: where the weights are from, for messages.
       ema: whether they are moving averages.
     """
@@ -62,8 +62,8 @@ class Pretrained:
 def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int = 3) -> Pretrained:
     """Returns the weights for another number of classes or channels.
 
-    With another number of classes the classifier is dropped, which is logged, and the new one
-    begins at zero, so that the first loss is log(num_classes) exactly. For gray images the stem's
+    With another number of classes, or without a classifier, a new one begins at zero, which is
+    logged, so that the first loss is log(num_classes) exactly. For gray images the stem's
     kernel is summed over the colors, which equals showing the same gray in every color, except that
     the colors' means and standard deviations are averaged.
 
@@ -73,7 +73,8 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
       channels: 3 for color, 1 for gray images.
 
     Raises:
-      UserError: color images for weights of gray ones, or fewer than one class.
+      UserError: color images for weights of gray ones, fewer than one class, or a classifier to
+        keep where there is none.
     """
     params = dict(pretrained.params)
     preprocessing = pretrained.preprocessing
@@ -90,15 +91,17 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
         log.info("The stem's kernel is summed over the colors for gray images.")
     if num_classes is None:
         num_classes = pretrained.num_classes
+        check_classifier(pretrained)
     if num_classes < 1:
         raise UserError(f"a network with {num_classes} classes: expected at least 1")
     if num_classes != pretrained.num_classes:
+        dropped = f"The classifier of {pretrained.num_classes} classes is dropped; a"
         log.info(
-            "The classifier of %d classes is dropped; a new one of %d begins at zero.",
-            pretrained.num_classes,
+            "%s new one of %d begins at zero.",
+            dropped if pretrained.num_classes else "A",
             num_classes,
         )
-        features = params["predictions"]["kernel"].shape[0]
+        features = params["top_conv"]["kernel"].shape[-1]
         params["predictions"] = {
             "kernel": np.zeros((features, num_classes), np.float32),
             "bias": np.zeros(num_classes, np.float32),
@@ -106,6 +109,15 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
     return dataclasses.replace(
         pretrained, params=params, preprocessing=preprocessing, num_classes=num_classes
     )
+
+
+def check_classifier(pretrained: Pretrained) -> None:
+    """Raises a `UserError` if weights have no classifier, which all use but fine-tuning needs."""
+    if not pretrained.num_classes:
+        raise UserError(
+            f"{pretrained.source} has no classifier of an EfficientNet: fine-tune it with train.py "
+            "(config.weights), or choose weights that have one"
+        )
 
 
 def save(pretrained: Pretrained, path: epath.Path) -> None:

@@ -92,6 +92,40 @@ def state_dict(arrays: Arrays) -> Pickle:
     return pickle
 
 
+def nested(dicts: dict) -> Pickle:
+    """Dicts of arrays in one another; arrays are numbered over all, as `write_pth` stores them."""
+    pickle, count = Pickle(), 0
+
+    def add(content: dict) -> None:
+        nonlocal count
+        pickle.code += b"}("
+        for key, value in content.items():
+            pickle.text(key)
+            if isinstance(value, dict):
+                add(value)
+            else:
+                pickle.tensor(value, str(count))
+                count += 1
+        pickle.code += b"u"
+
+    add(dicts)
+    return pickle
+
+
+def write_nested(path: pathlib.Path, dicts: dict) -> pathlib.Path:
+    """A `.pth` of dicts of arrays in one another."""
+
+    def arrays(content: dict) -> list[np.ndarray]:
+        return [
+            array
+            for value in content.values()
+            for array in (arrays(value) if isinstance(value, dict) else [value])
+        ]
+
+    numbered = {str(key): array for key, array in enumerate(arrays(dicts))}
+    return write_pth(path, numbered, nested(dicts).end())
+
+
 def write_pth(path: pathlib.Path, arrays: Arrays, pickle: bytes | None = None) -> pathlib.Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickle or state_dict(arrays).end())
@@ -175,21 +209,27 @@ def write_h5(path: pathlib.Path, arrays: Arrays) -> pathlib.Path:
     return path
 
 
-def write_weights_h5(target: pathlib.Path | io.BytesIO, named: bool = True) -> None:
-    """Keras 3: layers by class and number, variables by number, names as attributes."""
+def write_weights_h5(
+    target: pathlib.Path | io.BytesIO, named: bool = True, below: str = "layers", dense: str = ""
+) -> None:
+    """Keras 3: layers by class and number, variables by number, names as attributes.
+
+    The network may lie `below` another model's layers; `dense` renames its classifier.
+    """
     words = {"kernel": 0, "bias": 1, "gamma": 0, "beta": 1, "moving_mean": 2, "moving_variance": 3}
     numbered = families.KERAS_NUMBERED.entries(architecture.layers(TINY, NUM_CLASSES))
     arrays = foreign(families.KERAS_NUMBERED, leaves())
     with h5py.File(target, "w") as file:
         for name, array in arrays.items():
             layer, word = name.split("/")
-            group = file.require_group(f"layers/{layer}/vars")
+            layer = dense if layer == "dense" and dense else layer
+            group = file.require_group(f"{below}/{layer}/vars")
             group[str(words[word])] = array
             if named:
-                group.attrs["name"] = numbered[name].leaf[1]
-        file["layers/normalization/vars/0"] = np.float32([0.4, 0.5, 0.6])
-        file["layers/normalization/vars/1"] = np.float32([0.04, 0.09, 0.16])
-        file["layers/normalization/vars/2"] = np.int64(0)
+                group.attrs["name"] = dense if layer == dense else numbered[name].leaf[1]
+        file[f"{below}/normalization/vars/0"] = np.float32([0.4, 0.5, 0.6])
+        file[f"{below}/normalization/vars/1"] = np.float32([0.04, 0.09, 0.16])
+        file[f"{below}/normalization/vars/2"] = np.int64(0)
         file["optimizer/vars/0"] = np.int64(3)
 
 

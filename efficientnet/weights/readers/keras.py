@@ -21,6 +21,8 @@ def read(path: epath.Path) -> Checkpoint:
     """Opens a file; its tensors are called `layer/variable` and are views of the file.
 
     A layer has the name it had in Keras, or, where Keras 3 saved only its class and number, those.
+    Before it stand the layers that it lies in, in the formats of Keras 3 always, else where two
+    variables would have the same name.
     """
     data = map_file(path)
     if data[:4] == archives.ZIP_MAGIC:
@@ -35,21 +37,25 @@ def read(path: epath.Path) -> Checkpoint:
 
 def _tensors(data: memoryview) -> dict[str, Tensor]:
     file = hdf5.read(data)
-    tensors: dict[str, Tensor] = {}
+    places: dict[str, list[tuple[str, Tensor]]] = {}  # and tensors, by name
     for place, tensor in file.tensors.items():
         parts = place.split("/")
         if parts[0] in OTHER_ROOTS or (parts[0] == "model_weights" and parts[1] in OTHER_ROOTS):
             continue
-        if parts[-2:-1] == ["vars"]:
-            group, layer, number = "/".join(parts[:-1]), parts[-3], int(parts[-1])
+        *above, last = parts
+        if above[-1:] == ["vars"]:
+            layer = above[-2]
             kind = layer.rstrip("0123456789").rstrip("_") if "2d" not in layer else layer
-            variable = NUMBERED.get(kind, NUMBERED_KERNEL)[number]
-            layer = file.names.get(group, layer)
+            words = dict(enumerate(NUMBERED.get(kind, NUMBERED_KERNEL)))
+            above[-2:] = [file.names.get("/".join(above), layer)]
+            name = place = "/".join((*above, words.get(int(last), last)))
         else:
-            layer, variable = parts[-2], parts[-1].partition(":")[0]
+            variable = last.partition(":")[0]
             variable = {"depthwise_kernel": "kernel"}.get(variable, variable)
-        name = f"{layer}/{variable}"
-        if name in tensors:
-            raise ValueError(f"two variables are called {name}")
-        tensors[name] = tensor
-    return tensors
+            name, place = f"{above[-1]}/{variable}", "/".join((*above, variable))
+        places.setdefault(name, []).append((place, tensor))
+    return {
+        name if len(found) == 1 else place: tensor
+        for name, found in places.items()
+        for place, tensor in found
+    }

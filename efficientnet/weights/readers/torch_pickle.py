@@ -41,10 +41,6 @@ REBUILD_TENSOR = "torch._utils _rebuild_tensor_v2"
 REBUILD_PARAMETER = "torch._utils _rebuild_parameter"
 SYMBOLS = {*STORAGE_DTYPES, ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER}
 
-# Where training scripts keep the weights in a larger dict, averaged ones first.
-STATE_DICT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
-WRAPPER_PREFIXES = ("module.",)  # of DataParallel and of averaged models
-
 
 @dataclasses.dataclass(frozen=True)
 class Symbol:
@@ -237,7 +233,7 @@ def _read_zip(path: epath.Path, data: mmap.mmap) -> Checkpoint:
     folder = pickle_name.split("/")[0]
     if f"{folder}/byteorder" in members and bytes(members[f"{folder}/byteorder"]()) != b"little":
         raise UserError(f"{path} was written on a big-endian machine: save it on another one")
-    top = unpickle(io.BytesIO(members[pickle_name]()), path)
+    top = _expect(unpickle(io.BytesIO(members[pickle_name]()), path), (dict, list, tuple))
 
     def load(storage: Storage) -> np.ndarray:
         content = members[f"{folder}/data/{storage.key}"]()
@@ -253,7 +249,7 @@ def _read_legacy(path: epath.Path, data: mmap.mmap) -> Checkpoint:
         raise UserError(f"{path} is a pickle but not a PyTorch file: expected a saved state_dict()")
     if _expect(unpickle(file, path), dict).get("little_endian") is not True:
         raise UserError(f"{path} was written on a big-endian machine: save it on another one")
-    top = unpickle(file, path)
+    top = _expect(unpickle(file, path), (dict, list, tuple))
     keys = _expect(unpickle(file, path), list)
     storages = {record.storage.key: record.storage for record in _records(top, path).values()}
 
@@ -272,17 +268,20 @@ def _read_legacy(path: epath.Path, data: mmap.mmap) -> Checkpoint:
 
 
 def _records(top: Any, path: epath.Path) -> dict[str, TensorRecord]:
-    state = _expect(top, dict)
-    for key in STATE_DICT_KEYS:
-        if isinstance(state.get(key), dict):
-            state = state[key]
-            break
-    records = {}
-    for name, value in state.items():
-        for prefix in WRAPPER_PREFIXES:
-            name = str(name).removeprefix(prefix)
-        if isinstance(value, TensorRecord):
-            records[name] = value
+    """Returns all tensors, each called by the keys on its way, such as `state_dict/fc.bias`."""
+    records: dict[str, TensorRecord] = {}
+    waiting, seen = [("", top)], {id(top)}
+    while waiting:
+        place, content = waiting.pop()
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            name = f"{place}{key}"
+            if isinstance(value, TensorRecord):
+                if name in records:
+                    raise ValueError(f"two tensors are called {name}")
+                records[name] = value
+            elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append((f"{name}/", value))
     if not records:
         raise UserError(f"{path} holds no tensors: expected a state_dict() of an EfficientNet")
     return records

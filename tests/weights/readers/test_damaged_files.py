@@ -91,9 +91,12 @@ def are_equal(pretrained, expected):
         for layer, arrays in getattr(pretrained, collection).items()
         for leaf, array in arrays.items()
     }
+    if not pretrained.num_classes:  # a damaged name or shape can make it another classifier
+        expected = {path: leaf for path, leaf in expected.items() if path[1] != "predictions"}
     assert found.keys() == expected.keys()
     assert all(np.isfinite(array).all() for array in found.values())
-    return all(np.array_equal(found[leaf], array) for leaf, array in expected.items())
+    same = all(np.array_equal(found[leaf], array) for leaf, array in expected.items())
+    return same and pretrained.num_classes > 0
 
 
 def test_there_are_a_thousand():
