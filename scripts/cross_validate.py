@@ -36,6 +36,7 @@ from efficientnet import records
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.inference.loading import load_run
+from efficientnet.metrics import METRICS
 from efficientnet.paths import absolute
 from efficientnet.records import CrossValidation, FoldMean, NetworkRecord, StageMetrics
 from efficientnet.reporting import cross_validation, predictions, scores, suspected_labels
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str]) -> None:
 
     done = []
     for number, (folder, config) in enumerate(folds.items(), start=1):
-        print(f"fold {number} of {args.folds}: {folder}", flush=True)
+        print(f"{folder.name}, {number} of {args.folds}: {folder}", flush=True)
         done.append(train_and_predict(config, folder))
     result = write_results(workdir, recipe, done)
     for split in SPLITS:
@@ -174,7 +175,10 @@ def write_results(workdir: epath.Path, recipe: RunConfig, done: Sequence[Fold]) 
 
 
 def _over_folds(metrics: Sequence[Mapping[str, float]]) -> dict[str, FoldMean]:
-    return {name: scores.fold_mean([fold[name] for fold in metrics]) for name in metrics[0]}
+    return {
+        name: scores.fold_mean(METRICS[name], [fold[name] for fold in metrics])
+        for name in metrics[0]
+    }
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def share_interval(share: float, count: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def fold_mean(values: Sequence[float]) -> FoldMean:
+def fold_mean(metric: Metric, values: Sequence[float]) -> FoldMean:
     """Returns mean, standard deviation and 95 % interval of a metric over at least two folds.
 
     The interval is Student's, with the variance corrected for training sets that overlap (Nadeau
@@ -47,7 +47,8 @@ def fold_mean(values: Sequence[float]) -> FoldMean:
     # The photos of a fold are 1 / (folds - 1) of those that are trained on.
     error = std * float(np.sqrt(1 / folds + 1 / (folds - 1)))
     reach = float(scipy.stats.t.ppf(0.975, folds - 1)) * error
-    return FoldMean(mean=mean, std=std, low=mean - reach, high=mean + reach)
+    most = 1.0 if metric.unit == "percent" else np.inf
+    return FoldMean(mean=mean, std=std, low=max(mean - reach, 0.0), high=min(mean + reach, most))
 
 
 class PerClass(NamedTuple):

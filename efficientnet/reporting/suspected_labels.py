@@ -17,6 +17,7 @@ import input_pipeline
 from efficientnet.paths import write_whole
 from efficientnet.reporting import pages, thumbnails
 from efficientnet.reporting.predictions import Predictions
+from efficientnet.reporting.tables import percent
 
 SHOWN_PHOTOS = 240
 
@@ -26,7 +27,7 @@ class Suspects(NamedTuple):
 
     Attributes:
       order: int [n], indices of the photos, the most suspected first; without a prediction, last.
-      number: how many labels are estimated to be wrong: so many of the first are suspected.
+      number: of the first that are suspected: the photos off the diagonal of `confident_joint`.
       suggested: int [n], the most probable other class of each photo.
       score: float [n], by which they are ranked: near 0 for a label that is probably wrong, near 1
         for one that is right; NaN without a prediction.
@@ -39,7 +40,10 @@ class Suspects(NamedTuple):
 
 
 def suspect(found: Predictions) -> Suspects:
-    """Ranks photos by the probability of their label, and estimates how many labels are wrong."""
+    """Ranks photos by the probability of their label, and estimates how many labels are wrong.
+
+    The estimate counts mistakes of the networks too, and is too high where these make many.
+    """
     others = np.nan_to_num(found.probabilities, nan=-1.0)
     np.put_along_axis(others, found.label[:, None], -2.0, axis=1)
     joint = confident_joint(found)
@@ -119,6 +123,7 @@ def write_page(
         table=str(table),
         total=len(found.label),
         number=suspects.number,
+        agreement=percent(float((found.predicted == found.label).mean())),
         photos=list(_photos(shown, found, suspects, photos, config)),
     )
     write_whole(path, content)

@@ -10,7 +10,7 @@ import scipy.stats
 from logits import NOT_FINITE
 from sklearn import metrics
 
-from efficientnet.metrics import in_top, with_top
+from efficientnet.metrics import METRICS, in_top, with_top
 from efficientnet.reporting import predictions, scores
 from efficientnet.reporting.predictions import Predictions
 
@@ -157,11 +157,13 @@ def test_predictions_are_whole_and_finite_for_large_logits() -> None:
 
 
 def test_the_interval_over_folds_allows_for_training_sets_that_overlap() -> None:
-    found = scores.fold_mean([0.7, 0.8, 0.9])
+    found = scores.fold_mean(METRICS["loss"], [0.7, 0.8, 0.9])
     assert found.mean == pytest.approx(0.8)
     assert found.std == pytest.approx(0.1)
     # Student's t for 2 degrees of freedom is 4.303, and the variance factor 1/3 + 1/2.
     reach = 4.303 * 0.1 * (5 / 6) ** 0.5
     assert (found.low, found.high) == pytest.approx((0.8 - reach, 0.8 + reach), abs=1e-3)
-    alike = scores.fold_mean([0.5, 0.5])
+    share = scores.fold_mean(METRICS["top1"], [0.7, 0.8, 0.9])
+    assert (share.low, share.high) == pytest.approx((0.8 - reach, 1.0), abs=1e-3)
+    alike = scores.fold_mean(METRICS["top1"], [0.5, 0.5])
     assert (alike.low, alike.std, alike.high) == (0.5, 0, 0.5)

@@ -99,6 +99,7 @@ def test_the_page_stands_alone_and_shows_the_suspected(tmp_path: epath.Path) -> 
     )
     page = pages.assert_self_contained(path.read_bytes())
     assert suspects.number >= 1
+    assert f"suspects {suspects.number} of 60 labels:" in page.text
     shown = suspects.order[: suspects.number]
     for index in shown:
         assert found.names[index] in page.text
