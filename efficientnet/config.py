@@ -171,7 +171,9 @@ class DataConfig(Config):
             numbers = f"from 0 to {self.folds - 1}, as data.folds is {self.folds}"
             raise self.wrong("fold", numbers if self.folds else "0 without config.data.folds")
         if self.folds and self.validation_split not in ("", "auto"):
-            raise self.wrong("validation_split", "none with config.data.folds, which divide it too")
+            raise self.wrong(
+                "validation_split", "'auto' with config.data.folds, which divide it too"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

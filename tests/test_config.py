@@ -187,7 +187,10 @@ def test_a_config_is_read_without_what_takes_long_to_import() -> None:
         ({"folds": 5, "fold": 5}, r"config.data.fold is 5: expected from 0 to 4"),
         ({"folds": -1}, r"config.data.folds is -1: expected a whole number at least 0|at least 0"),
         ({"fold": 1}, r"config.data.fold is 1: expected 0 without config.data.folds"),
-        ({"folds": 2, "validation_split": "val"}, "validation_split is 'val': expected none with"),
+        (
+            {"folds": 2, "validation_split": "val"},
+            "validation_split is 'val': expected 'auto' with",
+        ),
         ({"group": "patient"}, "group is 'patient': expected a regular expression with one group"),
         ({"group": r"(a)(b)"}, "expected a regular expression with one group in brackets"),
         ({"group": r"(a"}, "expected a regular expression with one group in brackets"),
