@@ -3,10 +3,13 @@
 import atexit
 import dataclasses
 import functools
+import itertools
 import logging
 import math
+import mmap
 import os
 import re
+import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -15,7 +18,7 @@ import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline.augment.augmentation import Augmentation, without_chance
-from input_pipeline.order import Order, numbers_of, uniform
+from input_pipeline.order import Order, Rows, numbers_of, uniform
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
 
@@ -29,7 +32,6 @@ PREFETCH = 2
 PART = 32
 # TensorFlow copies arrays that begin elsewhere than at a multiple of so many bytes.
 ALIGNMENT = 64
-
 # The errors of a split's `read` and of the decoder.
 UNREADABLE = (OSError, tf.errors.OpError)
 
@@ -138,42 +140,43 @@ class Loader:
         broken_limit: int = 0,
     ) -> tf.data.Dataset:
         """Returns batches of augmented photos in a given order."""
-        reader = _Reader(split, order, augmentation, broken_limit + 2)
         threads = self.threads or os.cpu_count() or 1
-        size = -(-order.local // -(-order.local // PART))  # equal parts of a batch
-        last = steps.stop * order.local
+        check = functools.partial(self._check, split, broken_limit)
+        filler = _Filler(split, order, augmentation, broken_limit + 2, threads, check)
+        as_it_is = tf.autograph.experimental.do_not_convert
 
-        def part(first: tf.Tensor) -> dict[str, tf.Tensor]:
-            return _call(reader.part, [first, tf.minimum(last - first, size)], reader.spec)
-
-        def checked(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            problem = batch.pop("problem")
-            spec = {"mask": tf.TensorSpec([order.local], tf.bool)}
-            check = functools.partial(self._check, split, broken_limit)
-            return batch | _call(check, [batch["index"], batch["mask"], problem], spec)
+        def batches(iteration: tf.Tensor) -> tf.data.Dataset:
+            parts = tf.data.Dataset.range(steps.start * filler.parts, steps.stop * filler.parts)
+            filled = parts.map(
+                as_it_is(lambda part: tf.numpy_function(filler.fill, [iteration, part], tf.int64)),
+                num_parallel_calls=2 * threads,  # so that no thread waits until results are taken
+                deterministic=True,
+            )
+            return filled.shard(filler.parts, filler.parts - 1).map(
+                as_it_is(lambda part: filler.taken(iteration, part // filler.parts))
+            )
 
         options = tf.data.Options()
         options.autotune.enabled = False
         options.threading.private_threadpool_size = threads
         options.threading.max_intra_op_parallelism = 1
-        as_it_is = tf.autograph.experimental.do_not_convert
-        parts = tf.data.Dataset.range(steps.start * order.local, last, size).map(
-            as_it_is(part),
-            num_parallel_calls=2 * threads,  # so that no thread waits until results are taken
-            deterministic=True,
+        iteration = tf.data.Dataset.range(1).map(
+            as_it_is(lambda _: tf.ensure_shape(tf.numpy_function(filler.begin, [], tf.int64), []))
         )
-        batches = parts if size == order.local else parts.rebatch(order.local, drop_remainder=True)
-        return batches.map(as_it_is(checked)).prefetch(PREFETCH).with_options(options)
+        return iteration.flat_map(batches).prefetch(PREFETCH).with_options(options)
 
-    def _check(
-        self, split: Split, limit: int, index: np.ndarray, mask: np.ndarray, problem: np.ndarray
-    ) -> tuple[np.ndarray]:
-        """Records the unreadable photos of a batch; raises if there are too many."""
-        for place in np.flatnonzero(problem != b"").tolist():
-            name = split.names[index[place]]
+    def _check(self, split: Split, limit: int, batch: "_Batch") -> np.ndarray:
+        """Records the unreadable photos of a batch; raises if there are too many.
+
+        Returns:
+          The mask of the batch without them.
+        """
+        mask = batch.rows.mask.copy()
+        for place, reason in sorted(batch.problems.items()):
+            mask[place] = False
+            name = split.names[batch.rows.index[place]]
             if limit and name in self.skipped:
                 continue
-            reason = problem[place].decode()
             if len(self.skipped) >= limit:
                 beyond = f", and {limit} were skipped before" if limit else ""
                 raise UserError(
@@ -181,77 +184,126 @@ class Loader:
                 )
             log.warning("skipping %s, which is not a readable photo (%s)", name, reason)
             self.skipped.append(name)
-        return (mask & (problem == b""),)
+        return mask
+
+
+class _Batch(NamedTuple):
+    """A batch that is being filled: its examples, images, and problems by the place in it."""
+
+    rows: Rows
+    images: np.ndarray
+    problems: dict[int, str]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Reader:
-    """Reads and augments the examples of an order, several in one call."""
+class _Filler:
+    """Fills batches in place, several parts at a time.
+
+    tf.data moves only the numbers of the parts: it would copy every image once more to put tensors
+    of parts together.
+    """
 
     split: Split
     order: Order
     augmentation: Augmentation
     attempts: int  # how many photos in a row are tried in place of an unreadable one
+    threads: int
+    check: Callable[[_Batch], np.ndarray]  # returns the mask of a whole batch
+    # The batches that are being filled, by iteration and step.
+    open: dict[int, dict[int, _Batch]] = dataclasses.field(default_factory=dict)
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    count: Iterator[int] = dataclasses.field(default_factory=itertools.count)
+    # Memory of earlier batches; new memory would cost a page fault for every 4 KiB.
+    free: list[mmap.mmap] = dataclasses.field(default_factory=list)
 
     @property
-    def spec(self) -> dict[str, tf.TensorSpec]:
-        """The types of what `part` returns."""
-        return {
-            "image": tf.TensorSpec([None, *self._shape], tf.uint8),
-            "label": tf.TensorSpec([None], tf.int32),
-            "index": tf.TensorSpec([None], tf.int64),
-            "mask": tf.TensorSpec([None], tf.bool),
-            "problem": tf.TensorSpec([None], tf.string),  # why it is unreadable; '' if it is not
+    def size(self) -> int:
+        """Number of examples in a part; so small that all threads take part in a batch."""
+        return min(PART, -(-self.order.local // self.threads))
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of a batch."""
+        return -(-self.order.local // self.size)
+
+    def begin(self) -> np.ndarray:
+        """Returns a number for a new iteration over the batches."""
+        number = next(self.count)
+        self.open[number] = {}
+        # tf.data keeps the array, which is aligned, as long as the iterator.
+        token = np.frombuffer(mmap.mmap(-1, 8), np.int64).reshape([])
+        token[...] = number
+        weakref.finalize(token, self.open.pop, number).atexit = False
+        return token
+
+    def fill(self, iteration: np.int64, part: np.int64) -> np.int64:
+        """Fills a part, counted over all batches, and returns its number."""
+        step, first = divmod(int(part), self.parts)
+        with self.lock:
+            batches = self.open[int(iteration)]
+            if step not in batches:
+                batches[step] = _Batch(self.order.batch(step), self._memory(), {})
+        rows, images, problems = batches[step]
+        places = range(self.order.local)[first * self.size : (first + 1) * self.size]
+        there = slice(places.start, places.stop)
+        index = rows.index[there]
+        numbers = numbers_of(rows.epoch[there], index)
+        seed = self.order.seed or 0
+        draws = uniform(seed, numbers, self.augmentation.draws)
+        for place, photo, number, drawn in zip(
+            places, index.tolist(), numbers.tolist(), draws.tolist(), strict=True
+        ):
+            images[place], problem = self._image(photo, drawn, (seed, number))
+            if problem:
+                problems[place] = problem
+        return part
+
+    def taken(self, iteration: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns a whole batch as tensors, and forgets it."""
+        local = self.order.local
+        spec = {
+            "image": tf.TensorSpec(self._shape, tf.uint8),
+            "label": tf.TensorSpec([local], tf.int32),
+            "index": tf.TensorSpec([local], tf.int64),
+            "mask": tf.TensorSpec([local], tf.bool),
         }
+        types = [of.dtype for of in spec.values()]
+        tensors = tf.numpy_function(self._take, [iteration, step], types)
+        for tensor, of in zip(tensors, spec.values(), strict=True):
+            tensor.set_shape(of.shape)
+        return dict(zip(spec, tensors, strict=True))
+
+    def _take(self, iteration: np.int64, step: np.int64) -> tuple[np.ndarray, ...]:
+        batch = self.open[int(iteration)].pop(int(step))
+        index = batch.rows.index
+        return batch.images, self.split.labels[index], index, self.check(batch)
+
+    def _memory(self) -> np.ndarray:
+        """Returns an array for a batch's images, which TensorFlow takes as it is."""
+        try:
+            memory = self.free.pop()
+        except IndexError:
+            memory = mmap.mmap(-1, math.prod(self._shape))
+        images = np.frombuffer(memory, np.uint8).reshape(self._shape)
+        weakref.finalize(images, self.free.append, memory).atexit = False
+        return images
 
     @property
     def _shape(self) -> tuple[int, ...]:
         side = self.augmentation.resolution
-        return side, side, self.augmentation.channels
-
-    def part(self, first: np.int64, count: np.int64) -> tuple[np.ndarray, ...]:
-        """Returns `count` examples from number `first` on."""
-        rows = self.order.rows(int(first), int(count))
-        numbers = numbers_of(rows.epoch, rows.index)
-        seed = self.order.seed or 0
-        draws = uniform(seed, numbers, self.augmentation.draws)
-        images = _aligned((int(count), *self._shape))
-        problems = np.full(count, b"", object)
-        for place, (index, number, drawn) in enumerate(
-            zip(rows.index.tolist(), numbers.tolist(), draws.tolist(), strict=True)
-        ):
-            images[place], problems[place] = self._image(index, drawn, (seed, number))
-        return images, self.split.labels[rows.index], rows.index, rows.mask, problems
+        return self.order.local, side, side, self.augmentation.channels
 
     def _image(
         self, index: int, draws: list[float], seed: tuple[int, int]
-    ) -> tuple[np.ndarray | int, bytes]:
-        problem = b""
+    ) -> tuple[np.ndarray | int, str]:
+        problem = ""
         for other in range(index, index + self.attempts):
             try:
                 photo = self.split.read(other % len(self.split))
                 return self.augmentation(photo, draws, seed), problem
             except UNREADABLE as error:
-                problem = problem or in_one_line(error).encode()
+                problem = problem or in_one_line(error)
         return 0, problem  # its batch is never returned
-
-
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """An empty uint8 array that TensorFlow takes as it is."""
-    size = math.prod(shape)
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size].reshape(shape)
-
-
-def _call(
-    function: Callable[..., Any], arguments: list[tf.Tensor], spec: dict[str, tf.TensorSpec]
-) -> dict[str, tf.Tensor]:
-    """Calls a function on NumPy arrays inside tf.data."""
-    results = tf.numpy_function(function, arguments, [of.dtype for of in spec.values()])
-    for result, of in zip(results, spec.values(), strict=True):
-        result.set_shape(of.shape)
-    return dict(zip(spec, results, strict=True))
 
 
 def as_numpy(batches: tf.data.Dataset) -> Iterator[Batch]:

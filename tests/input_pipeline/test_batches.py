@@ -164,3 +164,16 @@ def test_a_program_may_end_in_the_middle_of_batches():
     command = [sys.executable, "-c", IN_THE_MIDDLE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_iterations_over_one_dataset_do_not_disturb_each_other(photos, reference):
+    dataset = train(photos)
+    abandoned = dataset.as_numpy_iterator()
+    next(abandoned)
+    together = zip(dataset.as_numpy_iterator(), dataset.as_numpy_iterator(), strict=True)
+    images = []
+    for pair in together:
+        abandoned = None
+        images.append([batch["image"] for batch in pair])
+    for found in zip(*images, strict=True):
+        np.testing.assert_array_equal(np.concatenate(found), reference["image"])
