@@ -158,13 +158,6 @@ class DataConfig(Config):
         if is_in_bucket(epath.Path(self.cache_directory)):
             expected = "a folder on this machine, because the photos are memory-mapped"
             raise self.wrong("cache_directory", expected)
-        try:
-            groups = re.compile(self.group).groups
-        except re.error:
-            groups = 0
-        if self.group and groups != 1:
-            expected = "a regular expression with one group in brackets, such as '(patient\\d+)_'"
-            raise self.wrong("group", expected)
         if self.folds == 1:
             raise self.wrong("folds", "at least 2, or 0 for none")
         if self.fold >= max(self.folds, 1):

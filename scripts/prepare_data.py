@@ -37,6 +37,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="for the test split, if none is published"
     )
+    parser.add_argument(
+        "--group", default="", metavar="PATTERN", help="of groups in names, see config.data.group"
+    )
     parser.add_argument("--output", type=user_path, help="where to write the records")
     parser.add_argument(
         "--resize", type=int, metavar="PIXELS", help="shrink photos to this shorter side"
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     if args.report:
         check_folder(args.report)
 
-    source = input_pipeline.load_source(args.source, args.directory, args.seed)
+    source = input_pipeline.load_source(args.source, args.directory, args.seed, group=args.group)
     result: dict[str, object] = {
         "source": source.name,
         "classes": len(source.class_names),

@@ -191,14 +191,9 @@ def test_a_config_is_read_without_what_takes_long_to_import() -> None:
             {"folds": 2, "validation_split": "val"},
             "validation_split is 'val': expected 'auto' with",
         ),
-        ({"group": "patient"}, "group is 'patient': expected a regular expression with one group"),
-        ({"group": r"(a)(b)"}, "expected a regular expression with one group in brackets"),
-        ({"group": r"(a"}, "expected a regular expression with one group in brackets"),
     ],
 )
-def test_folds_and_groups_that_make_no_sense_are_refused(
-    fields: dict[str, Any], message: str
-) -> None:
+def test_folds_that_make_no_sense_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         DataConfig(**fields)
-    DataConfig(folds=2, fold=1, group=r"(?:a|b)(\d+)")
+    DataConfig(folds=2, fold=1)

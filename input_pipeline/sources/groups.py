@@ -28,7 +28,7 @@ def grouped(source: Source, pattern: str) -> Source:
         name of the photo's group; '' for none.
 
     Raises:
-      UserError: there are names without the pattern.
+      UserError: the pattern is none, or there are names without it.
     """
     if pattern:
         splits = {
@@ -50,7 +50,16 @@ def grouped(source: Source, pattern: str) -> Source:
 
 
 def _groups_of(names: Sequence[str], pattern: str) -> list[str]:
-    found = [re.search(pattern, name) for name in names]
+    try:
+        compiled = re.compile(pattern)
+    except re.error:
+        compiled = re.compile("")
+    if compiled.groups != 1:
+        raise UserError(
+            f"config.data.group is {pattern!r}: expected a regular expression with one group in "
+            "brackets, such as '(patient\\d+)_'"
+        )
+    found = [compiled.search(name) for name in names]
     missing = [name for name, match in zip(names, found, strict=True) if not (match and match[1])]
     if missing:
         raise UserError(

@@ -109,6 +109,20 @@ def test_a_photo_that_changed_is_prepared_anew(prepared_manifest):
     assert (output / "train-00001-of-00002.bin").stat().st_mtime_ns == kept
 
 
+def test_the_drawn_test_split_keeps_groups_together(tmp_path, capsys):
+    for number in range(20):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"car{number // 4}_{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(number))
+    output = tmp_path / "records"
+    words = ("folders", "--directory", tmp_path / "photos", "--output", output)
+    assert run(capsys, *words, "--group", r"(car\d+)_")[0] == 0
+    found = input_pipeline.load_source("records", str(output)).splits
+    assert len(found["test"]) == 4
+    assert len(set(found["test"].groups)) == 1
+    assert not {*found["train"].groups} & {*found["test"].groups}
+
+
 def test_records_of_other_labels_are_refused(prepared_manifest):
     _, output, prepare = prepared_manifest
     assert prepare("abab")[0] == 0

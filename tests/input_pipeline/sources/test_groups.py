@@ -107,9 +107,12 @@ def test_a_pattern_finds_the_group_in_each_name() -> None:
     photos = dataclasses.replace(patients(), groups=())
     source = groups.grouped(Source("made", tuple("abcd"), {"train": photos}), r"(patient\d+)_")
     assert list(source.splits["train"].groups) == list(patients().groups)
-    for pattern, number in ((r"(patient1\d)_", "names have"), (r"patient\d+(x?)", "names have")):
-        with pytest.raises(UserError, match=number):
-            groups.grouped(source, pattern)
+    for lacking in (r"(patient1\d)_", r"patient\d+(x?)"):
+        with pytest.raises(UserError, match=r"names have no such group, the first is 'class"):
+            groups.grouped(source, lacking)
+    for wrong in ("patient", r"(patient)(\d+)", r"(patient"):
+        with pytest.raises(UserError, match="expected a regular expression with one group in"):
+            groups.grouped(source, wrong)
 
 
 def test_published_splits_that_share_groups_are_told(caplog: pytest.LogCaptureFixture) -> None:
