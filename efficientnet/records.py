@@ -6,9 +6,11 @@ gives the key that earlier versions used.
 
 import contextlib
 import dataclasses
+import gzip
 import json
 import types
 import typing
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -22,6 +24,7 @@ Values = dict[str, float]  # metrics by name, see `efficientnet.metrics`
 
 
 KEY = "key"  # metadata: the key in files, where it is not the field's name
+BAD_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 LEFT_OUT = "left out"  # metadata: files omit the field if it is None
 
 
@@ -212,6 +215,23 @@ class SplitIdentity:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitPhotos:
+    """The photos of a split when the run began, with those that could not be read."""
+
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    left_out: tuple[int, ...] = ()  # which of them could not be read, in order
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PhotosRecord:
+    """Which photos a run uses for what, to its end: `photos.json.gz`."""
+
+    splits: dict[str, SplitPhotos]
+    skipped: tuple[str, ...] = ()  # names of those left out, and of those found broken later
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkRecord:
     """What is needed to load a network besides the config, and its data: `network.json`."""
 
@@ -289,7 +309,7 @@ def reading(path: epath.Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, *BAD_GZIP) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(
             f"{path} is damaged ({reason}): restore a copy, or train again in another --workdir"
@@ -299,8 +319,9 @@ def reading(path: epath.Path) -> Iterator[None]:
 def read_json(path: epath.Path) -> Any:
     """Reads a JSON file of a workdir; a damaged one is a `UserError`."""
     with reading(path):
-        content = json.loads(path.read_text())
-    return content
+        content = path.read_bytes()
+        text = gzip.decompress(content) if path.suffix == ".gz" else content
+        return json.loads(text)
 
 
 def read(kind: type[RecordT], path: epath.Path) -> RecordT:
@@ -311,5 +332,9 @@ def read(kind: type[RecordT], path: epath.Path) -> RecordT:
 
 
 def write(path: epath.Path, record: Any) -> None:
-    """Writes a record or JSON types; the file is never seen half-written."""
-    write_whole(path, (json.dumps(to_json(record), indent=2) + "\n").encode())
+    """Writes a record or JSON types, compressed if the name ends in .gz.
+
+    The file is never seen half-written.
+    """
+    text = (json.dumps(to_json(record), indent=2) + "\n").encode()
+    write_whole(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)

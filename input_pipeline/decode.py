@@ -39,7 +39,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _APP1 = 0xE1
 _SCAN = 0xDA
 _SCAN_MARKER = b"\xff\xda"
-_END = b"\xff\xd9"
+END = b"\xff\xd9"
 
 # EXIF's byte orders, and the orientation's tag, type (a short) and number of values.
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
@@ -60,7 +60,7 @@ WORTH_CUTTING = 200_000
 WHOLE = 2**30
 
 # OpenCV's limit for the number of pixels of a photo.
-_MOST_PIXELS = 2**30
+MOST_PIXELS = 2**30
 
 # OpenCV's flags by the divisor of a JPEG's sides while it is decoded.
 _REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}
@@ -95,11 +95,11 @@ def decode_window(
     Returns:
       uint8 [height, width, channels], and the warp from target points to points of these pixels.
     """
-    header = _jpeg_header(encoded)
+    header = jpeg_header(encoded)
     size = header.height, header.width
     # Not photos that must be converted or rotated afterwards, nor those that can't be decoded.
     plain = 0 < header.components <= 3 and header.orientation == 1
-    if not plain or math.prod(size) > _MOST_PIXELS:
+    if not plain or math.prod(size) > MOST_PIXELS:
         image = decode(encoded, channels)
         return image, plan(*image.shape[:2])
     across, down = plan(*size)
@@ -108,7 +108,7 @@ def decode_window(
         across, down = (tuple(value / ratio for value in row) for row in (across, down))
     pixels = math.prod(size) / ratio**2
     # A truncated file is unreadable even if the pixels of the window are there.
-    if pixels >= WORTH_CUTTING and encoded.rfind(_END, header.scan) > 0:
+    if pixels >= WORTH_CUTTING and encoded.rfind(END, header.scan) > 0:
         left, right = seen(across, target, math.ceil(size[1] / ratio), margin)
         top, bottom = seen(down, target, math.ceil(size[0] / ratio), margin)
         if pixels - (bottom - top) * (right - left) >= WORTH_CUTTING:
@@ -134,9 +134,11 @@ def _is_jpeg(encoded: bytes) -> bool:
     return encoded.startswith(b"\xff\xd8\xff")
 
 
-class _Header(NamedTuple):
-    """A JPEG as stored: size, number of components (all 0 without a frame), orientation."""
+class JpegHeader(NamedTuple):
+    """A JPEG as stored: its frame (all 0 without one), orientation and first scan."""
 
+    coding: int  # the frame's marker
+    bits: int  # per component
     height: int
     width: int
     components: int
@@ -144,9 +146,9 @@ class _Header(NamedTuple):
     scan: int  # where the first scan begins, bytes
 
 
-def _jpeg_header(encoded: bytes) -> _Header:
+def jpeg_header(encoded: bytes) -> JpegHeader:
     """Reads the segments up to a JPEG's first scan."""
-    shape, exif = (0, 0, 0), b""
+    frame, exif = (0, 0, 0, 0, 0), b""
     place = 2 if _is_jpeg(encoded) else len(encoded)
     while place + 10 <= len(encoded) and encoded[place] == 0xFF:
         marker = encoded[place + 1]
@@ -157,11 +159,11 @@ def _jpeg_header(encoded: bytes) -> _Header:
             break
         following = place + 2 + int.from_bytes(encoded[place + 2 : place + 4])
         if marker in _FRAMES:
-            shape = struct.unpack_from(">HHB", encoded, place + 5)
+            frame = marker, *struct.unpack_from(">BHHB", encoded, place + 4)
         elif marker == _APP1 and not exif and encoded.startswith(b"Exif\0\0", place + 4):
             exif = encoded[place + 10 : following]
         place = following
-    return _Header(*shape, _orientation(exif), place)
+    return JpegHeader(*frame, _orientation(exif), place)
 
 
 def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
@@ -170,7 +172,7 @@ def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
     flags = colors | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[ratio]
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error as error:  # it has more than `_MOST_PIXELS`
+    except cv2.error as error:  # it has more than `MOST_PIXELS`
         raise OSError(f"OpenCV can't decode this JPEG: {error}") from error
     if image is None:
         raise OSError("a JPEG that is damaged or cut off")
@@ -182,7 +184,7 @@ def _to_luma(image: np.ndarray) -> np.ndarray:
 
 
 def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray:
-    header = _jpeg_header(encoded)
+    header = jpeg_header(encoded)
     if 0 < header.components <= 3:
         image = _whole_jpeg(encoded, channels, 1)
     elif not header.components and _SCAN_MARKER not in encoded:
@@ -237,7 +239,7 @@ def _decode_other(encoded: bytes, channels: int) -> np.ndarray:
         raise OSError("a PNG that is cut off")
     try:
         image: Image.Image = reader(io.BytesIO(encoded))
-        if math.prod(image.size) > _MOST_PIXELS:
+        if math.prod(image.size) > MOST_PIXELS:
             raise OSError(f"it claims to have {image.width} x {image.height} pixels")
         image.load()
         exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")

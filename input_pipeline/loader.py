@@ -52,7 +52,7 @@ class BatchSource(Protocol):
 
     @property
     def skipped(self) -> list[str]:
-        """Names of the training photos found to be unreadable so far."""
+        """Names of the photos found to be unreadable so far, in any split."""
 
     @property
     def example(self) -> ExampleSpec:
@@ -84,7 +84,7 @@ class Loader:
       process_index: which part of the global batch, from 0.
       process_count: number of parts.
       threads: number of threads that prepare examples, by default the number of cores.
-      broken_limit: how many unreadable training photos may be skipped.
+      broken_limit: how many unreadable photos may be skipped, of all splits together.
       skipped: names of the skipped photos, in the order in which they were found.
     """
 
@@ -111,7 +111,7 @@ class Loader:
         """Yields the batches of `train_dataset` as NumPy arrays."""
         return as_numpy(self.train_dataset(start_step, num_steps))
 
-    def evaluate(self, split: Split, broken_limit: int = 0) -> Iterator[Batch]:
+    def evaluate(self, split: Split, broken_limit: int | None = None) -> Iterator[Batch]:
         """Yields the batches of `eval_dataset` as NumPy arrays."""
         return as_numpy(self.eval_dataset(split, broken_limit))
 
@@ -122,11 +122,12 @@ class Loader:
         steps = range(start_step, start_step + num_steps)
         return self.dataset(self.split, order, steps, augmentation, self.broken_limit)
 
-    def eval_dataset(self, split: Split, broken_limit: int = 0) -> tf.data.Dataset:
+    def eval_dataset(self, split: Split, broken_limit: int | None = None) -> tf.data.Dataset:
         """Returns every example of a split once, see `eval_batches`."""
         augmentation = without_chance(self.preprocess, self.resolution, self.channels)
         order = self._order(split, None)
-        return self.dataset(split, order, order.steps, augmentation, broken_limit)
+        limit = self.broken_limit if broken_limit is None else broken_limit
+        return self.dataset(split, order, order.steps, augmentation, limit)
 
     def _order(self, split: Split, seed: int | None) -> Order:
         return Order(len(split), self.batch_size, seed, self.process_index, self.process_count)

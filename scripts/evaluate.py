@@ -24,11 +24,11 @@ import input_pipeline
 from efficientnet import metrics
 from efficientnet.errors import UserError
 from efficientnet.inference.network import Network, TrainedNetwork
-from efficientnet.paths import user_path
+from efficientnet.paths import absolute, user_path
 from efficientnet.reporting import predictions, scores, tables
 from efficientnet.runtime import devices
 from efficientnet.runtime.progress_bar import progress_bar
-from efficientnet.training import setup, steps
+from efficientnet.training import broken_photos, setup, steps
 from efficientnet.training.evaluate import Evaluator
 from efficientnet.training.workdir import class_change, data_changes
 from scripts import command_line, networks
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str]) -> None:
     network = networks.load(args)
     class_names, split = open_split(args, network)
     begin = time.perf_counter()
-    counted, logits = evaluate(network, split, args.batch, args.flip)
+    limit = network.config.data.broken_limit if isinstance(network, TrainedNetwork) else 0
+    counted, logits = evaluate(network, split, args.batch, args.flip, limit)
     seconds = time.perf_counter() - begin
     found = predictions.from_logits(logits, split.labels, split.names, class_names)
     rows = metrics.with_top(args.top)
@@ -76,11 +77,11 @@ def main(arguments: Sequence[str]) -> None:
     rate = len(split) / seconds
     if args.output:
         predictions.save(user_path(args.output), found)
-    print(f"{len(split):,} photos of {args.split}, {len(class_names):,} classes")
+    print(f"{len(found.names):,} photos of {args.split}, {len(class_names):,} classes")
     print(tables.aligned(("metric", "value"), [(n, rows[n].exact(v)) for n, v in values.items()]))
     print(f"{tables.duration(seconds)}, {rate:.1f} images/s with compilation")
     if args.json:
-        result = {"split": args.split, "photos": len(split), "flip": args.flip, **values}
+        result = {"split": args.split, "photos": len(found.names), "flip": args.flip, **values}
         command_line.print_json({**result, "seconds": seconds, "images_per_second": rate})
 
 
@@ -93,8 +94,7 @@ def open_split(
       UserError: there is no such data or split, or its classes are not those of the network.
     """
     if isinstance(network, TrainedNetwork) and args.workdir:
-        data = _data_of_run(network, args.directory, args.split)
-        return data.class_names, getattr(data, args.split)
+        return _photos_of_run(network, args)
     source = input_pipeline.load_source(args.data, args.directory)
     if args.split not in source.splits:
         raise UserError(
@@ -110,22 +110,27 @@ def open_split(
     return source.class_names, source.splits[args.split]
 
 
-def _data_of_run(run: TrainedNetwork, directory: str | None, split: str) -> setup.Data:
+def _photos_of_run(
+    run: TrainedNetwork, args: argparse.Namespace
+) -> tuple[tuple[str, ...], input_pipeline.Split]:
     """Opens the data of a run, and warns if they have changed since the run began."""
-    where = directory or run.config.data.directory
-    source = dataclasses.replace(run.config.data, directory=where)
+    source = dataclasses.replace(
+        run.config.data, directory=args.directory or run.config.data.directory
+    )
     data = setup.load_data(dataclasses.replace(run.config, data=source))
     _check_classes(run, source.source, data.class_names)
-    now = dataclasses.replace(run.record, class_names=data.class_names, data=data.identity())
+    splits, record = broken_photos.of_run(absolute(args.workdir), data.splits)
+    identity = broken_photos.identity(splits)
+    now = dataclasses.replace(run.record, class_names=data.class_names, data=identity)
     changes = data_changes(run.record, now)
     if changes:
         log.warning(
             "the data have changed since the run began (%s): photos that it has trained "
             "on may now be among those of %s",
             "; ".join(changes),
-            split,
+            args.split,
         )
-    return data
+    return data.class_names, broken_photos.without_broken(splits, record)[args.split]
 
 
 def _check_classes(network: Network, data: str, found: Sequence[str]) -> None:
@@ -143,7 +148,11 @@ def _check_classes(network: Network, data: str, found: Sequence[str]) -> None:
 
 
 def evaluate(
-    network: Network, split: input_pipeline.Split, batch_size: int, flip: bool
+    network: Network,
+    split: input_pipeline.Split,
+    batch_size: int,
+    flip: bool,
+    broken_limit: int = 0,
 ) -> tuple[dict[str, float], np.ndarray]:
     """Returns what `Evaluator` returns for the split, and shows its progress."""
     mesh = devices.data_mesh()
@@ -160,6 +169,7 @@ def evaluate(
             resolution=network.resolution,
             channels=network.channels,
             preprocess=network.preparation,
+            broken_limit=broken_limit,
         )
         return devices.to_devices(input_pipeline.as_numpy(on_host), mesh)
 

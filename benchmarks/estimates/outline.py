@@ -90,6 +90,7 @@ def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...
             np.empty((stage.cached_copies, 0, width), np.float32),
             np.empty(0, bool),
             np.empty((0, width), np.float32),
+            np.empty(0, bool),
         )
     schedule = steps.stage_schedule(experiment, stage)
     state = jax.eval_shape(

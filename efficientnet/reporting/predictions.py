@@ -59,11 +59,15 @@ class Predictions:
 def from_logits(
     logits: np.ndarray, label: np.ndarray, names: Sequence[str], class_names: Sequence[str]
 ) -> Predictions:
-    """Returns the predictions of logits [n, classes]."""
+    """Returns the predictions of logits [n, classes], without photos that could not be read.
+
+    The logits of these are -inf, see `steps.make_eval_step`.
+    """
+    read = np.flatnonzero(~np.isneginf(logits).all(axis=1))
     return Predictions(
-        softmax(logits).astype(np.float32),
-        np.asarray(label, np.int32),
-        tuple(names),
+        softmax(logits[read]).astype(np.float32),
+        np.asarray(label, np.int32)[read],
+        tuple(np.asarray(names, object)[read]),
         tuple(class_names),
     )
 

@@ -105,7 +105,8 @@ def _worst_photos(
     worst = scores.worst_photos(predictions, SHOWN_PHOTOS)
     if not len(worst):
         return
-    for index, pixels in zip(worst, thumbnails.read(test, worst, run.config), strict=True):
+    names = [predictions.names[index] for index in worst]
+    for index, pixels in zip(worst, thumbnails.read(test, names, run.config), strict=True):
         sure = predictions.probabilities[index].max()
         is_class = predictions.class_names[predictions.label[index]]
         yield {

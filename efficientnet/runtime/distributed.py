@@ -4,7 +4,9 @@ import itertools
 import logging
 
 import jax
+import numpy as np
 from jax._src import distributed as state  # the key-value store has no public name
+from jax.experimental import multihost_utils
 
 from efficientnet.errors import UserError
 
@@ -62,6 +64,13 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
 def leads() -> bool:
     """Whether this is the process that writes the results."""
     return jax.process_index() == 0
+
+
+def in_any_process(flags: np.ndarray) -> np.ndarray:
+    """Returns where a flag is set in any process: bool [n], the same in all of them."""
+    if jax.process_count() == 1:
+        return flags
+    return np.any(multihost_utils.process_allgather(flags), axis=0)
 
 
 class Agreement:

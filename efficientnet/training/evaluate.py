@@ -66,7 +66,7 @@ class Evaluator:
 
         Returns:
           The metrics that are means over examples, by name, and the logits, float32 [n, classes],
-          in the order of the split.
+          in the order of the split; -inf for photos that can't be read.
 
         Raises:
           Interrupted: the run is to stop, and this is the only process.
@@ -136,7 +136,8 @@ def test_stage(
         }
         worst = scores.worst_photos(found, SHOWN_PHOTOS)
         if len(worst):
-            pixels = thumbnails.read(data.test, worst, experiment.config)
+            names = [found.names[index] for index in worst]
+            pixels = thumbnails.read(data.test, names, experiment.config)
             pictures["worst_photos"] = plots.pixels(plots.photo_grid(found, worst, pixels))
         tensorboard.write_images("test", step, pictures)
     return values

@@ -33,6 +33,7 @@ class FeatureBatches:
     features: np.ndarray  # float32 [copies, photos, features]
     readable: np.ndarray  # bool [photos]
     validation_features: np.ndarray  # float32 [photos, features]
+    validation_readable: np.ndarray  # bool [photos]
     skipped: list[str]
 
     @property
@@ -51,7 +52,8 @@ class FeatureBatches:
         assert len(split) == len(self.validation_features)
         order = dataclasses.replace(self.order, total=len(split), seed=None)
         for rows in map(order.batch, order.steps):
-            yield _batch(self.validation_features[rows.index], split.labels, rows, rows.mask)
+            mask = rows.mask & self.validation_readable[rows.index]
+            yield _batch(self.validation_features[rows.index], split.labels, rows, mask)
 
 
 def _batch(
@@ -105,13 +107,19 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
         readable[index[(copy < copies) & ~mask]] = False
         train[copy[wanted], index[wanted]] = features[wanted]
         position += len(index)
+    validation_readable = np.zeros(len(validation), bool)
     for features, index, mask in rows(experiment.eval_batches(experiment.data.validation)):
         validation[index[mask]] = features[mask]
-    return with_features(experiment, train, readable, validation)
+        validation_readable[index[mask]] = True
+    return with_features(experiment, train, readable, validation, validation_readable)
 
 
 def with_features(
-    experiment: Experiment, train: np.ndarray, readable: np.ndarray, validation: np.ndarray
+    experiment: Experiment,
+    train: np.ndarray,
+    readable: np.ndarray,
+    validation: np.ndarray,
+    validation_readable: np.ndarray,
 ) -> Experiment:
     """Returns the experiment with features in place of images, see `FeatureBatches`."""
     config, data = experiment.config, experiment.data
@@ -123,7 +131,13 @@ def with_features(
         jax.process_count(),
     )
     batches = FeatureBatches(
-        order, data.train.labels, train, readable, validation, experiment.batches.skipped
+        order=order,
+        labels=data.train.labels,
+        features=train,
+        readable=readable,
+        validation_features=validation,
+        validation_readable=validation_readable,
+        skipped=experiment.batches.skipped,
     )
     return dataclasses.replace(
         experiment,

@@ -16,7 +16,7 @@ from efficientnet.records import NetworkRecord, RunSummary, SplitSizes
 from efficientnet.reporting import report, runs, tables
 from efficientnet.runtime import distributed, failures
 from efficientnet.runtime.preemption import Stop
-from efficientnet.training import setup, workdir
+from efficientnet.training import broken_photos, setup, workdir
 from efficientnet.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -56,8 +56,10 @@ def run(config: RunConfig, path: str) -> RunSummary:
 
 
 def _train(config: RunConfig, folder: epath.Path, stop: Stop) -> RunSummary:
-    prepared = setup.prepare(config)
+    prepared = setup.prepare(config, folder)
     workdir.write_config(folder, config, _network(prepared))
+    if prepared.photos and distributed.leads():
+        records.write(folder / broken_photos.RECORD, prepared.photos)
     progress = Trainer(prepared, folder, stop).run()
     data = prepared.data
     sizes = SplitSizes(train=len(data.train), validation=len(data.validation), test=len(data.test))
@@ -66,7 +68,7 @@ def _train(config: RunConfig, folder: epath.Path, stop: Stop) -> RunSummary:
         history=progress.history,
         photos=sizes,
         classes=len(data.class_names),
-        skipped_photos=tuple(sorted(prepared.batches.skipped))
+        skipped_photos=tuple(sorted(set(prepared.batches.skipped)))
         if config.data.broken_limit
         else None,
         **_machine(),

@@ -19,8 +19,9 @@ from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import Variant, get_variant
 from efficientnet.paths import cache_directory, user_path
-from efficientnet.records import SplitIdentity
+from efficientnet.records import PhotosRecord, SplitIdentity
 from efficientnet.runtime import devices
+from efficientnet.training import broken_photos
 from efficientnet.weights import Preprocessing
 from efficientnet.weights.conventions import MEAN_STD
 
@@ -39,18 +40,14 @@ class Data:
     test: input_pipeline.Split
     selected_on: str = HELD_OUT  # what `validation` is, in words or as the name of a split
 
-    def identity(self) -> dict[str, SplitIdentity]:
-        """Returns the number of photos of each split and a digest of their names and labels.
+    @property
+    def splits(self) -> dict[str, input_pipeline.Split]:
+        """The splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
-        Folders and file times are not part of it, so that a copy of the data is the same data.
-        """
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {
-            name: SplitIdentity(
-                photos=len(split), digest=dataclasses.replace(split, stamps=()).fingerprint()
-            )
-            for name, split in splits.items()
-        }
+    def identity(self) -> dict[str, SplitIdentity]:
+        """See `broken_photos.identity`."""
+        return broken_photos.identity(self.splits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +66,7 @@ class Experiment:
     variables: dict[str, Any]  # before the first stage
     # Of the data before unreadable photos are left out, see `Data.identity`.
     identity: Mapping[str, SplitIdentity] = dataclasses.field(default_factory=dict)
+    photos: PhotosRecord | None = None  # for the workdir, see `broken_photos`
     on_features: bool = False  # whether batches hold features in place of images
 
     @property
@@ -185,10 +183,21 @@ def load_data(config: RunConfig) -> Data:
     )
 
 
-def prepare(config: RunConfig) -> Experiment:
-    """Reads the index of the data and the weights; decodes the photos to be cached."""
+def prepare(config: RunConfig, folder: epath.Path | None = None) -> Experiment:
+    """Reads the index of the data and the weights; looks at all photos, and decodes some to cache.
+
+    Args:
+      config: of the run.
+      folder: the run's, which may hold a checkpoint; None if there is none.
+
+    Raises:
+      UserError: a field has a wrong value, too many photos can't be read, or the data are not those
+        that the run in the folder began on.
+    """
     check(config)
     data = load_data(config)
+    photos = broken_photos.choose(config.data, data.class_names, data.splits, folder)
+    data = Data(data.class_names, **photos.splits)
     log.info(
         "data: %s, %d classes; %d photos for training, %d for validation, %d for testing",
         config.data.source,
@@ -202,12 +211,12 @@ def prepare(config: RunConfig) -> Experiment:
     start = _start(config, variant, len(data.class_names))
     resolution = config.resolution or variant.resolution
     mean, std = _normalization(config, start.preprocessing, data.train, resolution)
-    identity, names = data.identity(), data.train.names
     if config.data.cache:
-        data = dataclasses.replace(data, train=decode_once(config, data.train))
+        allowed = max(config.data.broken_limit - len(photos.left_out), 0)
+        photos = photos.leave_out("train", decode_once(config, data.train, allowed))
+        data = Data(data.class_names, **photos.splits)
     batches = make_loader(config, data.train, resolution)
-    readable = set(data.train.names)
-    batches.skipped.extend(name for name in names if name not in readable)
+    batches.skipped.extend(photos.left_out)
     return Experiment(
         config=config,
         mesh=devices.data_mesh(),
@@ -219,7 +228,8 @@ def prepare(config: RunConfig) -> Experiment:
         mean=mean,
         std=std,
         variables=start.variables,
-        identity=identity,
+        identity=photos.identity,
+        photos=photos.record,
     )
 
 
@@ -267,8 +277,10 @@ def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
     return {name: {**variables[name], "predictions_bn": new[name]} for name in new}
 
 
-def decode_once(config: RunConfig, train: input_pipeline.Split) -> input_pipeline.Split:
-    """Returns the readable training photos, decoded once if `config.data.cache` is set.
+def decode_once(
+    config: RunConfig, train: input_pipeline.Split, broken_limit: int
+) -> input_pipeline.Split:
+    """Returns the readable training photos, decoded once, as `config.data.cache` says.
 
     Photos that `config.augment` pads are padded squares in the cache, the others squeezed ones.
     """
@@ -279,7 +291,7 @@ def decode_once(config: RunConfig, train: input_pipeline.Split) -> input_pipelin
         settings.cache_resolution,
         config.channels,
         folder if settings.cache == "disk" else "memory",
-        settings.broken_limit,
+        broken_limit,
         next((o for o in config.augment.split("|") if o.strip().startswith("pad")), "resize"),
     )
 

@@ -216,8 +216,8 @@ def make_eval_step(
 ) -> Callable[[Mapping[str, Any], Collection, Batch], tuple[Collection, jax.Array]]:
     """Returns a function that adds the examples of a batch, where `mask` is true, to the metrics.
 
-    It also returns the logits [N, classes]. With `flip`, these are the logarithms of the mean
-    probabilities of each image and its mirror image.
+    It also returns the logits [N, classes], -inf where `mask` is false. With `flip`, these are the
+    logarithms of the mean probabilities of each image and its mirror image.
     """
 
     def logits_of(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
@@ -236,7 +236,7 @@ def make_eval_step(
         more = type(counted).single_from_model_output(
             loss=losses, logits=logits, label=batch["label"], mask=batch["mask"]
         )
-        return counted.merge(more), logits
+        return counted.merge(more), jnp.where(batch["mask"][:, None], logits, -jnp.inf)
 
     return eval_step
 

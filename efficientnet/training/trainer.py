@@ -29,7 +29,7 @@ from efficientnet.runtime import devices, distributed
 from efficientnet.runtime.huge_pages import release_free_memory
 from efficientnet.runtime.preemption import Stop, Stopped
 from efficientnet.runtime.progress_bar import progress_bar
-from efficientnet.training import evaluate, feature_cache, monitoring, steps
+from efficientnet.training import broken_photos, evaluate, feature_cache, monitoring, steps
 from efficientnet.training.checkpoints import CheckpointPolicy, Checkpoints
 from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.monitoring import NanGuard, check_fine_tuning
@@ -100,7 +100,7 @@ class Trainer:
         self.sharding = devices.replicated(experiment.mesh)
         self._stop, self._policy = stop, CheckpointPolicy(self.config, stop)
         self._evaluator = self._validator = evaluate.for_experiment(experiment, stop)
-        self._predictions = workdir / PREDICTIONS
+        self._workdir = workdir
         self.checkpoints = Checkpoints(workdir / "checkpoints", self.config.keep_checkpoints)
         self.progress = self.checkpoints.resume() or Progress()  # only the trainer changes it
         if distributed.leads():  # the list of the first process was saved; each process has its own
@@ -219,7 +219,10 @@ class Trainer:
         step = self.progress.global_step
         self.tensorboard.flush()
         self._take_times()
-        self._move_on(unreadable=tuple(self.experiment.batches.skipped))
+        skipped = tuple(self.experiment.batches.skipped)
+        if skipped != self.progress.unreadable and distributed.leads():
+            broken_photos.remember(self._workdir, skipped)
+        self._move_on(unreadable=skipped)
         self.checkpoints.save_latest(step, state, self.progress)
         self._policy.saved()
         if self._policy.stops:
@@ -337,7 +340,7 @@ class Trainer:
             self.experiment,
             self._evaluator,
             best,
-            self._predictions / f"{stage.name}.npz",
+            self._workdir / PREDICTIONS / f"{stage.name}.npz",
             self.tensorboard,
             progress.global_step,
         )

@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -15,7 +15,7 @@ from efficientnet import records
 from efficientnet.config import RunConfig, may_change
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable
-from efficientnet.records import NetworkRecord, RunSummary
+from efficientnet.records import NetworkRecord, RunSummary, SplitIdentity
 from efficientnet.reporting.runs import CONFIG, SUMMARY, read_config
 from efficientnet.runtime import distributed
 
@@ -136,13 +136,8 @@ def write_config(workdir: epath.Path, config: RunConfig, network: NetworkRecord)
     Raises:
       UserError: the folder has checkpoints of a run on other data, or can't be written.
     """
-    if _has_checkpoint(workdir) and (workdir / NETWORK).exists():
-        changes = data_changes(records.read(NetworkRecord, workdir / NETWORK), network)
-        if changes:
-            raise UserError(
-                f"{workdir} holds a run on other data ({'; '.join(changes)}): choose another "
-                "--workdir, or use the old data to resume"
-            )
+    check_data(workdir, network.class_names, network.data)
+    if has_checkpoint(workdir):
         before = records.read_json(workdir / CONFIG)["data"]["directory"]
         if before != config.data.directory:
             log.info("data: the same as before, moved from %r to %r", before, config.data.directory)
@@ -155,7 +150,24 @@ def write_config(workdir: epath.Path, config: RunConfig, network: NetworkRecord)
         records.write(workdir / CONFIG, config.to_json())
 
 
-def _has_checkpoint(workdir: epath.Path) -> bool:
+def check_data(
+    workdir: epath.Path, class_names: Sequence[str], data: Mapping[str, SplitIdentity]
+) -> None:
+    """Raises a `UserError` if the folder has a checkpoint of a run on other data."""
+    if not has_checkpoint(workdir) or not (workdir / NETWORK).exists():
+        return
+    old = records.read(NetworkRecord, workdir / NETWORK)
+    new = dataclasses.replace(old, class_names=tuple(class_names), data=dict(data))
+    changes = data_changes(old, new)
+    if changes:
+        raise UserError(
+            f"{workdir} holds a run on other data ({'; '.join(changes)}): choose another "
+            "--workdir, or use the old data to resume"
+        )
+
+
+def has_checkpoint(workdir: epath.Path) -> bool:
+    """Whether a run has begun in the folder, and would be resumed."""
     latest = workdir / "checkpoints" / "latest"
     return latest.exists() and any(step.name.isdigit() for step in latest.iterdir())
 

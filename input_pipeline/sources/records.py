@@ -14,8 +14,15 @@ import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.paths import bytes_of
-from input_pipeline.sources.split import Source, Split, file_stamp, read_file, stamp_of
+from efficientnet.paths import bytes_of, is_in_bucket
+from input_pipeline.sources.split import (
+    Source,
+    Split,
+    file_stamp,
+    read_ends,
+    read_file,
+    stamp_of,
+)
 from input_pipeline.sources.splitting import SPLITS
 
 INDEX = "index.json"
@@ -69,12 +76,15 @@ def _open(directory: epath.Path, split: str, size: int) -> Split:
             start += length
         if found != start:
             raise UserError(f"{path} is cut off or changed: prepare the records again")
+    # The writer has decoded them all, and in a bucket each look would be two requests.
+    far = is_in_bucket(directory)
     return Split(
-        np.asarray(labels, np.int32),
-        names,
-        lambda index: read_file(*places[index]),
-        stamps,
-        groups,
+        labels=np.asarray(labels, np.int32),
+        names=names,
+        read=lambda index: read_file(*places[index]),
+        stamps=stamps,
+        groups=groups,
+        read_ends=lambda index: None if far else read_ends(*places[index]),
     )
 
 

@@ -1,18 +1,30 @@
 """Sources and splits: labeled, encoded photos that can be read in any order."""
 
+import bisect
 import dataclasses
 import hashlib
 import json
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket
+
+# Bytes at the beginning of a photo, which hold the header even behind a thumbnail, and at its end.
+HEAD, TAIL = 2**17, 2**12
+
+
+class Ends(NamedTuple):
+    """The beginning and the end of an encoded photo, which overlap in a small one."""
+
+    head: bytes
+    tail: bytes
+    size: int  # of the whole, bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +40,8 @@ class Split:
         as far as this can be told without reading it; () if only the names identify them.
       groups: n names of what the photos show, such as one patient each; photos of a group stay on
         one side of every split that is drawn. () if each photo is for itself.
+      read_ends: index -> the ends of the encoded photo, or None where a look costs too much; by
+        default they come with the whole photo.
     """
 
     labels: np.ndarray
@@ -35,6 +49,7 @@ class Split:
     read: Callable[[int], bytes | np.ndarray]
     stamps: Sequence[str] = ()
     groups: Sequence[str] = ()
+    read_ends: Callable[[int], Ends | None] | None = None
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.names):
@@ -48,17 +63,56 @@ class Split:
     def take(self, indices: np.ndarray) -> "Split":
         """Returns the examples at `indices`, in that order."""
         chosen = np.asarray(indices, np.int64)
+        ends = self.read_ends
         return Split(
             labels=self.labels[chosen],
             names=[self.names[i] for i in chosen],
             read=lambda index: self.read(chosen[index]),
             stamps=[self.stamps[i] for i in chosen] if self.stamps else (),
             groups=[self.groups[i] for i in chosen] if self.groups else (),
+            read_ends=ends and (lambda index: ends(chosen[index])),
         )
+
+    def ends(self, index: int) -> Ends | None:
+        """Returns the ends of an encoded photo; None where there is nothing to look at."""
+        if self.read_ends:
+            return self.read_ends(index)
+        photo = self.read(index)
+        return Ends(photo, photo, len(photo)) if isinstance(photo, bytes) else None
 
     def fingerprint(self) -> str:
         """Returns a hexadecimal name for a cache, equal for equal examples."""
         return stamp_of(json.dumps([list(self.names), list(self.stamps)]), self.labels.tobytes())
+
+
+def joined(splits: Sequence[Split]) -> Split:
+    """Returns the examples of several splits as one, in their order."""
+    starts = np.cumsum([0, *map(len, splits)]).tolist()
+
+    def find(index: int) -> tuple[Split, int]:
+        number = bisect.bisect_right(starts, index) - 1
+        return splits[number], index - starts[number]
+
+    def read(index: int) -> bytes | np.ndarray:
+        split, place = find(index)
+        return split.read(place)
+
+    def ends(index: int) -> Ends | None:
+        split, place = find(index)
+        return split.ends(place)
+
+    def texts(field: str) -> Sequence[str]:
+        parts: list[Sequence[str]] = [getattr(split, field) for split in splits]
+        return [text for part in parts for text in part] if all(map(len, parts)) else ()
+
+    return Split(
+        labels=np.concatenate([split.labels for split in splits]),
+        names=texts("names"),
+        read=read,
+        stamps=texts("stamps"),
+        groups=texts("groups"),
+        read_ends=ends,
+    )
 
 
 def stamp_of(*parts: str | bytes) -> str:
@@ -133,6 +187,7 @@ def from_paths(
         read=lambda index: read_file(paths[index]),
         stamps=[file_stamp(path) for path in paths],
         groups=groups,
+        read_ends=lambda index: read_ends(paths[index]),
     )
 
 
@@ -170,6 +225,14 @@ def read_file(path: str, start: int = 0, length: int | None = None) -> bytes:
         return content
     finally:
         os.close(descriptor)
+
+
+def read_ends(path: str, start: int = 0, length: int | None = None) -> Ends:
+    """Reads the ends of what `read_file` would return."""
+    size = os.stat(path).st_size - start if length is None else length
+    head = read_file(path, start, min(size, HEAD))
+    tail = head if size <= HEAD else read_file(path, start + size - TAIL, TAIL)
+    return Ends(head, tail, size)
 
 
 def from_encoded(
