@@ -33,12 +33,12 @@ from input_pipeline.quiet_tensorflow import tf
 # Whoever reads a broken photo names it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-# JPEG's markers: of a frame's start, of any kind (the others in this range are tables), of EXIF, of
-# a scan's start; and of the end, here with its first byte.
+# JPEG's markers: of a frame's start, of any kind (the others in this range are tables); of EXIF; of
+# the scan and the end, which end the header; those without a segment; and the end with its 0xFF.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _APP1 = 0xE1
-_SCAN = 0xDA
-_SCAN_MARKER = b"\xff\xda"
+_STOPS = (0xDA, 0xD9)
+_BARE = frozenset({0x00, 0x01, 0xFF, *range(0xD0, 0xD9)})
 END = b"\xff\xd9"
 
 # EXIF's byte orders, and the orientation's tag, type (a short) and number of values.
@@ -150,12 +150,12 @@ def jpeg_header(encoded: bytes) -> JpegHeader:
     """Reads the segments up to a JPEG's first scan."""
     frame, exif = (0, 0, 0, 0, 0), b""
     place = 2 if _is_jpeg(encoded) else len(encoded)
-    while place + 10 <= len(encoded) and encoded[place] == 0xFF:
+    while 0 < place <= len(encoded) - 10:
         marker = encoded[place + 1]
-        if marker == 0xFF:  # padding
-            place += 1
+        if encoded[place] != 0xFF or marker in _BARE:  # padding, or junk that libjpeg skips
+            place = encoded.find(b"\xff", place + 1)
             continue
-        if marker == _SCAN:
+        if marker in _STOPS:
             break
         following = place + 2 + int.from_bytes(encoded[place + 2 : place + 4])
         if marker in _FRAMES:
@@ -163,7 +163,7 @@ def jpeg_header(encoded: bytes) -> JpegHeader:
         elif marker == _APP1 and not exif and encoded.startswith(b"Exif\0\0", place + 4):
             exif = encoded[place + 10 : following]
         place = following
-    return JpegHeader(*frame, _orientation(exif), place)
+    return JpegHeader(*frame, _orientation(exif), place if place > 0 else len(encoded))
 
 
 def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
@@ -187,8 +187,7 @@ def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray:
     header = jpeg_header(encoded)
     if 0 < header.components <= 3:
         image = _whole_jpeg(encoded, channels, 1)
-    elif not header.components and _SCAN_MARKER not in encoded:
-        # libjpeg would write to the terminal.
+    elif not header.components:  # libjpeg would write to the terminal
         raise OSError("a JPEG that ends before its pixels")
     else:
         image = tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE").numpy()

@@ -55,6 +55,10 @@ class BatchSource(Protocol):
         """Names of the photos found to be unreadable so far, in any split."""
 
     @property
+    def refused(self) -> list[str]:
+        """Names of those that were one too many, and have raised an error."""
+
+    @property
     def example(self) -> ExampleSpec:
         """Shape and type of 'image' for each example."""
 
@@ -86,6 +90,7 @@ class Loader:
       threads: number of threads that prepare examples, by default the number of cores.
       broken_limit: how many unreadable photos may be skipped, of all splits together.
       skipped: names of the skipped photos, in the order in which they were found.
+      refused: names of those that were one too many.
     """
 
     split: Split
@@ -101,6 +106,7 @@ class Loader:
     threads: int | None = None
     broken_limit: int = 0
     skipped: list[str] = dataclasses.field(default_factory=list)
+    refused: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def example(self) -> ExampleSpec:
@@ -143,7 +149,8 @@ class Loader:
         """Returns batches of augmented photos in a given order."""
         threads = self.threads or os.cpu_count() or 1
         check = functools.partial(self._check, split, broken_limit)
-        filler = _Filler(split, order, augmentation, broken_limit + 2, threads, check)
+        attempts = max(broken_limit, len(self.skipped)) + 2
+        filler = _Filler(split, order, augmentation, attempts, threads, check)
         as_it_is = tf.autograph.experimental.do_not_convert
 
         def batches(iteration: tf.Tensor) -> tf.data.Dataset:
@@ -176,9 +183,10 @@ class Loader:
         for place, reason in sorted(batch.problems.items()):
             mask[place] = False
             name = split.names[batch.rows.index[place]]
-            if limit and name in self.skipped:
+            if name in self.skipped:
                 continue
             if len(self.skipped) >= limit:
+                self.refused.append(name)
                 beyond = f", and {limit} were skipped before" if limit else ""
                 raise UserError(
                     f"{name} is not a readable photo{beyond}: replace or remove it ({reason})"

@@ -110,6 +110,8 @@ def looks_whole(ends: Ends) -> bool:
     if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
         sides = (int.from_bytes(head[place : place + 4]) for place in (16, 20))
         return 0 < math.prod(sides) <= decode.MOST_PIXELS and b"IEND" in tail[-TAIL:]
+    if head.startswith(b"GIF8"):
+        return tail.endswith(b";")
     if head.startswith(b"RIFF"):
         return head[8:12] == b"WEBP" and int.from_bytes(head[4:8], "little") + 8 <= size
     return False

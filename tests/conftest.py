@@ -34,8 +34,9 @@ CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Lets a test that restarts a run reuse what that run compiled before."""
+def caches(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps out of the user's cache, and reuses what a run compiled when a test restarts it."""
+    os.environ["EFFICIENTNET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 

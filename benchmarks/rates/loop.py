@@ -37,6 +37,7 @@ class ReadyBatches:
 
     batch: input_pipeline.Batch
     skipped: list[str] = dataclasses.field(default_factory=list)
+    refused: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def example(self) -> input_pipeline.ExampleSpec:

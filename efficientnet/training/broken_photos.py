@@ -6,6 +6,7 @@ same photos in the same order.
 
 import collections
 import dataclasses
+import itertools
 import logging
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from efficientnet.paths import absolute, cache_directory, write_whole
 from efficientnet.records import PhotosRecord, SplitIdentity, SplitPhotos
 from efficientnet.runtime import distributed
 from efficientnet.training import workdir
+from input_pipeline.loader import BatchSource
 from input_pipeline.readable import Broken, find_broken
 from input_pipeline.sources.split import Split, joined, stamp_of
 
@@ -145,21 +147,31 @@ def of_run(folder: epath.Path, splits: Splits) -> tuple[Splits, PhotosRecord | N
         return splits, None
     record = records.read(PhotosRecord, folder / RECORD)
     began = {name: _labeled(photos) for name, photos in record.splits.items()}
+    now = {name: _labeled(split) for name, split in splits.items()}
+    # What was found to be broken later was skipped, and is so to the end.
+    skipped = set(record.skipped) - _left_out(record)
+    if began == now and not skipped:
+        return splits, record
+    counts = collections.Counter(itertools.chain(*began.values()))
+    if collections.Counter(itertools.chain(*now.values())) - counts:
+        return splits, None
     everything = joined([*splits.values(), _GONE])
     gone = len(everything) - 1
-    place = {photo: index for index, photo in enumerate(_labeled(everything)[:gone])}
-    if len(place) < gone:  # some names are not unique, and don't tell where a photo belongs
-        same = began == {name: _labeled(split) for name, split in splits.items()}
-        return splits, record if same else None
-    recorded = {photo for photos in began.values() for photo in photos}
-    removed = {name for name, _ in recorded - place.keys()}
-    if place.keys() - recorded or not removed <= set(record.skipped):
-        return splits, None
+    numbers = itertools.count()
+    own = {name: {photo: next(numbers) for photo in photos} for name, photos in now.items()}
+    anywhere = {photo: index for photos in own.values() for photo, index in photos.items()}
     restored = {}
     for name, photos in record.splits.items():
-        # What was found to be broken later was skipped, and is so to the end.
-        skipped = set(record.skipped) - {photos.names[index] for index in photos.left_out}
-        indices = [gone if key[0] in skipped else place.get(key, gone) for key in began[name]]
+        indices, left_out = [], set(photos.left_out)
+        for place, photo in enumerate(began[name]):
+            alone = counts[photo] == 1  # a name that occurs twice tells nothing of another split
+            index = (anywhere if alone else own[name]).get(photo, gone)
+            if place not in left_out:
+                if photo[0] in skipped:
+                    index = gone if alone else index
+                elif index == gone:
+                    return splits, None
+            indices.append(index)
         restored[name] = dataclasses.replace(
             everything.take(np.array(indices)),
             labels=np.array(photos.labels, np.int32),
@@ -180,11 +192,15 @@ def without_broken(splits: Splits, record: PhotosRecord | None) -> Splits:
     }
 
 
-def remember(folder: epath.Path, skipped: Sequence[str]) -> None:
-    """Records which photos have been skipped so far, so that they may be removed or mended."""
-    if (folder / RECORD).exists():  # earlier versions kept none
-        record = records.read(PhotosRecord, folder / RECORD)
-        records.write(folder / RECORD, dataclasses.replace(record, skipped=tuple(skipped)))
+def remember(folder: epath.Path, batches: BatchSource) -> None:
+    """Records what has been found to be broken so far, so that it may be mended or removed."""
+    if not distributed.leads() or not (folder / RECORD).exists():  # earlier versions had none
+        return
+    record = records.read(PhotosRecord, folder / RECORD)
+    more = [n for n in (*batches.skipped, *batches.refused) if n not in record.skipped]
+    if more:
+        skipped = (*record.skipped, *more)
+        records.write(folder / RECORD, dataclasses.replace(record, skipped=skipped))
 
 
 def _read_gone(_: int) -> bytes:
@@ -196,6 +212,10 @@ _GONE = Split(np.zeros(1, np.int32), ("",), _read_gone, stamps=("",))
 
 def _labeled(photos: Split | SplitPhotos) -> list[tuple[str, int]]:
     return list(zip(photos.names, map(int, photos.labels), strict=True))
+
+
+def _left_out(record: PhotosRecord) -> set[str]:
+    return {of.names[index] for of in record.splits.values() for index in of.left_out}
 
 
 def _memory(config: DataConfig) -> pathlib.Path:
@@ -231,8 +251,7 @@ def _show(broken: Sequence[Broken], folder: epath.Path | None, begun: bool) -> N
 
 
 def _mention_mended(record: PhotosRecord, broken: Sequence[Broken]) -> None:
-    left_out = {of.names[index] for of in record.splits.values() for index in of.left_out}
-    mended = left_out - {photo.name for photo in broken}
+    mended = _left_out(record) - {photo.name for photo in broken}
     if mended:
         log.info(
             "can be read now, but stay out of this run, which began without them: %d photos, such "

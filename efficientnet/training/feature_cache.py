@@ -35,6 +35,7 @@ class FeatureBatches:
     validation_features: np.ndarray  # float32 [photos, features]
     validation_readable: np.ndarray  # bool [photos]
     skipped: list[str]
+    refused: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def example(self) -> input_pipeline.ExampleSpec:

@@ -60,7 +60,10 @@ def _train(config: RunConfig, folder: epath.Path, stop: Stop) -> RunSummary:
     workdir.write_config(folder, config, _network(prepared))
     if prepared.photos and distributed.leads():
         records.write(folder / broken_photos.RECORD, prepared.photos)
-    progress = Trainer(prepared, folder, stop).run()
+    try:
+        progress = Trainer(prepared, folder, stop).run()
+    finally:
+        broken_photos.remember(folder, prepared.batches)
     data = prepared.data
     sizes = SplitSizes(train=len(data.train), validation=len(data.validation), test=len(data.test))
     summary = RunSummary(

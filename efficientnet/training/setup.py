@@ -45,6 +45,11 @@ class Data:
         """The splits by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    def on(self, splits: Mapping[str, input_pipeline.Split]) -> "Data":
+        """Returns the same with other splits."""
+        train, validation, test = (splits[name] for name in self.splits)
+        return dataclasses.replace(self, train=train, validation=validation, test=test)
+
     def identity(self) -> dict[str, SplitIdentity]:
         """See `broken_photos.identity`."""
         return broken_photos.identity(self.splits)
@@ -197,7 +202,7 @@ def prepare(config: RunConfig, folder: epath.Path | None = None) -> Experiment:
     check(config)
     data = load_data(config)
     photos = broken_photos.choose(config.data, data.class_names, data.splits, folder)
-    data = Data(data.class_names, **photos.splits)
+    data = data.on(photos.splits)
     log.info(
         "data: %s, %d classes; %d photos for training, %d for validation, %d for testing",
         config.data.source,
@@ -214,7 +219,7 @@ def prepare(config: RunConfig, folder: epath.Path | None = None) -> Experiment:
     if config.data.cache:
         allowed = max(config.data.broken_limit - len(photos.left_out), 0)
         photos = photos.leave_out("train", decode_once(config, data.train, allowed))
-        data = Data(data.class_names, **photos.splits)
+        data = data.on(photos.splits)
     batches = make_loader(config, data.train, resolution)
     batches.skipped.extend(photos.left_out)
     return Experiment(

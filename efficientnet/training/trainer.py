@@ -219,10 +219,8 @@ class Trainer:
         step = self.progress.global_step
         self.tensorboard.flush()
         self._take_times()
-        skipped = tuple(self.experiment.batches.skipped)
-        if skipped != self.progress.unreadable and distributed.leads():
-            broken_photos.remember(self._workdir, skipped)
-        self._move_on(unreadable=skipped)
+        broken_photos.remember(self._workdir, self.experiment.batches)
+        self._move_on(unreadable=tuple(self.experiment.batches.skipped))
         self.checkpoints.save_latest(step, state, self.progress)
         self._policy.saved()
         if self._policy.stops:

@@ -6,21 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from damaged import BROKEN, PHOTO, encoded, with_claimed_side
 from PIL import Image, ImageOps
 
 import input_pipeline
 from efficientnet.errors import UserError
 from input_pipeline import decode
 from input_pipeline.sources.split import from_files
-
-COLORS = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
-PHOTO = Image.fromarray(COLORS).resize((90, 60), Image.Resampling.BICUBIC)
-
-
-def encoded(image, kind, **options):
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def on_white(photo):
@@ -227,30 +219,11 @@ def test_what_cameras_append_to_a_large_photo_does_not_change_it(appended):
     np.testing.assert_array_equal(decode.decode(LARGE, 3), decode.decode(LARGE + appended, 3))
 
 
-def with_claimed_side(data, side):
-    """A JPEG whose header says that it is a square of another size."""
-    place = data.index(b"\xff\xc0") + 5
-    return data[:place] + 2 * side.to_bytes(2, "big") + data[place + 4 :]
-
-
 @pytest.mark.parametrize("step", [1.0, 8.0])
 def test_a_header_that_claims_too_much_is_refused_however_little_is_seen(step):
     data = with_claimed_side(LARGE, 40000)
     with pytest.raises(OSError, match="pixels"):
         decode.decode_window(data, 3, lambda *_: ((step, 0.0, 0.0), (0.0, step, 0.0)), 64, 0)
-
-
-BROKEN = {
-    "empty.jpg": b"",
-    "text.jpg": b"these are not pixels",
-    "header only.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF",
-    "truncated é.jpg": encoded(PHOTO, "JPEG")[:700],
-    "too large.jpg": with_claimed_side(encoded(PHOTO, "JPEG"), 40000),
-    "truncated.png": encoded(PHOTO, "PNG")[:700],
-    "truncated.bmp": encoded(PALETTE, "BMP")[:2000],
-    "truncated.webp": encoded(CLEAR, "WEBP", lossless=True)[:700],
-    "damaged.gif": encoded(PALETTE, "GIF")[:60],
-}
 
 
 LOOK_AT_EACH = """

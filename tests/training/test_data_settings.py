@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from damaged import HOLLOW
 from ml_collections import ConfigDict
 
 from configs import common
@@ -26,12 +27,12 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def partly_broken(tiny: Recipe, monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """The tiny recipe on photos of which two to train on, and none else, can't be read."""
+    """The tiny recipe on photos of which two to train on, and none else, can't be decoded."""
     source = SOURCES["tiny"]()
     train = source.splits["train"]
     encoded = [train.read(index) for index in range(len(train))]
     for index in (7, 30):
-        encoded[index] = b"no photo"
+        encoded[index] = HOLLOW
     broken = from_encoded(encoded, train.names, train.labels.tolist())
     splits = {**source.splits, "train": broken, "validation": source.splits["test"]}
     monkeypatch.setitem(SOURCES, "tiny", lambda: Source("tiny", source.class_names, splits))
