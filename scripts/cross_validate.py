@@ -38,7 +38,7 @@ from efficientnet.errors import UserError
 from efficientnet.inference.loading import load_run
 from efficientnet.metrics import METRICS
 from efficientnet.paths import absolute
-from efficientnet.records import CrossValidation, FoldMean, NetworkRecord, StageMetrics
+from efficientnet.records import CrossValidation, FoldMean, StageMetrics
 from efficientnet.reporting import cross_validation, predictions, scores, suspected_labels
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.report import PAGE
@@ -47,7 +47,7 @@ from efficientnet.reporting.tables import aligned
 from efficientnet.runtime import compilation_cache, failures
 from efficientnet.training import setup
 from efficientnet.training.run import run
-from efficientnet.training.workdir import NETWORK, check_config, data_changes, finished_summary
+from efficientnet.training.workdir import check_config, finished_summary
 from scripts import command_line, recipes
 from scripts.evaluate import evaluate
 
@@ -118,10 +118,7 @@ def train_and_predict(config: RunConfig, folder: epath.Path) -> Fold:
     if summary is None:
         path.unlink(missing_ok=True)
         summary = run(config, str(folder))
-    data = setup.load_data(config)
-    record = records.read(NetworkRecord, folder / NETWORK)
-    now = dataclasses.replace(record, class_names=data.class_names, data=data.identity())
-    changes = data_changes(record, now)
+    data, changes = setup.data_of_run(config, folder)
     if changes:
         raise UserError(
             f"the data have changed since {folder} was trained ({'; '.join(changes)}): choose "
@@ -131,7 +128,9 @@ def train_and_predict(config: RunConfig, folder: epath.Path) -> Fold:
         found = predictions.load(path)
     else:
         photos = data.validation
-        _, logits = evaluate(load_run(str(folder)), photos, config.batch_size, flip=False)
+        _, logits = evaluate(
+            load_run(str(folder)), photos, config.batch_size, False, config.data.broken_limit
+        )
         found = predictions.from_logits(logits, photos.labels, photos.names, data.class_names)
         predictions.save(path, found)
     test = summary.stages[-1].metrics.test

@@ -28,9 +28,9 @@ from efficientnet.paths import absolute, user_path
 from efficientnet.reporting import predictions, scores, tables
 from efficientnet.runtime import devices
 from efficientnet.runtime.progress_bar import progress_bar
-from efficientnet.training import broken_photos, setup, steps
+from efficientnet.training import setup, steps
 from efficientnet.training.evaluate import Evaluator
-from efficientnet.training.workdir import class_change, data_changes
+from efficientnet.training.workdir import class_change
 from scripts import command_line, networks
 
 log = logging.getLogger(__name__)
@@ -114,15 +114,11 @@ def _photos_of_run(
     run: TrainedNetwork, args: argparse.Namespace
 ) -> tuple[tuple[str, ...], input_pipeline.Split]:
     """Opens the data of a run, and warns if they have changed since the run began."""
-    source = dataclasses.replace(
-        run.config.data, directory=args.directory or run.config.data.directory
-    )
-    data = setup.load_data(dataclasses.replace(run.config, data=source))
+    where = args.directory or run.config.data.directory
+    source = dataclasses.replace(run.config.data, directory=where)
+    config = dataclasses.replace(run.config, data=source)
+    data, changes = setup.data_of_run(config, absolute(args.workdir))
     _check_classes(run, source.source, data.class_names)
-    splits, record = broken_photos.of_run(absolute(args.workdir), data.splits)
-    identity = broken_photos.identity(splits)
-    now = dataclasses.replace(run.record, class_names=data.class_names, data=identity)
-    changes = data_changes(run.record, now)
     if changes:
         log.warning(
             "the data have changed since the run began (%s): photos that it has trained "
@@ -130,7 +126,7 @@ def _photos_of_run(
             "; ".join(changes),
             args.split,
         )
-    return data.class_names, broken_photos.without_broken(splits, record)[args.split]
+    return data.class_names, data.splits[args.split]
 
 
 def _check_classes(network: Network, data: str, found: Sequence[str]) -> None:

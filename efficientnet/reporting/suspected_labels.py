@@ -138,7 +138,8 @@ def _photos(
 ) -> Iterator[dict[str, str]]:
     if not len(shown):
         return
-    for index, pixels in zip(shown, thumbnails.read(photos, shown, config), strict=True):
+    names = [found.names[index] for index in shown]
+    for index, pixels in zip(shown, thumbnails.read(photos, names, config), strict=True):
         label, suggested = found.label[index], suspects.suggested[index]
         probability = found.probabilities[index]
         yield {

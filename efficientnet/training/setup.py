@@ -21,7 +21,7 @@ from efficientnet.network.variants import Variant, get_variant
 from efficientnet.paths import cache_directory, user_path
 from efficientnet.records import PhotosRecord, SplitIdentity
 from efficientnet.runtime import devices
-from efficientnet.training import broken_photos
+from efficientnet.training import broken_photos, workdir
 from efficientnet.weights import Preprocessing
 from efficientnet.weights.conventions import MEAN_STD
 
@@ -186,6 +186,19 @@ def load_data(config: RunConfig) -> Data:
         test,
         HELD_OUT if settings.folds or not split else split,
     )
+
+
+def data_of_run(config: RunConfig, folder: epath.Path) -> tuple[Data, list[str]]:
+    """Returns the photos that a run uses, and how the data have changed since it began.
+
+    Args:
+      config: of the run; its directory may be another.
+      folder: of the run.
+    """
+    data = load_data(config)
+    splits, record = broken_photos.of_run(folder, data.splits)
+    changes = workdir.changes_since(folder, data.class_names, broken_photos.identity(splits))
+    return data.on(broken_photos.without_broken(splits, record)), changes
 
 
 def prepare(config: RunConfig, folder: epath.Path | None = None) -> Experiment:

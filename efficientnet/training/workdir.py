@@ -154,16 +154,23 @@ def check_data(
     workdir: epath.Path, class_names: Sequence[str], data: Mapping[str, SplitIdentity]
 ) -> None:
     """Raises a `UserError` if the folder has a checkpoint of a run on other data."""
-    if not has_checkpoint(workdir) or not (workdir / NETWORK).exists():
-        return
-    old = records.read(NetworkRecord, workdir / NETWORK)
-    new = dataclasses.replace(old, class_names=tuple(class_names), data=dict(data))
-    changes = data_changes(old, new)
+    changes = changes_since(workdir, class_names, data) if has_checkpoint(workdir) else []
     if changes:
         raise UserError(
             f"{workdir} holds a run on other data ({'; '.join(changes)}): choose another "
             "--workdir, or use the old data to resume"
         )
+
+
+def changes_since(
+    workdir: epath.Path, class_names: Sequence[str], data: Mapping[str, SplitIdentity]
+) -> list[str]:
+    """Describes how the data differ from those that a run began on."""
+    if not (workdir / NETWORK).exists():
+        return []
+    old = records.read(NetworkRecord, workdir / NETWORK)
+    new = dataclasses.replace(old, class_names=tuple(class_names), data=dict(data))
+    return data_changes(old, new)
 
 
 def has_checkpoint(workdir: epath.Path) -> bool:

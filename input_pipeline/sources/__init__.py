@@ -16,8 +16,8 @@ from input_pipeline.sources import (
     tfds,
 )
 from input_pipeline.sources.corrections import corrected
-from input_pipeline.sources.groups import fold, grouped, joined
-from input_pipeline.sources.split import Source, Split
+from input_pipeline.sources.groups import fold, grouped
+from input_pipeline.sources.split import Source, Split, joined
 from input_pipeline.sources.splitting import complete, hold_out, split_of
 
 SOURCES: dict[str, Callable[..., Source]] = {

@@ -140,24 +140,3 @@ def fold(split: Split, folds: int, number: int, seed: int = 0) -> tuple[Split, S
         what = f"{len({*split.groups})} groups" if split.groups else f"{len(split)} photos"
         raise UserError(f"config.data.folds is {folds}: the data have only {what} to divide")
     return split.take(np.flatnonzero(part != number)), split.take(np.flatnonzero(part == number))
-
-
-def joined(splits: Sequence[Split]) -> Split:
-    """Returns the photos of several splits as one, in order."""
-    first = np.cumsum([0, *map(len, splits)])
-
-    def read(index: int) -> bytes | np.ndarray:
-        which = int(np.searchsorted(first, index, side="right")) - 1
-        return splits[which].read(index - int(first[which]))
-
-    def all_of(field: str) -> list[str]:
-        values = [text for split in splits for text in getattr(split, field)]
-        return values if len(values) == first[-1] else []
-
-    return Split(
-        labels=np.concatenate([split.labels for split in splits]),
-        names=all_of("names"),
-        read=read,
-        stamps=all_of("stamps"),
-        groups=all_of("groups"),
-    )

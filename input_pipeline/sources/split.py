@@ -102,8 +102,8 @@ def joined(splits: Sequence[Split]) -> Split:
         return split.ends(place)
 
     def texts(field: str) -> Sequence[str]:
-        parts: list[Sequence[str]] = [getattr(split, field) for split in splits]
-        return [text for part in parts for text in part] if all(map(len, parts)) else ()
+        found = [text for split in splits for text in getattr(split, field)]
+        return found if len(found) == starts[-1] else ()
 
     return Split(
         labels=np.concatenate([split.labels for split in splits]),

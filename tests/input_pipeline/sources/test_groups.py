@@ -131,7 +131,7 @@ def test_published_splits_that_share_groups_are_told(caplog: pytest.LogCaptureFi
 def test_joined_splits_read_as_one() -> None:
     photos = patients(count=12)
     parts = [photos.take(np.arange(begin, begin + 7)) for begin in range(0, 21, 7)]
-    joined = groups.joined(parts)
+    joined = input_pipeline.joined(parts)
     assert list(joined.names) == list(photos.names[:21])
     assert [joined.read(index) for index in range(21)] == [photos.read(i) for i in range(21)]
     assert joined.fingerprint() == photos.take(np.arange(21)).fingerprint()
