@@ -105,6 +105,7 @@ def looks_whole(ends: Ends) -> bool:
             header.coding in _CODINGS
             and header.bits == 8
             and 0 < pixels <= decode.MOST_PIXELS
+            and decode.END in tail
             and size - len(tail) + tail.rfind(decode.END) > header.scan
         )
     if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
