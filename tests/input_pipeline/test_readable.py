@@ -59,9 +59,10 @@ def test_photos_that_vanished_or_cannot_be_opened_are_broken(
 def test_a_photo_damaged_in_its_records_is_found(
     tmp_path: pathlib.Path, memory: pathlib.Path
 ) -> None:
-    photos = in_memory({"a.jpg": JPEG, "b.png": PNG, "c.jpg": JPEG})
-    record_writer.write(Source("x", ("one",), {"train": photos}), epath.Path(tmp_path / "records"))
-    (shard,) = (tmp_path / "records").glob("*.bin")
+    photos = from_encoded([JPEG, PNG, JPEG], ["a.jpg", "b.png", "c.jpg"], [0, 1, 0])
+    source = Source("x", ("one", "two"), {"train": photos, "test": photos})
+    record_writer.write(source, epath.Path(tmp_path / "records"))
+    (shard,) = (tmp_path / "records").glob("train*.bin")
     content = shard.read_bytes()
     shard.write_bytes(content[: len(JPEG)] + bytes(len(PNG)) + content[len(JPEG + PNG) :])
     train = load_source("records", str(tmp_path / "records")).splits["train"]
