@@ -48,11 +48,6 @@ def print_json(result: Any) -> None:
     print(json.dumps(result), flush=True)
 
 
-def one_line(text: str) -> str:
-    """Returns text in one line, whatever names it has."""
-    return " ".join(text.splitlines())
-
-
 def local_path(text: str) -> pathlib.Path:
     """The type of an argument that names a file or folder on this machine."""
     path = user_path(text)

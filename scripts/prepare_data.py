@@ -19,7 +19,7 @@ from etils import epath
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.paths import cache_directory, check_folder, user_path
+from efficientnet.paths import cache_directory, check_folder, printable, user_path
 from efficientnet.reporting.audit import write_audit
 from efficientnet.runtime.progress_bar import progress_bar
 from input_pipeline import record_writer
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
         result["problems"] = len(problems)
         if args.check:
             for problem in problems:
-                print(command_line.one_line(f"{problem.kind}: {problem.name}: {problem.detail}"))
+                print(printable(f"{problem.kind}: {problem.name}: {problem.detail}"))
             result["found"] = list(map(dataclasses.asdict, problems))
         print(f"{len(problems)} problems", flush=True)
         if args.report:

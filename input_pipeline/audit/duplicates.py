@@ -13,10 +13,6 @@ from input_pipeline.audit.photos import THUMBNAIL, Photo
 # Shows progress: (title, number of images) -> a context with `update(images)`, such as tqdm.
 Progress = Callable[[str, int], Any]
 
-# A chain of so many near duplicates, in photos and as a share of all, is a kind of photo: solar
-# cells, X-rays and frames of a video look alike without being the same.
-LEAST_ALIKE, SHARE_ALIKE = 10, 0.02
-
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
@@ -44,8 +40,8 @@ def find(photos: Sequence[Photo], progress: Progress) -> tuple[list[Pair], list[
     """Finds duplicates.
 
     Returns:
-      Pairs, exact ones first; and groups of photos that look alike in general, among which no pairs
-      are named.
+      Pairs, exact ones first; and groups of photos that look alike, as dozens of others do: solar
+      cells, X-rays or frames of a video. The largest group comes first.
     """
     pairs: list[Pair] = []
     first_of: dict[bytes, Photo] = {}
@@ -60,23 +56,22 @@ def find(photos: Sequence[Photo], progress: Progress) -> tuple[list[Pair], list[
         near = near_duplicates.find(
             np.array(thumbnails, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL), bar.update
         )
-    group_of = _groups(len(different), near)
-    sizes = np.bincount(group_of, minlength=1)
-    large = sizes > max(LEAST_ALIKE, SHARE_ALIKE * len(different))
     pairs += [
-        Pair(different[one], different[other], similarity, exact=False)
-        for one, other, similarity in near
-        if not large[group_of[one]]
+        Pair(different[pair.first], different[pair.second], pair.similarity, exact=False)
+        for pair in near
+        if pair.distinct
     ]
-    alike = [
-        [different[index] for index in np.flatnonzero(group_of == group)]
-        for group in np.flatnonzero(large)
-    ]
-    return pairs, alike
+    return pairs, _groups(different, [pair for pair in near if not pair.distinct])
 
 
-def _groups(count: int, pairs: Sequence[near_duplicates.Pair]) -> np.ndarray:
-    """Returns the number of each photo's group, int32 [count]: pairs are in the same group."""
+def _groups(photos: Sequence[Photo], pairs: Sequence[near_duplicates.Pair]) -> list[list[Photo]]:
+    """Returns groups of photos that are connected by pairs, the largest first."""
     one, other = [pair.first for pair in pairs], [pair.second for pair in pairs]
-    graph = scipy.sparse.coo_array((np.ones(len(pairs)), (one, other)), (count, count))
-    return scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+    graph = scipy.sparse.coo_array((np.ones(len(pairs)), (one, other)), (len(photos), len(photos)))
+    group_of = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+    sizes = np.bincount(group_of, minlength=1)
+    return [
+        [photos[index] for index in np.flatnonzero(group_of == group).tolist()]
+        for group in np.argsort(-sizes, kind="stable")
+        if sizes[group] > 1
+    ]

@@ -5,7 +5,8 @@ both are laid on top of each other. First, every photo is compared with parts of
 16 x 16 pixels, which leaves a few candidates. Then each candidate is aligned with the photo
 (Evangelidis & Psarakis 2008, "Parametric image alignment using enhanced correlation coefficient
 maximization"), and both are compared in what is finer than shapes and coarser than noise: photos of
-two cars of one model agree in their shapes, but not in that.
+two cars of one model agree in their shapes, but not in that. Where even that is alike in dozens of
+photos, as in those of solar cells, a copy must be far more alike than these.
 """
 
 import functools
@@ -28,6 +29,11 @@ COARSE = 16  # pixels per side of what is compared first
 LEAST_COARSE = 0.85  # correlation of candidates
 MOST_CANDIDATES = 8  # for each photo
 LEAST_FINE = 0.93  # correlation of near duplicates, once aligned
+# Ranks of candidates that are no copies any more, but show how alike photos are in general; and the
+# largest distance (1 - correlation) of copies as a share of theirs.
+TYPICAL = slice(20, 24)
+LARGEST_SHARE = 0.125
+UNSURE = 0.0025  # how much a correlation may be wrong
 BLOCK = 512  # photos compared with all others at once
 # Gray levels of a standard deviation below which a photo is too flat to be compared.
 FLAT = 2.0
@@ -37,11 +43,19 @@ STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 1e-4)
 
 
 class Pair(NamedTuple):
-    """Two photos that show the same: their places, and the correlation of their details."""
+    """Two photos that look the same.
+
+    Attributes:
+      first: place of the one.
+      second: place of the other.
+      similarity: correlation of their details.
+      distinct: whether other photos are far less alike, so that these are one photo.
+    """
 
     first: int
     second: int
     similarity: float
+    distinct: bool
 
 
 class Candidate(NamedTuple):
@@ -50,10 +64,11 @@ class Candidate(NamedTuple):
     query: int
     other: int
     part: Part
+    typical: bool
 
 
 def find(thumbnails: np.ndarray, progress: Callable[[int], object]) -> list[Pair]:
-    """Returns the pairs of near duplicates, each once with first < second, in order.
+    """Returns the pairs that look the same, each once with first < second, in order.
 
     Args:
       thumbnails: uint8 [n, side, side], gray and squeezed to a square.
@@ -63,17 +78,27 @@ def find(thumbnails: np.ndarray, progress: Callable[[int], object]) -> list[Pair
     if not len(thumbnails):
         return []
     found: dict[tuple[int, int], float] = {}
+    typical = np.zeros(len(thumbnails))
     for mirrored in (False, True):
         queries = np.ascontiguousarray(thumbnails[:, :, ::-1]) if mirrored else thumbnails
         candidates = _candidates(queries, thumbnails, progress)
         similarity_of = functools.partial(_similarity, queries, thumbnails)
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             similar = threads.map(similarity_of, candidates)
-            for (one, other, _), similarity in zip(candidates, similar, strict=True):
-                pair = min(one, other), max(one, other)
-                if similarity >= max(LEAST_FINE, found.get(pair, 0)):
-                    found[pair] = similarity
-    return [Pair(*pair, similarity) for pair, similarity in sorted(found.items())]
+            for candidate, similarity in zip(candidates, similar, strict=True):
+                one, other = sorted((candidate.query, candidate.other))
+                if candidate.typical:
+                    typical[candidate.query] = max(typical[candidate.query], similarity)
+                elif similarity >= max(LEAST_FINE, found.get((one, other), 0)):
+                    found[one, other] = similarity
+    return [
+        Pair(
+            *pair,
+            similarity,
+            distinct=1 - similarity + UNSURE <= LARGEST_SHARE * (1 - max(typical[list(pair)])),
+        )
+        for pair, similarity in sorted(found.items())
+    ]
 
 
 def _candidates(
@@ -91,10 +116,13 @@ def _candidates(
         itself = np.arange(len(block))
         best[itself, start + itself] = LEAST_COARSE
         for row in np.flatnonzero(best.max(axis=1) > LEAST_COARSE):
-            others = np.argsort(-best[row], kind="stable")[:MOST_CANDIDATES]
-            for other in others[best[row, others] > LEAST_COARSE]:
-                part = PARTS[int(np.argmax(parts[:, other] @ block[row]))]
-                candidates.append(Candidate(int(start + row), int(other), part))
+            others = np.argsort(-best[row], kind="stable")[: TYPICAL.stop]
+            others = others[best[row, others] > LEAST_COARSE]
+            for chosen in (slice(MOST_CANDIDATES), TYPICAL):
+                for other in others[chosen]:
+                    part = PARTS[int(np.argmax(parts[:, other] @ block[row]))]
+                    found = Candidate(int(start + row), int(other), part, chosen is TYPICAL)
+                    candidates.append(found)
         progress(len(block))
     return candidates
 
