@@ -4,9 +4,9 @@
 
 A quarter of the copies each is encoded anew (JPEG quality 20 to 60), resized (0.3 to 0.8), cropped
 by a tenth (of both sides, of the area or of one side, anywhere) and brightened (1.2 to 1.5 times,
-or by 20 to 60 of 255). A pair with a copy is false if it is neither of the copy and its original nor
-of two photos that are a pair without copies. Other pairs stand in the data themselves: look at them
-with --report.
+or by 20 to 60 of 255). A pair with a copy is false if it is neither of the copy and its original
+nor of two photos that are a pair without copies. Other pairs stand in the data themselves: look at
+them with --report.
 """
 
 import argparse
