@@ -37,8 +37,10 @@ UNSURE = 0.0025  # how much a correlation may be wrong
 BLOCK = 512  # photos compared with all others at once
 # Gray levels of a standard deviation below which a photo is too flat to be compared.
 FLAT = 2.0
-# Share of a photo that the other one must cover, and the alignment's number of steps.
+# Share of a photo that the other one must cover, the gray level of what is white in it, the share
+# that must not be, and the alignment's number of steps.
 LEAST_COVERED = 0.5
+WHITE, LEAST_SHADED = 245, 0.1
 STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 1e-4)
 
 
@@ -169,12 +171,12 @@ def _similarity(queries: np.ndarray, thumbnails: np.ndarray, candidate: Candidat
     inside = cv2.erode(inside, np.ones((7, 7)), borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
     if inside.mean() < LEAST_COVERED:
         return 0.0
-    return float(
-        np.corrcoef(
-            _details(query)[inside],
-            _details(_warped(thumbnail, matrix, side))[inside],
-        )[0, 1]
-    )
+    aligned = _warped(thumbnail, matrix, side)
+    # What is white in one photo may have details in a darker one.
+    inside &= np.maximum(query, aligned) < WHITE
+    if inside.mean() < LEAST_SHADED:
+        return 0.0
+    return float(np.corrcoef(_details(query)[inside], _details(aligned)[inside])[0, 1])
 
 
 def _details(image: np.ndarray) -> np.ndarray:

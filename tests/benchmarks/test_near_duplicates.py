@@ -10,8 +10,13 @@ from scripts import command_line
 def test_planted_copies_are_found_and_others_counted_apart(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for number in range(20):
-        shapes = rng.integers(0, 256, (20, 20, 3)).astype(np.uint8)
-        photo = Image.fromarray(shapes).resize((160, 120), Image.Resampling.NEAREST)
+        coarse, fine = (
+            Image.fromarray(rng.integers(0, 256, (side, side, 3)).astype(np.uint8)).resize(
+                (160, 120)
+            )
+            for side in (6, 24)
+        )
+        photo = Image.blend(coarse, fine, 0.3)
         folder = tmp_path / ("train", "test")[number % 2] / "abab"[number // 2 % 2]
         folder.mkdir(parents=True, exist_ok=True)
         photo.save(folder / f"{number}.jpg")
