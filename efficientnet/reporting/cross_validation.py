@@ -11,6 +11,7 @@ from efficientnet.records import CrossValidation, FoldMean
 from efficientnet.reporting import pages, report
 from efficientnet.reporting.predictions import Predictions
 
+LAST_ROWS = {"mean": "mean", "standard deviation": "std", "95 % from": "low", "95 % to": "high"}
 SHOWN = [metric for metric in METRICS.values() if metric.heading]
 
 
@@ -30,13 +31,8 @@ def rows(result: CrossValidation, split: str) -> Iterator[tuple[str, ...]]:
         values: Mapping[str, float] = getattr(fold, split)
         yield (str(number), *(metric.short(values[metric.name]) for metric in SHOWN))
     over: Mapping[str, FoldMean] = getattr(result, split)
-    for title, show in (
-        ("mean", lambda metric, found: metric.short(found.mean)),
-        ("standard deviation", lambda metric, found: metric.short(found.std)),
-        ("95 % from", lambda metric, found: metric.short(found.low)),
-        ("95 % to", lambda metric, found: metric.short(found.high)),
-    ):
-        yield (title, *(show(metric, over[metric.name]) for metric in SHOWN))
+    for title, field in LAST_ROWS.items():
+        yield (title, *(m.short(getattr(over[m.name], field)) for m in SHOWN))
 
 
 def write_page(
