@@ -145,7 +145,8 @@ class DataConfig(Config):
     corrections: str = (
         ""  # a CSV of names and labels, which replace those of the source; '' if none
     )
-    # Unreadable training photos to skip in each process; one more stops the run.
+    # How many photos that can't be read may be left out or skipped, over all splits; one more stops
+    # the run.
     broken_limit: MayChange[Count] = 0
     # Where to keep decoded training photos, each resized to a square: in 'memory' or on 'disk'; ''
     # decodes them again each time.
