@@ -1,37 +1,35 @@
 """Decodes photos to uint8 pixels, as a viewer would show them.
 
-It reads JPEG (gray, color, CMYK), PNG, BMP, WebP and GIF (any depth, palettes, transparency over
-white, the first frame), oriented according to EXIF. Photos that can't be decoded raise OSError or
-tf.errors.InvalidArgumentError.
+It reads the formats of `photo_formats` (gray, color, CMYK, palettes, up to 16 bits, transparency
+over white, the first frame or page), oriented according to EXIF. Photos that can't be decoded raise
+OSError or tf.errors.InvalidArgumentError.
 
 OpenCV decodes ordinary JPEGs, because it adds little overhead to libjpeg and releases Python's
 lock; TensorFlow decodes other JPEGs and windows of large ones, to the same pixels. Pillow decodes
 the other formats.
 """
 
+import contextlib
+import functools
 import io
 import math
 import struct
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    PngImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, TiffImagePlugin
 
+from input_pipeline import photo_formats
 from input_pipeline.augment.color import LUMA
 from input_pipeline.augment.sampling import Matrix, Row, seen
 from input_pipeline.quiet_tensorflow import tf
 
 # Whoever reads a broken photo names it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+warnings.filterwarnings("ignore", module=TiffImagePlugin.__name__)
 
 # JPEG's markers: of a frame's start, of any kind (the others in this range are tables); of EXIF; of
 # the scan and the end, which end the header; those without a segment; and the end with its 0xFF.
@@ -45,13 +43,8 @@ END = b"\xff\xd9"
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION = [0x0112, 3, 1]
 
-# Pillow's readers of the other formats, by their signatures.
-_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
-    b"\x89PNG\r\n": PngImagePlugin.PngImageFile,
-    b"BM": BmpImagePlugin.BmpImageFile,
-    b"GIF8": GifImagePlugin.GifImageFile,
-    b"RIFF": WebPImagePlugin.WebPImageFile,
-}
+# A TIFF's tag, whose lowest bit says that there is a larger copy of the image.
+_SUBFILE = 254
 
 # It pays to skip the pixels outside a window if there are at least this many.
 WORTH_CUTTING = 200_000
@@ -226,30 +219,61 @@ def _orientation(exif: bytes) -> int:
 
 
 def _decode_other(encoded: bytes, channels: int) -> np.ndarray:
-    """Decodes a PNG, BMP, WebP or GIF by Pillow.
+    """Decodes a photo of another format by Pillow.
 
     Raises:
       OSError: it can't be.
     """
-    reader = next((kind for magic, kind in _READERS.items() if encoded.startswith(magic)), None)
-    if reader is None:
-        raise OSError("neither JPEG nor PNG, BMP, WebP or GIF")
-    if reader is PngImagePlugin.PngImageFile and b"IEND" not in encoded:
+    form = photo_formats.find(encoded)
+    if form is None:
+        raise OSError("of no format that can be read")
+    if missing := form.missing():
+        raise OSError(f"{form.name} {missing}")
+    if form.name == "PNG" and b"IEND" not in encoded:
         raise OSError("a PNG that is cut off")
+    _register_formats()
     try:
-        image: Image.Image = reader(io.BytesIO(encoded))
+        image: Image.Image = Image.OPEN[form.name][0](io.BytesIO(encoded), "")
         if math.prod(image.size) > MOST_PIXELS:
             raise OSError(f"it claims to have {image.width} x {image.height} pixels")
-        image.load()
-        exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
-        if image.mode.startswith("I"):  # 16 bits of gray, of which Pillow would cut off the upper
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image.load()  # which also turns a TIFF
+        exif = (image.info.get("exif") or b"").removeprefix(b"Exif\0\0")
+        image = _eight_bits(image)
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image.convert("RGBA"))
         image = image.convert("L" if channels == 1 else "RGB")
-    except MemoryError:
+    except (MemoryError, OSError):
         raise
     except Exception as error:  # whatever damaged bytes lead Pillow's readers into
-        raise OSError(f"{type(error).__name__}: {error}") from error
+        raise OSError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
     return _turn(np.asarray(image).reshape(image.height, image.width, channels), _orientation(exif))
+
+
+@functools.cache
+def _register_formats() -> None:
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scales whole numbers of up to 16 bits from all of their range to 8 bits.
+
+    Raises:
+      OSError: its range is unknown, or it is only a small copy of a photo.
+    """
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    if tags.get(_SUBFILE, 0) & 1:
+        raise OSError("the small preview of a raw photo: convert the raw photo to JPEG")
+    if image.mode == "F" or (tags and image.mode == "I"):
+        kind = "fractions" if image.mode == "F" else "whole numbers of unknown range"
+        raise OSError(f"its pixels are {kind}: save it with 8 or 16 bits without a sign")
+    if not image.mode.startswith("I"):
+        return image
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
+    levels = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    white_is_zero = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    return Image.fromarray(255 - levels if white_is_zero else levels)

@@ -9,8 +9,9 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket
+from input_pipeline.photo_formats import READABLE
 from input_pipeline.sources.split import Split, from_paths, refuse_bytes
-from input_pipeline.sources.walk import EXTENSIONS, Walk
+from input_pipeline.sources.walk import Walk
 
 
 def find_photos(arguments: Sequence[str]) -> list[str]:
@@ -29,7 +30,7 @@ def find_photos(arguments: Sequence[str]) -> list[str]:
             walk.claim([folder])
             photos = [str(photo) for photo in walk.photos(folder) if photo.is_file()]
             if not photos:
-                expected = f"expected files ending in {', '.join(sorted(EXTENSIONS))}"
+                expected = f"expected files ending in {', '.join(sorted(READABLE))}"
                 raise UserError(f"there is no photo in {path}: {walk.left_out() or expected}")
             walk.report(folder)
         elif path.is_file():

@@ -4,24 +4,22 @@ import collections
 import logging
 import os
 import pathlib
-import re
 from collections.abc import Iterable, Iterator
 
 from etils import epath
 
+from input_pipeline import photo_formats
 from input_pipeline.sources.split import refuse_bytes
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"})
 # Of image formats that are not read, and what to do about it.
 CONVERT = "convert them to JPEG"
 FOREIGN = {
-    **dict.fromkeys((".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff"), CONVERT),
+    **photo_formats.MISSING,
+    **dict.fromkeys((".jxl", ".svg"), CONVERT),
     **dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), CONVERT),
 }
-# How photos without an ending begin.
-SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP", re.DOTALL)
 # What systems and tools leave beside photos, without case, besides hidden files and folders.
 LEFT_OVERS = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
@@ -34,9 +32,9 @@ MOST_KINDS = 8  # in one message
 class Walk:
     """Lists the photos of folders, each photo once, and counts what is left out.
 
-    A file is a photo if its ending is one of `EXTENSIONS` or, without an ending, by its first
-    bytes. A link is followed unless it leads to, into or above a folder that is listed anyway: its
-    photos would be listed twice, perhaps as another class, and a cycle would never end.
+    A file is a photo if its ending is that of a format that can be read or, without an ending, by
+    its first bytes. A link is followed unless it leads to, into or above a folder that is listed
+    anyway: its photos would be listed twice, perhaps as another class, and a cycle would never end.
     """
 
     def __init__(self) -> None:
@@ -66,7 +64,7 @@ class Walk:
         ending = file.suffix.lower()
         if self._is_left_over(file.name):
             return False
-        if ending in EXTENSIONS or (not ending and _begins_as_photo(file)):
+        if ending in photo_formats.READABLE or (not ending and _begins_as_photo(file)):
             return True
         if ending in FOREIGN:
             self.leave_out([file], f"{ending} ({FOREIGN[ending]})")
@@ -140,4 +138,6 @@ def _begins_as_photo(path: epath.Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return bool(SIGNATURE.match(file.read(12)))
+        form = photo_formats.find(file.read(64))
+    # BMP and PPM begin with two letters, as text may.
+    return form is not None and form.name not in ("BMP", "PPM") and not form.missing()

@@ -92,7 +92,7 @@ def test_all_that_is_broken_is_listed_at_once(
     with pytest.raises(UserError) as error:
         run(config, str(tmp_path / "run"))
     assert str(error.value) == (
-        f"{names[0]} is not a readable photo (neither JPEG nor PNG, BMP, WebP or GIF), nor are 24 "
+        f"{names[0]} is not a readable photo (of no format that can be read), nor are 24 "
         f"others (all are listed in {tmp_path}/run/broken_photos.txt): mend or remove them, or set "
         "config.data.broken_limit=25 to leave them out"
     )

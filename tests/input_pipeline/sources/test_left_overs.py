@@ -1,5 +1,6 @@
 """What lies beside photos is left out, and counted in one line with the reason."""
 
+import dataclasses
 import logging
 import re
 
@@ -8,7 +9,8 @@ from named_files import contents, write
 
 import input_pipeline
 from efficientnet.errors import UserError
-from input_pipeline.sources.walk import EXTENSIONS, FOREIGN, LEFT_OVERS
+from input_pipeline import photo_formats
+from input_pipeline.sources.walk import FOREIGN, LEFT_OVERS
 
 PHOTOS = ("a/1.jpg", "a/2.jpe", "a/3.JFIF", "a/b/4.png", "c/1.jpg", "c/Copy of 1.jpg")
 
@@ -67,7 +69,19 @@ def test_formats_that_are_not_read(folder, caplog):
     assert {record.levelname for record in caplog.records if "left out" in record.message} == {
         "WARNING"
     }
-    assert not EXTENSIONS & FOREIGN.keys()
+    assert not photo_formats.READABLE & FOREIGN.keys()
+
+
+def test_formats_that_need_an_extra(folder, caplog, monkeypatch):
+    heif = next(form for form in photo_formats.FORMATS if form.name == "HEIF")
+    needs = dataclasses.replace(heif, package="no-such-package").missing()
+    monkeypatch.setattr(photo_formats, "READABLE", photo_formats.READABLE - {".heic"})
+    monkeypatch.setitem(FOREIGN, ".heic", needs)
+    write(folder, "a/IMG_1.HEIC")
+    assert listed(folder) == PHOTOS
+    assert left_out(caplog).startswith(
+        "1 files: 1 .heic (needs no-such-package: pip install '.[heic]'), such as"
+    )
 
 
 def test_photos_outside_of_class_folders(tmp_path, caplog):
