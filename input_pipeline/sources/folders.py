@@ -31,7 +31,7 @@ def load(directory: epath.Path) -> Source:
       UserError: there are not two class folders, a class folder has no photo, a split has several
         folders, or a test class is not among the training classes.
     """
-    return load_as(directory.name, directory, None)
+    return load_as(directory.name or "folders", directory, None)
 
 
 def _composed(name: str) -> str:

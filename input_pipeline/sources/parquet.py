@@ -58,7 +58,7 @@ def load(directory: epath.Path) -> Source:
                 "in another order: write all splits with the same names"
             )
     splits = {split: table.split(split, names) for split, table in tables.items()}
-    return Source(directory.name, tuple(names), splits)
+    return Source(directory.name or "parquet", tuple(names), splits)
 
 
 def find(directory: epath.Path) -> dict[str, list[epath.Path]]:
@@ -187,16 +187,16 @@ class _Table:
 def _names_in_metadata(metadata: Mapping[bytes, bytes], label: str) -> list[str]:
     try:
         names = json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"]
+        return list(map(str, names or ()))
     except (ValueError, KeyError, TypeError):
         return []
-    return list(map(str, names or ()))
 
 
 def _read(file: epath.Path) -> Any:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.read_table(pyarrow.BufferReader(file.read_bytes()))
+        return pyarrow.parquet.ParquetFile(pyarrow.BufferReader(file.read_bytes())).read()
     except (OSError, pyarrow.ArrowException) as error:
         raise UserError(
             f"{file} can't be read: copy it again ({' '.join(str(error).split())})"

@@ -143,7 +143,7 @@ def from_files(
     """
     refuse_bytes([str(directory), *names])
     for name in names:
-        if name.startswith("/") or ".." in name.split("/") or "://" in name:
+        if name.startswith("/") or ".." in name.replace("\\", "/").split("/") or "://" in name:
             raise UserError(
                 f"{directory} lists the photo {name!r}, which is outside of it: expected a path "
                 "below it"
@@ -159,22 +159,18 @@ def from_files(
 
 
 def _existing(directory: epath.Path, name: str) -> str:
-    """Returns the path of a file; its name may be composed where the table's is decomposed."""
-    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-    return next((f"{directory}/{form}" for form in forms if (directory / form).is_file()), "")
+    """Returns the path of a file; '' if there is none.
 
-
-def refuse_bytes(names: Iterable[str]) -> None:
-    """Refuses names that can't be shown in plots and pages, such as Latin-1 file names on Linux.
-
-    Raises:
-      UserError: a name is not Unicode.
+    Its name in a table may be written as on Windows, or composed where the file's is decomposed.
     """
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"the name {name!r} is not in UTF-8: rename it") from None
+    forms = (
+        lambda: name,
+        lambda: name.replace("\\", "/"),
+        lambda: unicodedata.normalize("NFC", name),
+        lambda: unicodedata.normalize("NFD", name),
+    )
+    paths = (f"{directory}/{form()}" for form in forms)
+    return next((path for path in paths if os.path.isfile(path)), "")
 
 
 def from_paths(

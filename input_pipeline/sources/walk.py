@@ -97,7 +97,8 @@ class Walk:
         """Returns how many files and folders were left out, by reason; '' if there were none."""
         kinds = [f"{count} {reason}" for reason, count in self._left_out.most_common()]
         kinds[MOST_KINDS:] = ["..."] * (len(kinds) > MOST_KINDS)
-        return f"left out {sum(self._left_out.values())} files: {', '.join(kinds)}" if kinds else ""
+        total = sum(self._left_out.values())
+        return f"left out {total} file{'s' * (total > 1)}: {', '.join(kinds)}" if kinds else ""
 
     def report(self, folder: epath.Path) -> None:
         """Logs in one line what was left out; as a warning if there were images."""
@@ -135,7 +136,7 @@ class Walk:
 
 
 def _begins_as_photo(path: epath.Path) -> bool:
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     with path.open("rb") as file:
         form = photo_formats.find(file.read(64))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 import re
 
 import pytest
@@ -105,6 +106,7 @@ def test_endings_that_lie_or_are_missing(folder):
         (folder / "a" / name).write_bytes(begin)
     (folder / "a" / "8").write_text("no photo")
     (folder / "a" / "9").write_bytes(b"RIFF1234WAVE")
+    os.mkfifo(folder / "a" / "pipe")
     assert listed(folder) == tuple(sorted((*PHOTOS, "a/5", "a/6", "a/7", "a/png.jpg")))
 
 

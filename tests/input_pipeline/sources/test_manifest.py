@@ -118,6 +118,17 @@ def test_classes_are_called_what_stands_in_the_data(tmp_path, labels, names):
     assert input_pipeline.load_source("manifest", str(tmp_path)).class_names == names
 
 
+def test_paths_may_be_written_as_on_windows(tmp_path):
+    write(tmp_path, "x/1.jpg", "y/2.jpg", "3.jpg")
+    rows = "x\\1.jpg,a,train\ny\\2.jpg,b,train\n3.jpg,a,test\n"
+    (tmp_path / "manifest.csv").write_text(f"path,label,split\n{rows}")
+    splits = input_pipeline.load_source("manifest", str(tmp_path)).splits
+    assert contents(splits["train"]) == {"x/1.jpg": 0, "y/2.jpg": 1}
+    (tmp_path / "manifest.csv").write_text("path,label\nx\\..\\..\\1.jpg,a\n3.jpg,b\n")
+    with pytest.raises(UserError, match="which is outside of it"):
+        input_pipeline.load_source("manifest", str(tmp_path))
+
+
 def test_class_names_make_numbers_names(tmp_path):
     write(tmp_path, "1.jpg", "2.jpg")
     (tmp_path / "manifest.csv").write_text("path,label,split\n1.jpg,303,train\n2.jpg,101,test\n")

@@ -105,11 +105,25 @@ def test_parquet_of_something_else_is_refused(tmp_path, columns, message):
         input_pipeline.load_source("parquet", str(tmp_path))
 
 
+@pytest.mark.parametrize("names", ["{", "5", "null", "[]"])
+def test_parquet_without_names_in_its_metadata(tmp_path, names):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pip install '.[parquet]'")
+    table = pyarrow.table({"image": [b"1", b"2"], "label": [3, 7]})
+    info = f'{{"info": {{"features": {{"label": {{"names": {names}}}}}}}}}'
+    table = table.replace_schema_metadata({"huggingface": info})
+    importlib.import_module("pyarrow.parquet").write_table(table, tmp_path / "train.parquet")
+    assert input_pipeline.load_source("parquet", str(tmp_path)).class_names == ("3", "7")
+
+
 def test_parquet_with_other_columns_is_refused(tmp_path):
     pyarrow = pytest.importorskip("pyarrow", reason="needs pip install '.[parquet]'")
     write_table = importlib.import_module("pyarrow.parquet").write_table
     write_table(pyarrow.table({"image": [b"1"], "kind": [0]}), tmp_path / "train-0.parquet")
     with pytest.raises(UserError, match="has the columns image, kind: expected one called label"):
+        input_pipeline.load_source("parquet", str(tmp_path))
+    twice = pyarrow.Table.from_arrays([[b"1"], [b"2"], [0]], ["image", "image", "label"])
+    write_table(twice, tmp_path / "train-0.parquet")
+    with pytest.raises(UserError, match="the columns image, image, label: expected one called im"):
         input_pipeline.load_source("parquet", str(tmp_path))
     parquet(tmp_path / "train-0.parquet", [b"1"], [0])
     parquet(tmp_path / "train-1.parquet", [b"2"], ["a"])
