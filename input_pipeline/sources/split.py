@@ -173,6 +173,19 @@ def _existing(directory: epath.Path, name: str) -> str:
     return next((path for path in paths if os.path.isfile(path)), "")
 
 
+def refuse_bytes(names: Iterable[str]) -> None:
+    """Refuses names that can't be shown in plots and pages, such as Latin-1 file names on Linux.
+
+    Raises:
+      UserError: a name is not Unicode.
+    """
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the name {name!r} is not in UTF-8: rename it") from None
+
+
 def from_paths(
     paths: Sequence[str], names: Sequence[str], labels: Sequence[int], groups: Sequence[str] = ()
 ) -> Split:
