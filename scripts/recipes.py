@@ -30,7 +30,8 @@ class RecipeParser(flags.ArgumentParser[ConfigDict]):
         """
         file, colon, arguments = path.partition(":")
         if not epath.Path(file).is_file():
-            missing = "that is a folder" if epath.Path(file).is_dir() else "there is no such file"
+            is_folder = file and epath.Path(file).is_dir()
+            missing = "that is a folder" if is_folder else "there is no such file"
             raise UserError(f"--config={file}: {missing}: {HOW}")
         try:
             recipe = _run(file)

@@ -90,9 +90,10 @@ def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
       UserError: the folder is no workdir, the stage is unknown or has no weights yet, no stage is
         finished, or a file is damaged.
     """
-    if not is_run(path):
-        raise UserError(f"{path} is no run's workdir: it has no {CONFIG} and checkpoints")
     folder = absolute(path)
+    lacking = [name for name in (CONFIG, "checkpoints") if not (folder / name).exists()]
+    if lacking:
+        raise UserError(f"{path} is no run's workdir: it has no {' and no '.join(lacking)}")
     if not (folder / workdir.NETWORK).exists():
         raise UserError(
             f"{folder} has no {workdir.NETWORK}: it was begun by an older version, and the same "

@@ -20,11 +20,12 @@ DISK = {
     errno.EDQUOT: f"the disk quota is used up: make room, {RESUME}",
     errno.EFBIG: f"a file has reached the largest size allowed: raise the limit, {RESUME}",
     errno.EROFS: f"the disk is read-only: make it writable or choose another --workdir, {RESUME}",
-    errno.EACCES: "writing is not permitted: change its permissions or choose another --workdir",
-    errno.EPERM: "writing is not permitted: change its permissions or choose another --workdir",
+    errno.EACCES: "it is not permitted: change its permissions or choose another --workdir",
+    errno.EPERM: "it is not permitted: change its permissions or choose another --workdir",
     errno.EIO: f"the disk doesn't respond: check it, {RESUME}",
     errno.ESTALE: f"the network disk is gone: mount it again, {RESUME}",
 }
+WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # reading has no such errors
 # The same errors in the words of libraries that give no errno.
 WORDS = {
     "no space left on device": errno.ENOSPC,
@@ -75,8 +76,9 @@ def explain(error: BaseException, workdir: epath.Path, lock: str) -> str | None:
     for cause in causes:
         if isinstance(cause, UserError):
             return str(cause)
+    written = any(isinstance(cause, AsyncError) for cause in causes)
     for cause in causes:
-        sentence = _explain(cause, workdir, lock)
+        sentence = _explain(cause, workdir, lock, written)
         if sentence:
             return sentence
     return None
@@ -88,7 +90,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _explain(error: BaseException, workdir: epath.Path, lock: str) -> str | None:
+def _explain(
+    error: BaseException, workdir: epath.Path, lock: str, logs_written: bool
+) -> str | None:
     text = str(error)
     first = text.splitlines()[0][:200] if text else type(error).__name__
     if isinstance(error, MemoryError):
@@ -110,12 +114,15 @@ def _explain(error: BaseException, workdir: epath.Path, lock: str) -> str | None
         return f"{sentence}; {RESUME}"
     number = error.errno if isinstance(error, OSError) else None
     number = number or next((n for word, n in WORDS.items() if word in words), None)
-    if number in DISK:
+    # TensorFlow reads photos, and in another thread writes logs.
+    of_photos = type(error).__module__.startswith("tensorflow") and not logs_written
+    if number in DISK and (number in WRITING or not of_photos):
         name = getattr(error, "filename", None) or workdir
-        return f"{name} can't be written, {DISK[number]}"
+        how = "written" if number in WRITING else "read or written"
+        return f"{name} can't be {how}, {DISK[number]}"
     if not _exists(workdir, lock):
         return f"the workdir {workdir} has vanished: put it back, and the same command resumes"
-    if type(error).__module__.startswith("tensorflow"):
+    if of_photos:
         return f"the photos can no longer be read: {RESUME} ({first})"
     if isinstance(error, AsyncError):
         return f"writing the TensorBoard logs below {workdir} failed: {RESUME} ({first})"

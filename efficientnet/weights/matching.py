@@ -133,6 +133,8 @@ def recognize(checkpoint: Checkpoint) -> FamilyCheckpoint:
         places = _places(found)
         if places:
             return _network_at(_choose_place(places, checkpoint), places, found)
+    if not tensors:
+        raise UserError(f"{checkpoint.path} ({checkpoint.format}) holds no weights: save it again")
     some = ", ".join(sorted(tensors)[:3])
     raise UserError(
         f"{checkpoint.path} ({checkpoint.format}) has names of no EfficientNet known here "

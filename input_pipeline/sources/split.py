@@ -145,8 +145,8 @@ def from_files(
     for name in names:
         if name.startswith("/") or ".." in name.replace("\\", "/").split("/") or "://" in name:
             raise UserError(
-                f"{directory} lists the photo {name!r}, which is outside of it: expected a path "
-                "below it"
+                f"{directory} lists the photo {name!r}: expected a path below that folder, without "
+                "'..'"
             )
     found = {name: _existing(directory, name) for name in names}
     missing = [name for name in names if not found[name]]

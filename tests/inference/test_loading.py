@@ -98,8 +98,13 @@ def test_what_is_not_there_is_said(finished: tuple[pathlib.Path, Split]) -> None
     (folder / "network.json").unlink()
     with pytest.raises(UserError, match=r"has no network.json: .*train.py command completes it"):
         load_run(str(folder))
-    with pytest.raises(UserError, match="is no run's workdir"):
+    with pytest.raises(
+        UserError, match=r"is no run's workdir: it has no config\.json and no check"
+    ):
         load_run(str(folder / "report"))
+    (folder / "checkpoints").rename(folder / "elsewhere")
+    with pytest.raises(UserError, match=r"is no run's workdir: it has no checkpoints$"):
+        load_run(str(folder))
 
 
 def test_a_run_in_its_first_stage_gives_its_best_so_far(

@@ -142,7 +142,7 @@ def test_no_path_in_a_table_leaves_its_folder(path, table, photo_folder, tmp_pat
     else:
         (folder / table).write_text(json.dumps({"path": path, "label": "a"}))
     name = "stanford_cars" if table == "cars_annos.mat" else "manifest"
-    with pytest.raises(UserError, match="which is outside of it"):
+    with pytest.raises(UserError, match="expected a path below that folder"):
         input_pipeline.load_source(name, str(folder))
 
 

@@ -46,7 +46,16 @@ def os_error(number: int, name: str | None = None) -> OSError:
         (os_error(errno.ENOSPC, "/w/x"), "/w/x can't be written, the disk is full: make room"),
         (os_error(errno.EROFS, "/w/x"), "the disk is read-only: make it writable"),
         (os_error(errno.EDQUOT), "the disk quota is used up"),
-        (os_error(errno.EIO), "the disk doesn't respond"),
+        (os_error(errno.EIO), "can't be read or written, the disk doesn't respond"),
+        (os_error(errno.EACCES, "/w/x"), "/w/x can't be read or written, it is not permitted"),
+        (
+            tf.errors.PermissionDeniedError(None, None, "/photos/a.jpg; Permission denied"),
+            r"^the photos can no longer be read: .* \(/photos/a.jpg; Permission denied\)$",
+        ),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "/w/tfevents; No space left on device"),
+            "can't be written, the disk is full",
+        ),
         (ValueError("RESOURCE_EXHAUSTED: x: No space left on device [x]"), "the disk is full"),
         (MemoryError(), "the host is out of memory: lower config.batch_size"),
         (

@@ -1,3 +1,7 @@
+import errno
+import io
+import zipfile
+
 import numpy as np
 import pytest
 from checkpoint_files import (
@@ -6,6 +10,7 @@ from checkpoint_files import (
     Pickle,
     foreign,
     leaves,
+    nested,
     state_dict,
     write_old_pth,
     write_pth,
@@ -15,9 +20,14 @@ from checkpoint_files import (
 
 from efficientnet import weights
 from efficientnet.errors import UserError
-from efficientnet.weights import families
+from efficientnet.weights import families, load
 
 pytestmark = pytest.mark.usefixtures("tiny")
+
+with io.BytesIO() as stream:
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("photos/readme.txt", "")
+    ANY_ZIP = stream.getvalue()
 
 
 def flat(pretrained):
@@ -176,7 +186,12 @@ def test_digest_in_the_name_and_beside_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("empty.pth", b"", "no format known"),
+        ("empty.pth", b"", r"empty\.pth is empty: fetch it again"),
+        ("lfs.h5", b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        ("late.h5", b"\x89HDF\r\n\x1a\n\x02" + bytes(90), "written in a way not known here"),
+        ("any.zip", ANY_ZIP, "is a zip archive of neither PyTorch nor Keras: unpack it"),
+        ("x.pth", b"\x80\x02}.", "is a pickle but not a PyTorch file"),
+        ("x.safetensors", (2).to_bytes(8, "little") + b"{}", "holds no weights: save it again"),
         ("text.pth", b"hello", "no format known"),
         ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "damaged"),
     ],
@@ -224,3 +239,37 @@ def test_averaged_weights_of_a_training_checkpoint_come_first(tmp_path):
     pickle.code += b"u"
     path = write_pth(tmp_path / "checkpoint.pth", arrays, pickle.end())
     assert_whole(weights.load_pretrained(str(path)))
+
+
+def test_what_a_pickle_holds_is_said(tmp_path):
+    for content in (
+        Pickle().number(3),
+        nested({"epoch": {}}),
+        Pickle().tensor(np.ones(1, "f4"), "0"),
+    ):
+        path = write_pth(tmp_path / "x.pth", {"0": np.ones(1, "f4")}, content.end())
+        with pytest.raises(UserError, match="holds no tensors with names: expected a state_dict"):
+            weights.load_pretrained(str(path))
+
+
+def test_a_file_that_can_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = WRITERS["timm"](tmp_path)
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(load, "open_checkpoint", refuse)
+    with pytest.raises(UserError, match=r"can't be read \(Permission denied\): check its perm"):
+        weights.load_pretrained(str(path))
+
+
+def test_a_folder_says_what_it_holds(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match="holds no checkpoint: expected one file ending in"):
+        weights.load_pretrained(str(tmp_path))
+    path = write_pth(tmp_path / "last.ckpt", foreign(families.LUKEMELAS, leaves()))
+    assert_whole(weights.load_pretrained(str(tmp_path)))
+    path.rename(tmp_path / "first.ckpt")
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"one checkpoint and holds first.ckpt, last.ckpt: name"):
+        weights.load_pretrained(str(tmp_path))

@@ -66,7 +66,9 @@ def _check(member: tarfile.TarInfo, path: epath.Path) -> None:
     name = pathlib.PurePosixPath(member.name)
     unsafe = name.is_absolute() or ".." in name.parts or "\\" in member.name or ":" in member.name
     if unsafe:
-        raise UserError(f"{path} has the member {member.name!r}, outside its folder: refused")
+        raise UserError(
+            f"{path} has the member {member.name!r}, no plain path below its folder: refused"
+        )
 
 
 def zip_members(path: epath.Path, data: mmap.mmap) -> dict[str, Callable[[], memoryview]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import mmap
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from efficientnet.errors import UserError
 from efficientnet.paths import bytes_of, is_in_bucket, reaching_buckets
 
 READ_BYTES = 1 << 20
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)  # whatever is in the file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +49,19 @@ def reading(path: epath.Path) -> Iterator[None]:
             yield
     except UserError:
         raise
+    except MemoryError as error:
+        raise UserError(f"{path} takes more memory than there is: close other programs") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNREADABLE:
+            raise UserError(
+                f"{error.filename or path} can't be read ({error.strerror}): check its permissions "
+                "and the disk"
+            ) from error
         reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
-        raise UserError(f"{path} is damaged or incomplete ({reason}): fetch it again") from error
+        raise UserError(
+            f"{path} is damaged, incomplete, or written in a way not known here ({reason}): fetch "
+            "it or save it again"
+        ) from error
 
 
 @contextlib.contextmanager

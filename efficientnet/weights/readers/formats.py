@@ -20,8 +20,9 @@ from efficientnet.weights.readers.checkpoint import Checkpoint, map_file
 
 START_BYTES = 64
 GZIP_MAGIC = b"\x1f\x8b"
+LFS_POINTER = b"version https://git-lfs"
 PICKLE_PROTOCOL = b"\x80"  # the first instruction of every pickle since protocol 2
-SINGLE_FILES = (".safetensors", ".pth", ".pt", ".bin", ".keras", ".h5")
+SINGLE_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".keras", ".h5")
 
 
 def open_checkpoint(path: epath.Path) -> Checkpoint:
@@ -63,6 +64,10 @@ def open_checkpoint(path: epath.Path) -> Checkpoint:
         return safetensors_file.read(path)
     if start.startswith(PICKLE_PROTOCOL):
         return torch_pickle.read(path)
+    if not start:
+        raise UserError(f"{path} is empty: fetch it again")
+    if start.startswith(LFS_POINTER):
+        raise UserError(f"{path} only says where Git LFS has the file: fetch it with git lfs pull")
     raise UserError(
         f"{path} is of no format known here: expected a TensorFlow checkpoint, .tar.gz, .pth, "
         ".safetensors, .h5 or .keras"
@@ -81,7 +86,10 @@ def _files_below(folder: epath.Path) -> dict[str, Callable[[], mmap.mmap]]:
 def _only_file(folder: epath.Path) -> epath.Path:
     files = sorted(file for file in folder.iterdir() if file.name.endswith(SINGLE_FILES))
     if len(files) != 1:
-        found = ", ".join(file.name for file in files) or "none"
+        if not files:
+            endings = ", ".join(SINGLE_FILES)
+            raise UserError(f"{folder} holds no checkpoint: expected one file ending in {endings}")
+        found = ", ".join(file.name for file in files)
         raise UserError(f"{folder} should hold one checkpoint and holds {found}: name one")
     return files[0]
 

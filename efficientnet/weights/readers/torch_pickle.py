@@ -10,7 +10,7 @@ import dataclasses
 import io
 import mmap
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO, cast
 
 import ml_dtypes
@@ -229,11 +229,14 @@ def read(path: epath.Path) -> Checkpoint:
 
 def _read_zip(path: epath.Path, data: mmap.mmap) -> Checkpoint:
     members = archives.zip_members(path, data)
-    (pickle_name,) = (name for name in members if name.split("/")[1:] == ["data.pkl"])
+    pickles = [name for name in members if name.split("/")[1:] == ["data.pkl"]]
+    if len(pickles) != 1:
+        raise UserError(f"{path} is a zip archive of neither PyTorch nor Keras: unpack it")
+    (pickle_name,) = pickles
     folder = pickle_name.split("/")[0]
     if f"{folder}/byteorder" in members and bytes(members[f"{folder}/byteorder"]()) != b"little":
         raise UserError(f"{path} was written on a big-endian machine: save it on another one")
-    top = _expect(unpickle(io.BytesIO(members[pickle_name]()), path), (dict, list, tuple))
+    top = unpickle(io.BytesIO(members[pickle_name]()), path)
 
     def load(storage: Storage) -> np.ndarray:
         content = members[f"{folder}/data/{storage.key}"]()
@@ -244,12 +247,11 @@ def _read_zip(path: epath.Path, data: mmap.mmap) -> Checkpoint:
 
 def _read_legacy(path: epath.Path, data: mmap.mmap) -> Checkpoint:
     file = cast(BinaryIO, data)
-    magic, protocol = unpickle(file, path), unpickle(file, path)
-    if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL:
+    if unpickle(file, path) != LEGACY_MAGIC or unpickle(file, path) != LEGACY_PROTOCOL:
         raise UserError(f"{path} is a pickle but not a PyTorch file: expected a saved state_dict()")
     if _expect(unpickle(file, path), dict).get("little_endian") is not True:
         raise UserError(f"{path} was written on a big-endian machine: save it on another one")
-    top = _expect(unpickle(file, path), (dict, list, tuple))
+    top = unpickle(file, path)
     keys = _expect(unpickle(file, path), list)
     storages = {record.storage.key: record.storage for record in _records(top, path).values()}
 
@@ -273,7 +275,7 @@ def _records(top: Any, path: epath.Path) -> dict[str, TensorRecord]:
     waiting, seen = [("", top)], {id(top)}
     while waiting:
         place, content = waiting.pop()
-        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+        for key, value in _items(content):
             name = f"{place}{key}"
             if isinstance(value, TensorRecord):
                 if name in records:
@@ -283,8 +285,16 @@ def _records(top: Any, path: epath.Path) -> dict[str, TensorRecord]:
                 seen.add(id(value))
                 waiting.append((f"{name}/", value))
     if not records:
-        raise UserError(f"{path} holds no tensors: expected a state_dict() of an EfficientNet")
+        raise UserError(
+            f"{path} holds no tensors with names: expected a state_dict() of an EfficientNet"
+        )
     return records
+
+
+def _items(content: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(content, dict):
+        return content.items()
+    return enumerate(content) if isinstance(content, list | tuple) else ()
 
 
 def _tensors(
