@@ -11,6 +11,7 @@ result with
 
 import argparse
 import dataclasses
+import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -72,6 +73,8 @@ def main(arguments: Sequence[str]) -> None:
     if args.report:
         check_folder(args.report)
 
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
+    logging.getLogger("input_pipeline").setLevel(logging.INFO)
     source = input_pipeline.load_source(args.source, args.directory, args.seed, group=args.group)
     result: dict[str, object] = {
         "source": source.name,

@@ -81,7 +81,7 @@ def test_formats_that_need_an_extra(folder, caplog, monkeypatch):
     write(folder, "a/IMG_1.HEIC")
     assert listed(folder) == PHOTOS
     assert left_out(caplog).startswith(
-        "1 files: 1 .heic (needs no-such-package: pip install '.[heic]'), such as"
+        "1 file: 1 .heic (needs no-such-package: pip install '.[heic]'), such as"
     )
 
 
