@@ -2,14 +2,12 @@
 
 import dataclasses
 import hashlib
-import io
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import PIL.Image
 
-from input_pipeline import decode
+from input_pipeline import decode, photo_formats
 from input_pipeline.audit.survey import survey
 from input_pipeline.augment.sampling import Matrix
 from input_pipeline.sources.split import Source
@@ -97,7 +95,7 @@ def measure(encoded: bytes) -> Measured:
     details = max(float(np.var(gray - smooth)) - NOISE**2, 0.0) ** 0.5
     shapes = np.std(smooth - cv2.GaussianBlur(smooth, (0, 0), 4))
     return Measured(
-        format=_format(encoded),
+        format=found.name if (found := photo_formats.find(encoded)) else "unknown",
         height=height,
         width=width,
         digest=hashlib.sha256(encoded).digest(),
@@ -127,11 +125,3 @@ def shrunk(encoded: bytes, channels: int, shorter: int) -> tuple[np.ndarray, int
         down, across = (max(round(scale * side), 1) for side in image.shape[:2])
         image = cv2.resize(image, (across, down), interpolation=cv2.INTER_AREA)
     return image.reshape(*image.shape[:2], channels), *size
-
-
-def _format(encoded: bytes) -> str:
-    try:
-        with PIL.Image.open(io.BytesIO(encoded)) as image:
-            return image.format or "unknown"
-    except OSError:
-        return "unknown"

@@ -9,14 +9,14 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
 import scipy.special
 
 from efficientnet.errors import UserError
-from input_pipeline.augment.operation import Operation, number, span
+from input_pipeline.augment.operation import Operation, log_uniform, number, span, uniform
 from input_pipeline.augment.sampling import resize
 from input_pipeline.order import Seed, generator
 
@@ -123,22 +123,14 @@ class ColorJitter(Photometric):
         if not (self.brightness or self.contrast or self.saturation or self.hue):
             raise UserError("every strength is 0, which changes nothing: give one, such as 0.2")
 
-    def factors(self, draws: Sequence[Any]) -> list[Any]:
-        """Draws the factors of brightness, contrast and saturation, as numbers or as arrays."""
-        strengths = (self.brightness, self.contrast, self.saturation)
-        ends = ((max(0.0, 1 - strength), 1 + strength) for strength in strengths)
-        return [low + (high - low) * draw for (low, high), draw in zip(ends, draws, strict=False)]
-
-    def turn(self, draws: Sequence[Any]) -> Any:
-        """Draws the turn of the color circle, a fraction of it."""
-        return (2 * draws[3] - 1) * self.hue
-
     def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
-        if self.brightness or self.contrast or self.saturation:
-            image = recolor(image, *self.factors(draws))
+        strengths = (self.brightness, self.contrast, self.saturation)
+        if any(strengths):
+            ends = ((max(0.0, 1 - strength), 1 + strength) for strength in strengths)
+            image = recolor(image, *(uniform(d, *e) for d, e in zip(draws, ends, strict=False)))
         if self.hue and image.shape[-1] == 3:
-            image = turn_hue(image, self.turn(draws))
+            image = turn_hue(image, (2 * draws[3] - 1) * self.hue)
         return image
 
 
@@ -206,8 +198,7 @@ class DownUpSample(Photometric):
 
     def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""
-        low, high = self.factor
-        factor = low + (high - low) * draws[0]
+        factor = uniform(draws[0], *self.factor)
         height, width = image.shape[:2]
         small = resize(image, max(round(height / factor), 1), max(round(width / factor), 1))
         return resize(small, height, width)
@@ -235,9 +226,8 @@ class RandomErasing(Photometric):
         if draws[0] >= self.probability:
             return image
         height, width = image.shape[:2]
-        area = (self.scale[0] + (self.scale[1] - self.scale[0]) * draws[1]) * height * width
-        low, high = map(math.log, self.ratio)
-        ratio = math.exp(low + (high - low) * draws[2])
+        area = uniform(draws[1], *self.scale) * height * width
+        ratio = log_uniform(draws[2], *self.ratio)
         tall = min(round(math.sqrt(area * ratio)), height)
         wide = min(round(math.sqrt(area / ratio)), width)
         top = math.floor(draws[3] * (height - tall + 1))

@@ -16,7 +16,15 @@ import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline.augment.color import LUMA
-from input_pipeline.augment.operation import Operation, choice, is_color, number, span
+from input_pipeline.augment.operation import (
+    Operation,
+    choice,
+    is_color,
+    log_uniform,
+    number,
+    span,
+    uniform,
+)
 from input_pipeline.augment.sampling import METHODS, Fill, Matrix, Size, padded, product
 
 IDENTITY: Matrix = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -75,14 +83,6 @@ def window(top: float, left: float, height: float, width: float, target: int) ->
     return (width / target, 0.0, left), (0.0, height / target, top)
 
 
-def _uniform(draw: float, low: float, high: float) -> float:
-    return low + (high - low) * draw
-
-
-def _symmetric(draw: float, limit: float) -> float:
-    return _uniform(draw, -limit, limit)
-
-
 @dataclasses.dataclass(frozen=True)
 class Resize(Geometric):
     """The whole input squeezed into the target square.
@@ -107,8 +107,7 @@ class CenterCrop(Geometric):
 
     Attributes:
       fraction: of the shorter side, up to 1.
-      method: 'bilinear' or 'bicubic'.
-      antialias: whether the kernel widens when the photo shrinks.
+      method: as of `Resize`; antialias too.
     """
 
     fraction: float = number(0.875, 0.01, 1)
@@ -129,8 +128,7 @@ class ResizeCenterCrop(Geometric):
 
     Attributes:
       size: pixels; None is the target's side / 0.875, which is 256 for 224.
-      method: 'bilinear' or 'bicubic'.
-      antialias: whether the kernel widens when the photo shrinks.
+      method: as of `Resize`; antialias too.
     """
 
     size: int | None = number(None, 1, 1e5)
@@ -163,8 +161,7 @@ class Pad(Geometric):
     Attributes:
       fill: of what is outside: 'edge' repeats the photo's edge, 'blur' shows its middle out of
         focus; or a gray level or a color (red, green, blue), 0..255.
-      method: 'bilinear' or 'bicubic'.
-      antialias: whether the kernel widens when the photo shrinks.
+      method: as of `Resize`; antialias too.
     """
 
     fill: str | int | tuple[int, int, int] = "edge"
@@ -210,15 +207,13 @@ class RandomResizedCrop(Geometric):
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
         """See `Geometric`."""
         height, width = size
-        low, high = self.ratio
         # The central window sits in the middle, the others anywhere.
-        crop_width = max(min(width, round(height * high)), 1)
-        crop_height = max(min(height, round(width / low)), 1)
+        crop_width = max(min(width, round(height * self.ratio[1])), 1)
+        crop_height = max(min(height, round(width / self.ratio[0])), 1)
         down = across = 0.5
         for attempt in range(self.ATTEMPTS):
-            area = _uniform(draws[attempt], *self.scale) * height * width
-            drawn = _uniform(draws[self.ATTEMPTS + attempt], math.log(low), math.log(high))
-            ratio = math.exp(drawn)
+            area = uniform(draws[attempt], *self.scale) * height * width
+            ratio = log_uniform(draws[self.ATTEMPTS + attempt], *self.ratio)
             wide, tall = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 1 <= wide <= width and 1 <= tall <= height:
                 crop_width, crop_height = wide, tall
@@ -277,11 +272,12 @@ class Affine(Geometric):
 
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
         """See `Geometric`."""
-        angle = _symmetric(draws[0], math.radians(self.rotate))
-        shift_y = _symmetric(draws[1], self.translate) * size[0]
-        shift_x = _symmetric(draws[2], self.translate) * size[1]
-        zoom = _uniform(draws[3], *self.scale)
-        shear = math.tan(_symmetric(draws[4], math.radians(self.shear)))
+        most_turn, most_shear = math.radians(self.rotate), math.radians(self.shear)
+        angle = uniform(draws[0], -most_turn, most_turn)
+        shift_y = uniform(draws[1], -self.translate, self.translate) * size[0]
+        shift_x = uniform(draws[2], -self.translate, self.translate) * size[1]
+        zoom = uniform(draws[3], *self.scale)
+        shear = math.tan(uniform(draws[4], -most_shear, most_shear))
         # The inverse of zoom * turn * shear is unshear * unturn / zoom.
         cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
         a, b = cos - shear * sin, sin + shear * cos

@@ -1,6 +1,7 @@
 """What every operation has: arguments with the values that they may take, and draws."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
@@ -27,6 +28,16 @@ def span(default: tuple[float, float], low: float, high: float) -> Any:
 def choice(default: Any, choices: Collection[Any]) -> Any:
     """A field that holds one of the choices."""
     return _field(default, f"one of {', '.join(map(str, choices))}", list(choices).__contains__)
+
+
+def uniform(draw: float, low: float, high: float) -> float:
+    """Makes a number uniform in [low, high) from one that is so in [0, 1)."""
+    return low + (high - low) * draw
+
+
+def log_uniform(draw: float, low: float, high: float) -> float:
+    """The same of a number whose logarithm is uniform."""
+    return math.exp(uniform(draw, math.log(low), math.log(high)))
 
 
 def is_color(value: Any) -> bool:
