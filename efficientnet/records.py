@@ -225,10 +225,17 @@ class SplitPhotos:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PhotosRecord:
-    """Which photos a run uses for what, to its end: `photos.json.gz`."""
+    """Which photos a run uses for what, to its end: `photos.json.gz`.
+
+    Attributes:
+      splits: all photos of each split.
+      skipped: names of those that are left out, and of those that were skipped later.
+      refused: names of those that ended the run, because they were one too many.
+    """
 
     splits: dict[str, SplitPhotos]
-    skipped: tuple[str, ...] = ()  # names of those left out, and of those found broken later
+    skipped: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -54,17 +54,25 @@ def decoded(
     if place == "memory":
         _announce(math.prod(shape), "memory", _free_memory())
         photos: np.ndarray = np.empty(shape, np.uint8)
-        readable = _fill(photos, split, broken_limit, preprocess)
+        readable = _fill(photos, split, preprocess)
     else:
         folder = pathlib.Path(place).expanduser()
-        photos, readable = _on_disk(folder, shape, split, broken_limit, preprocess)
+        photos, readable = _on_disk(folder, shape, split, preprocess)
+    broken = np.flatnonzero(~readable).tolist()
+    if len(broken) > broken_limit:
+        more = f", nor are {len(broken) - 1} others" if len(broken) > 1 else ""
+        raise UserError(
+            f"{split.names[broken[0]]} is not a readable photo{more}, and the limit is "
+            f"{broken_limit}: mend or remove what can't be read, or raise "
+            "config.data.broken_limit"
+        )
     # The rows of unreadable photos stay empty and are never read.
     whole = dataclasses.replace(split, read=lambda index: photos[index])
     return whole if readable.all() else whole.take(np.flatnonzero(readable))
 
 
 def _on_disk(
-    folder: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int, preprocess: str
+    folder: pathlib.Path, shape: tuple[int, ...], split: Split, preprocess: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maps the file of photos, after writing it if needed; also returns which are readable."""
     settings = [str(shape)] + [preprocess] * (preprocess != "resize")
@@ -73,7 +81,7 @@ def _on_disk(
         with _alone(path):
             if not path.exists():
                 _announce(math.prod(shape), str(path), shutil.disk_usage(folder).free)
-                _write(path, shape, split, broken_limit, preprocess)
+                _write(path, shape, split, preprocess)
         photos = np.load(path, mmap_mode="r")
         readable = np.load(_table(path))
     except UserError:
@@ -83,12 +91,6 @@ def _on_disk(
             f"the cache of photos in {folder} can't be used ({error}): take another "
             "config.data.cache_directory, or remove the folder"
         ) from error
-    unreadable = np.flatnonzero(~readable).tolist()
-    if len(unreadable) > broken_limit:
-        raise UserError(
-            f"{split.names[unreadable[broken_limit]]} is not a readable photo, and the limit of "
-            f"{broken_limit} is reached: replace or remove it"
-        )
     return photos, readable
 
 
@@ -111,7 +113,7 @@ def _free_memory() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _fill(photos: np.ndarray, split: Split, broken_limit: int, preprocess: str) -> np.ndarray:
+def _fill(photos: np.ndarray, split: Split, preprocess: str) -> np.ndarray:
     """Decodes all photos into `photos`; returns which are readable, bool [n]."""
     readable = np.zeros(len(split), bool)
     _, resolution, _, channels = photos.shape
@@ -121,7 +123,7 @@ def _fill(photos: np.ndarray, split: Split, broken_limit: int, preprocess: str) 
         resolution=resolution,
         channels=channels,
         preprocess=preprocess,
-        broken_limit=broken_limit,
+        broken_limit=len(split),  # to name all of them
     )
     with tqdm(total=len(split), desc="decoding", unit=" photos", mininterval=1.0) as line:
         for batch in as_numpy(batches):
@@ -146,14 +148,12 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def _write(
-    path: pathlib.Path, shape: tuple[int, ...], split: Split, broken_limit: int, preprocess: str
-) -> None:
+def _write(path: pathlib.Path, shape: tuple[int, ...], split: Split, preprocess: str) -> None:
     # A process killed here leaves a part file, which the next one overwrites.
     part = path.with_suffix(".part")
     photos = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
     try:
-        readable = _fill(photos, split, broken_limit, preprocess)
+        readable = _fill(photos, split, preprocess)
         photos.flush()
     except BaseException:
         part.unlink()

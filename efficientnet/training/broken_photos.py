@@ -120,9 +120,11 @@ def choose(
     new = [photo for photo in broken if photo.name not in known]
     _show(new, folder, begun)
     if new and len(known) + len(new) > config.broken_limit:
-        raise _too_many(new, len(known), config.broken_limit, folder)
+        if folder is not None and record:
+            _write_refused(folder, record, [photo.name for photo in new])
+        raise _too_many(new, len(known), folder)
     if record:
-        _mention_mended(record, broken)
+        _mention(record, broken)
     elif not begun:
         record = _record(splits, new)
     rest = without_broken(splits, record)
@@ -139,7 +141,7 @@ def choose(
 def of_run(folder: epath.Path, splits: Splits) -> tuple[Splits, PhotosRecord | None]:
     """Returns the photos of a run in the splits that it began with, and its record.
 
-    What was left out or skipped and has been removed keeps its place, and can't be read. If other
+    What could not be read and has been removed keeps its place, and can't be read. If other
     photos have come or gone, or an earlier version began the run, the splits are returned as they
     are, without a record.
     """
@@ -160,7 +162,7 @@ def of_run(folder: epath.Path, splits: Splits) -> tuple[Splits, PhotosRecord | N
     numbers = itertools.count()
     own = {name: {photo: next(numbers) for photo in photos} for name, photos in now.items()}
     anywhere = {photo: index for photos in own.values() for photo, index in photos.items()}
-    restored = {}
+    restored, removed = {}, []
     for name, photos in record.splits.items():
         indices, left_out = [], set(photos.left_out)
         for place, photo in enumerate(began[name]):
@@ -170,14 +172,16 @@ def of_run(folder: epath.Path, splits: Splits) -> tuple[Splits, PhotosRecord | N
                 if photo[0] in skipped:
                     index = gone if alone else index
                 elif index == gone:
-                    return splits, None
+                    if photo[0] not in record.refused:
+                        return splits, None
+                    removed.append(photo[0])
             indices.append(index)
         restored[name] = dataclasses.replace(
             everything.take(np.array(indices)),
             labels=np.array(photos.labels, np.int32),
             names=photos.names,
         )
-    return restored, record
+    return restored, dataclasses.replace(record, skipped=(*record.skipped, *removed))
 
 
 def without_broken(splits: Splits, record: PhotosRecord | None) -> Splits:
@@ -197,10 +201,16 @@ def remember(folder: epath.Path, batches: BatchSource) -> None:
     if not distributed.leads() or not (folder / RECORD).exists():  # earlier versions had none
         return
     record = records.read(PhotosRecord, folder / RECORD)
-    more = [n for n in (*batches.skipped, *batches.refused) if n not in record.skipped]
-    if more:
-        skipped = (*record.skipped, *more)
-        records.write(folder / RECORD, dataclasses.replace(record, skipped=skipped))
+    skipped = tuple(dict.fromkeys((*record.skipped, *batches.skipped)))
+    if skipped != record.skipped or batches.refused:
+        record = dataclasses.replace(record, skipped=skipped)
+        _write_refused(folder, record, batches.refused)
+
+
+def _write_refused(folder: epath.Path, record: PhotosRecord, names: Sequence[str]) -> None:
+    refused = tuple(dict.fromkeys((*record.refused, *names)))
+    if distributed.leads():
+        records.write(folder / RECORD, dataclasses.replace(record, refused=refused))
 
 
 def _read_gone(_: int) -> bytes:
@@ -250,14 +260,14 @@ def _show(broken: Sequence[Broken], folder: epath.Path | None, begun: bool) -> N
         (folder / LIST).unlink(missing_ok=True)
 
 
-def _mention_mended(record: PhotosRecord, broken: Sequence[Broken]) -> None:
-    mended = _left_out(record) - {photo.name for photo in broken}
+def _mention(record: PhotosRecord, broken: Sequence[Broken]) -> None:
+    """Says of a run that goes on what it does without."""
+    left_out = _left_out(record)
+    if left_out:
+        log.warning("%d photos stay left out, as when this run began", len(left_out))
+    mended = left_out - {photo.name for photo in broken}
     if mended:
-        log.info(
-            "can be read now, but stay out of this run, which began without them: %d photos, such "
-            "as %s",
-            *(len(mended), min(mended)),
-        )
+        log.warning("%d of them can be read now, such as %s", len(mended), min(mended))
 
 
 def _plain(name: str) -> str:
@@ -265,9 +275,7 @@ def _plain(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
-def _too_many(
-    broken: Sequence[Broken], before: int, limit: int, folder: epath.Path | None
-) -> UserError:
+def _too_many(broken: Sequence[Broken], before: int, folder: epath.Path | None) -> UserError:
     first, more = broken[0], len(broken) - 1
     others = f", nor are {more} others" if more else ""
     where = f" (all are listed in {folder / LIST})" if folder and more else ""

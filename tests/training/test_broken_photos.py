@@ -332,16 +332,21 @@ def test_what_only_decoding_finds_is_skipped_in_every_split(
 def test_a_photo_that_ends_a_run_may_be_removed_as_told(
     recipe: Callable[..., RunConfig], tmp_path: pathlib.Path
 ) -> None:
-    (name,) = some(recipe(), "test")
-    path = tmp_path / "photos" / name
-    path.write_bytes(HOLLOW)
-    with pytest.raises(UserError, match=f"{name} is not a readable photo: replace or remove it"):
-        run(recipe(), str(tmp_path / "run"))  # in the test, after training
-    path.unlink()
+    test, train = some(recipe(), "test")[0], some(recipe(), "train")[0]
+    (tmp_path / "photos" / test).write_bytes(HOLLOW)
+    for _ in range(2):  # in the test, after training; again as long as it is there
+        with pytest.raises(UserError, match=f"{test} is not a readable photo: replace or remove"):
+            run(recipe(), str(tmp_path / "run"))
+    (tmp_path / "photos" / test).unlink()
+    (tmp_path / "photos" / train).write_bytes(b"damaged since")
+    for _ in range(2):
+        with pytest.raises(UserError, match=f"{train} is not a readable photo .*: mend or remove"):
+            run(recipe(), str(tmp_path / "run"))
+    (tmp_path / "photos" / train).unlink()
     summary = run(recipe(), str(tmp_path / "run"))
-    assert (
-        summary.photos.test == len(runs.load(str(tmp_path / "run")).predictions("head").names) + 1
-    )
+    kept = runs.load(str(tmp_path / "run")).predictions("head").names
+    assert len(kept) == summary.photos.test - 1
+    assert test not in kept
 
 
 def test_what_decoding_for_a_cache_finds_is_left_out_as_well(
