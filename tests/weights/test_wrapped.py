@@ -1,6 +1,11 @@
 """Files of people's own training: the network in a larger model, or without its classifier."""
 
+import argparse
+import collections
 import logging
+import pathlib
+import pickle
+import pickletools
 
 import h5py
 import numpy as np
@@ -8,8 +13,10 @@ import pytest
 from checkpoint_files import (
     NUM_CLASSES,
     WRITERS,
+    Pickle,
     foreign,
     leaves,
+    state_dict,
     write_h5,
     write_nested,
     write_old_pth,
@@ -82,6 +89,30 @@ def test_a_state_dict_lies_under_any_key_beside_an_optimizer(keys, prefix, tmp_p
     slots = {str(number): {"exp_avg": array} for number, array in enumerate(arrays.values())}
     content["optimizer"] = {"state": slots}
     assert_loaded(write_nested(tmp_path / "x.pth", content))
+
+
+# What training loops keep beside the weights.
+BESIDE = {
+    "args": argparse.Namespace(lr=0.1, sizes=(224, 224), name=None),
+    "score": np.float32(0.5),
+    "best": np.float64(0.9),
+    "milestones": collections.Counter([3, 3, 5]),
+    "state": collections.defaultdict(dict, {1: {"step": 3}}),
+    "folder": pathlib.PosixPath("runs/mine"),
+    "flags": [True, 1 << 40, -1.5, "text", ()],
+}
+
+
+@pytest.mark.parametrize("key", BESIDE)
+def test_what_a_training_keeps_beside_the_weights_is_read_past(key, tmp_path):
+    arrays = foreign(families.LUKEMELAS, leaves())
+    whole = Pickle()
+    whole.code += b"}("
+    # Without the number of the protocol and the end.
+    whole.text(key).code += pickletools.optimize(pickle.dumps(BESIDE[key], protocol=2))[2:-1]
+    whole.text("model").code += state_dict(arrays).code[2:]
+    whole.code += b"u"
+    assert_loaded(write_pth(tmp_path / "last.pth", arrays, whole.end()))
 
 
 def test_a_state_dict_may_have_other_dicts_inside(tmp_path):

@@ -39,7 +39,22 @@ STORAGE_DTYPES: dict[str, Any] = {
 ORDERED_DICT = "collections OrderedDict"
 REBUILD_TENSOR = "torch._utils _rebuild_tensor_v2"
 REBUILD_PARAMETER = "torch._utils _rebuild_parameter"
-SYMBOLS = {*STORAGE_DTYPES, ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER}
+# What training loops keep beside the weights, such as arguments and scores: read past, as dicts.
+BESIDE = {
+    "argparse Namespace",
+    "builtins dict",
+    "__builtin__ dict",
+    "collections Counter",
+    "collections defaultdict",
+    "_codecs encode",
+    "numpy dtype",
+    "numpy.core.multiarray scalar",
+    "numpy._core.multiarray scalar",
+    "pathlib PosixPath",
+    "torch Size",
+    "torch device",
+}
+SYMBOLS = {*STORAGE_DTYPES, *BESIDE, ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,11 +181,11 @@ def unpickle(file: BinaryIO, path: epath.Path) -> Any:
                 stack.append(_symbol(f"{module} {name}", path))
             case "BINPERSID":
                 stack.append(_storage(stack.pop()))
-            case "REDUCE":
+            case "REDUCE" | "NEWOBJ":
                 arguments = stack.pop()
                 stack.append(_call(stack.pop(), _expect(arguments, tuple)))
             case "BUILD":
-                stack.pop()  # attributes of an OrderedDict: version numbers of the modules
+                stack.pop()  # attributes, such as the version numbers of modules
                 _expect(stack[-1], dict)
             case other:
                 raise UserError(
@@ -215,6 +230,8 @@ def _call(function: Any, arguments: tuple[Any, ...]) -> Any:
             )
         case "torch._utils _rebuild_parameter":
             return _expect(arguments[0], TensorRecord)
+        case name if name in BESIDE:
+            return {}
         case name:
             raise ValueError(f"pickle calls {name}")
 
