@@ -99,9 +99,9 @@ def split_folders(directory: epath.Path) -> dict[str, epath.Path]:
                 f"{directory} has several folders of the {split} split: keep one of {_names(paths)}"
             )
     unclear = [path for path in others if any(Walk().photos(path))]
-    if unclear and len(hold_classes) == 1:
+    if unclear and len(found) == 1:
         raise UserError(
-            f"in {directory}, {_names(hold_classes)} looks like the training split, but "
+            f"in {directory}, {_names(found['train'])} looks like the training split, but "
             f"{_names(unclear)} holds photos too: move what is not to train on elsewhere or, if "
             "these are all classes, rename the first"
         )

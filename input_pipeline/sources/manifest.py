@@ -1,13 +1,13 @@
-"""A table of photos, as CSV with a header or as JSON lines: path, label and optionally
-split and group.
+"""A table of photos, as CSV with a header or as JSON lines.
 
     path,label,split,group
     photos/1.jpg,daisy,train,plant 7
 
-Paths are relative to the table. A label is the name of a class; the classes are in the order of
-their names, see `labels`. A file class_names.txt next to the table, with one name per line, gives
-another order, and labels may then be numbers from 0. Photos of one group, such as one patient, stay
-together where splits are drawn; without a group, a photo is for itself.
+Only path and label are needed. Paths are relative to the table. A label is the name of a class; the
+classes are in the order of their names, see `labels`. A file class_names.txt next to the table,
+with one name per line, gives another order, and labels may then be numbers from 0. Photos of one
+group, such as one patient, stay together where splits are drawn; without a group, a photo is for
+itself.
 """
 
 import csv

@@ -30,7 +30,7 @@ GROUP_COLUMN = "group"
 # Folders that name no configuration of the data set.
 PLAIN_FOLDERS = ("data", "default")
 _SPLIT_NAME = re.compile(
-    rf"(?:.*?[^a-z])?(?:{'|'.join(WORDS)})(?:[_-]?set)?(?![a-z])", re.IGNORECASE
+    rf"(?:.*?[ ._-])?(?:{'|'.join(WORDS)})(?:[_-]?set)?(?![a-z])", re.IGNORECASE
 )
 
 
@@ -86,7 +86,7 @@ def find(directory: epath.Path) -> dict[str, list[epath.Path]]:
     splits: dict[str, list[epath.Path]] = {}
     # Plain words first: 'train' before 'unlabeled_train'.
     for name in sorted(names, key=lambda name: (name.lower() not in WORDS, name)):
-        if name:
+        if split_of(name):
             splits.setdefault(split_of(name), names[name])
     every = {path for config in configs.values() for paths in config.values() for path in paths}
     unused = sorted(every - {path for paths in splits.values() for path in paths})

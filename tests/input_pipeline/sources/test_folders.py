@@ -81,7 +81,7 @@ def test_folders_of_no_split_are_named(tmp_path, caplog):
 @pytest.mark.parametrize("test", ["test/1.jpg", "test/test/1.jpg"])
 def test_test_photos_without_classes_are_not_used(tmp_path, test, caplog):
     fill(tmp_path, "train")
-    write(tmp_path, test)
+    write(tmp_path, test, "samples/1.jpg")
     splits = load(tmp_path).splits
     assert {name: len(split) for name, split in splits.items()} == {"train": 8, "test": 2}
     assert "test is not used: no class folders in it" in caplog.text
