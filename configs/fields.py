@@ -98,7 +98,8 @@ class RunFields(Fields):
             return filled(DataFields, **value)
         if key == "stages":
             if isinstance(value, FIELDS):
-                raise UserError(f"config.stages is a single stage: expected {AS_STAGES}")
+                seen = "a single stage" if "train" in value else "a dict"
+                raise UserError(f"config.stages is {seen}: expected {AS_STAGES}")
             if not isinstance(value, list | tuple):
                 raise ValueError(AS_STAGES)
             return tuple(_stage(number, item) for number, item in enumerate(value))

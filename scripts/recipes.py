@@ -13,6 +13,7 @@ from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from configs import common
+from configs.fields import RunFields, filled
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 
@@ -30,24 +31,32 @@ class RecipeParser(flags.ArgumentParser[ConfigDict]):
         """
         file, colon, arguments = path.partition(":")
         if not epath.Path(file).is_file():
-            is_folder = file and epath.Path(file).is_dir()
-            missing = "that is a folder" if is_folder else "there is no such file"
-            raise UserError(f"--config={file}: {missing}: {HOW}")
+            raise UserError(f"--config={file}: {_missing(file)}")
         try:
             recipe = _run(file)
             if not hasattr(recipe, "get_config"):
                 raise UserError(f"it has no function get_config(): {HOW}")
             config = recipe.get_config(*([arguments] if colon else []))
+            if type(config) is ConfigDict:
+                config = filled(RunFields, **config)
             if config is None:
                 raise UserError("get_config() returns nothing: end it with `return config`")
             if not isinstance(config, ConfigDict):
                 raise UserError(
-                    f"get_config() returns {config!r:.60}: expected the config that "
+                    f"get_config() returns a {type(config).__name__}: expected the config that "
                     "common.get_config() returned"
                 )
         except Exception as error:
             raise UserError(f"{_place(error, file)}: {_reason(error)}") from error
         return config.lock()
+
+
+def _missing(file: str) -> str:
+    if file and epath.Path(file).is_dir():
+        return f"that is a folder, {HOW}"
+    if epath.Path(f"{file}.py").is_file():
+        return f"there is no such file, did you mean {file}.py?"
+    return f"there is no such file, {HOW}"
 
 
 def _run(file: str) -> Any:

@@ -82,6 +82,7 @@ AS_STAGES = r"expected stages between commas, in brackets: \(common.stage\(...\)
         # Commas and brackets.
         (f"config.stages = ({STAGE}))", f"config.stages is a single stage: {AS_STAGES}"),
         (f"config.stages = {STAGE})", f"config.stages is a single stage: {AS_STAGES}"),
+        (f"config.stages = {{'a': {STAGE})}}", f"config.stages is a dict: {AS_STAGES}"),
         ("config.stages = 'head'", f"config.stages is 'head': {AS_STAGES}"),
         ("config.stages = None", f"config.stages is None: {AS_STAGES}"),
         ("config.stages = common.stage", f"config.stages is <function stage at .*>: {AS_STAGES}"),
@@ -134,9 +135,12 @@ def test_a_wrong_line_of_a_recipe_is_named(
     ("returned", "message"),
     [
         ("", r"get_config\(\) returns nothing: end it with `return config`"),
-        ("return config.stages", r"get_config\(\) returns \(\): expected the config that common"),
-        ("return {}", r"get_config\(\) returns {}: expected the config"),
-        ("return common.get_config", r"get_config\(\) returns <function get_config .*: expected"),
+        (
+            "return config.stages",
+            r"get_config\(\) returns a tuple: expected the config that common",
+        ),
+        ("return {}", r"get_config\(\) returns a dict: expected the config"),
+        ("return common.get_config", r"get_config\(\) returns a function: expected"),
     ],
 )
 @pytest.mark.parametrize("overrides", [(), ("--config.seed=1",)])
@@ -195,5 +199,26 @@ def test_fields_may_come_as_a_dict(tmp_path: pathlib.Path) -> None:
 
 def test_a_folder_is_no_recipe() -> None:
     assert error_of(pathlib.Path("configs")) == (
-        "--config=configs: that is a folder: expected a recipe, see docs/tutorial.md"
+        "--config=configs: that is a folder, expected a recipe, see docs/tutorial.md"
     )
+
+
+def test_a_name_without_its_ending_is_guessed() -> None:
+    path = pathlib.Path(DEMO).with_suffix("")
+    assert error_of(path).endswith("there is no such file, did you mean configs/solar_lite0.py?")
+
+
+def test_a_recipe_may_be_a_plain_config_dict(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "mine.py"
+    content = """
+from ml_collections import ConfigDict
+def get_config():
+    stage = ConfigDict(dict(name="head", train="predictions", epochs=1))
+    return ConfigDict(dict(variant="lite0", stages=(stage,), data=dict(source="elpv")))
+"""
+    path.write_text(content)
+    config = recipes.read(str(path), ["--config.seed=3", "--config.stages[0].dropout=0.5"])
+    assert (config.variant, config.seed, config.data.source) == ("lite0", 3, "elpv")
+    assert (config.stages[0].name, config.stages[0].dropout) == ("head", 0.5)
+    path.write_text(content.replace("variant=", "varaint="))
+    assert "config.varaint: there is no such field, did you mean config.variant?" in error_of(path)
