@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efficientnet.paths import written_whole
-from input_pipeline import decode
+from input_pipeline import decode, photo_formats
 from input_pipeline.loader import UNREADABLE, in_one_line
 from input_pipeline.sources.split import TAIL, Ends, Split
 
@@ -98,24 +98,44 @@ def problem(split: Split, index: int) -> str:
 def looks_whole(ends: Ends) -> bool:
     """Whether a photo begins and ends as one that can be decoded; False is only a doubt."""
     head, tail, size = ends
-    if head.startswith(b"\xff\xd8\xff"):
-        header = decode.jpeg_header(head)
-        pixels = header.height * header.width if header.components else 0
-        return (
-            header.coding in _CODINGS
-            and header.bits == 8
-            and 0 < pixels <= decode.MOST_PIXELS
-            and decode.END in tail
-            and size - len(tail) + tail.rfind(decode.END) > header.scan
-        )
-    if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
-        sides = (int.from_bytes(head[place : place + 4]) for place in (16, 20))
-        return 0 < math.prod(sides) <= decode.MOST_PIXELS and b"IEND" in tail[-TAIL:]
-    if head.startswith(b"GIF8"):
-        return tail.endswith(b";")
-    if head.startswith(b"RIFF"):
-        return head[8:12] == b"WEBP" and int.from_bytes(head[4:8], "little") + 8 <= size
+    form = photo_formats.find(head)
+    if form is None or form.missing():
+        return False
+    match form.name:
+        case "JPEG":
+            header = decode.jpeg_header(head)
+            pixels = header.height * header.width if header.components else 0
+            return (
+                header.coding in _CODINGS
+                and header.bits == 8
+                and 0 < pixels <= decode.MOST_PIXELS
+                and decode.END in tail
+                and size - len(tail) + tail.rfind(decode.END) > header.scan
+            )
+        case "PNG":
+            sides = (int.from_bytes(head[place : place + 4]) for place in (16, 20))
+            begins = head[12:16] == b"IHDR" and 0 < math.prod(sides) <= decode.MOST_PIXELS
+            return begins and b"IEND" in tail[-TAIL:]
+        case "GIF":
+            return tail.endswith(b";")
+        case "WEBP":
+            return int.from_bytes(head[4:8], "little") + 8 <= size
+        case "AVIF" | "HEIF":
+            return _end_of_boxes(head) == size
     return False
+
+
+def _end_of_boxes(head: bytes) -> int:
+    """Returns where the boxes end that begin in the head of an AVIF or HEIF."""
+    place = 0
+    while place + 16 <= len(head):
+        length = int.from_bytes(head[place : place + 4])
+        if length == 1:
+            length = int.from_bytes(head[place + 8 : place + 16])
+        if length < 8:
+            return 0
+        place += length
+    return place
 
 
 def _look_at(split: Split, indices: np.ndarray) -> list[tuple[int, str]]:

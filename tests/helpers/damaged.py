@@ -20,6 +20,8 @@ JPEG = encoded(PHOTO, "JPEG")
 PNG = encoded(PHOTO, "PNG")
 GIF = encoded(PHOTO.convert("P", palette=Image.Palette.ADAPTIVE), "GIF")
 WEBP = encoded(PHOTO, "WEBP", lossless=True)
+AVIF = encoded(PHOTO, "AVIF")
+TIFF = encoded(PHOTO, "TIFF", compression="tiff_lzw")
 BMP = encoded(PHOTO.convert("P", palette=Image.Palette.ADAPTIVE), "BMP")
 
 # The frame's header: marker, length, bits, height, width.
@@ -67,6 +69,8 @@ BROKEN = {
     "truncated.webp": WEBP[:700],
     "longer than its file.webp": WEBP[:4] + (len(WEBP) + 90).to_bytes(4, "little") + WEBP[8:],
     "damaged.gif": GIF[:60],
+    "truncated.avif": AVIF[:-40],
+    "truncated.tif": TIFF[: len(TIFF) // 2],
 }
 
 FINE = {
@@ -75,6 +79,8 @@ FINE = {
     "photo.gif": GIF,
     "photo.webp": WEBP,
     "photo.bmp": BMP,
+    "photo.avif": AVIF,
+    "photo.tif": TIFF,
     "gray.jpg": encoded(PHOTO.convert("L"), "JPEG"),
     "cmyk.jpg": encoded(PHOTO.convert("CMYK"), "JPEG"),
     "progressive.jpg": encoded(PHOTO, "JPEG", progressive=True),

@@ -55,14 +55,15 @@ def some(config: RunConfig, split: str, count: int = 1) -> list[str]:
     return list(setup.load_data(config).splits[split].names[3 : 3 + count])
 
 
-@pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("kind", BROKEN)
-def test_every_kind_of_damage_is_named_before_the_first_step(
-    recipe: Callable[..., RunConfig], tmp_path: pathlib.Path, split: str, kind: str
+def test_every_kind_of_damage_is_found_in_every_split_before_the_first_step(
+    recipe: Callable[..., RunConfig], tmp_path: pathlib.Path, kind: str
 ) -> None:
     config = recipe()
-    (name,) = some(config, split)
-    (tmp_path / "photos" / name).write_bytes(BROKEN[kind])
+    data = setup.load_data(config)
+    names = {split: data.splits[split].names[3] for split in SPLITS}
+    for name in names.values():
+        (tmp_path / "photos" / name).write_bytes(BROKEN[kind])
     data = setup.load_data(config)
     folder = epath.Path(tmp_path)
 
@@ -70,15 +71,16 @@ def test_every_kind_of_damage_is_named_before_the_first_step(
         limited = dataclasses.replace(config.data, broken_limit=broken_limit)
         return broken_photos.choose(limited, data.class_names, data.splits, folder)
 
-    with pytest.raises(UserError, match=r"is not a readable photo .*broken_limit=1") as error:
-        choose(0)
-    assert str(error.value).startswith(name)
-    assert (tmp_path / broken_photos.LIST).read_text().startswith(f"{name}\t{split}\t")
-    chosen = choose(1)
-    assert chosen.left_out == (name,)
-    for other in SPLITS:
-        expected = [one for one in data.splits[other].names if one != name]
-        assert list(chosen.splits[other].names) == expected
+    with pytest.raises(UserError, match=r"is not a readable photo .*broken_limit=3") as error:
+        choose(2)
+    assert str(error.value).startswith(names["train"])
+    rows = (tmp_path / broken_photos.LIST).read_text().splitlines()
+    assert [row.split("\t")[:2] for row in rows] == [[names[split], split] for split in SPLITS]
+    chosen = choose(3)
+    assert chosen.left_out == tuple(names.values())
+    for split, name in names.items():
+        expected = [other for other in data.splits[split].names if other != name]
+        assert list(chosen.splits[split].names) == expected
     assert chosen.identity == data.identity()
 
 
@@ -165,17 +167,18 @@ def test_a_run_does_without_what_is_broken_in_any_split(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", ["removed", "mended", "damaged in another way"])
 @pytest.mark.parametrize("cache", ["", "memory"])
+@pytest.mark.parametrize(  # photos of training, validation and test, or None
+    "changed", [(None, PNG, b""), (PNG, b"", None)], ids=["a", "b"]
+)
 def test_a_begun_run_ends_bit_identical_whatever_becomes_of_broken_photos(
     recipe: Callable[..., RunConfig],
     begun: Callable[..., list[str]],
     tmp_path: pathlib.Path,
-    change: str,
+    changed: tuple[bytes | None, ...],
     cache: str,
 ) -> None:
     changes = {"data.cache": cache, "data.cache_resolution": 36, "normalization": "training"}
-    photo = next((tmp_path / "photos" / "red").iterdir()).read_bytes()
     names = begun(**changes)
     found = []
     for folder in ("undisturbed", "disturbed"):
@@ -184,12 +187,9 @@ def test_a_begun_run_ends_bit_identical_whatever_becomes_of_broken_photos(
             run(config, str(tmp_path / folder))
         else:
             (tmp_path / "run").rename(tmp_path / folder)
-            for name in names:
+            for name, photo in zip(names, changed, strict=True):
                 path = tmp_path / "photos" / name
-                if change == "removed":
-                    path.unlink()
-                else:
-                    path.write_bytes(photo if change == "mended" else b"")
+                path.unlink() if photo is None else path.write_bytes(photo)
         summary = run(recipe(epochs=3, broken_limit=3, **changes), str(tmp_path / folder))
         arrays = checkpoints.read_arrays(epath.Path(tmp_path / folder / "checkpoints"))
         kept = runs.load(str(tmp_path / folder)).predictions("head")
