@@ -31,7 +31,7 @@ WORDS = {
     "testing": "test",
 }
 # What may follow such a word: 'test_set', 'trainset', 'val2017', 'train-images'.
-_SUFFIX = r"(?:[ ._-]*(?:set|split|data|dataset|images|imgs|photos|\d+))*"
+_SUFFIX = r"(?:[ ._-]*(?:set|split|data|dataset|dir|folder|images|imgs|photos|\d+))*"
 SPLITS = tuple(dict.fromkeys(WORDS.values()))
 _NAME = re.compile(rf"(?:(.*)[ ._-])?({'|'.join(WORDS)}){_SUFFIX}", re.DOTALL)
 

@@ -18,7 +18,10 @@ from input_pipeline.sources.splitting import complete, split_of
 @pytest.mark.parametrize(
     ("names", "split"),
     [
-        ("train Train TRAINING train_set training_set trainset train-images train2017", "train"),
+        (
+            "train Train TRAINING train_set train_dir training_set trainset train-images train2017",
+            "train",
+        ),
         ("seg_train cars_train dataset-train flowers.training my_photos-train", "train"),
         ("val valid Validation validation_set dev dev-set eval VALID2 seg_val", "validation"),
         ("test testing Test_Set test_images cars_test", "test"),
