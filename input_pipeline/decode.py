@@ -246,7 +246,8 @@ def _decode_other(encoded: bytes, channels: int) -> np.ndarray:
     except (MemoryError, OSError):
         raise
     except Exception as error:  # whatever damaged bytes lead Pillow's readers into
-        raise OSError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise OSError(f"Pillow can't read this {form.name}: {said}") from error
     return _turn(np.asarray(image).reshape(image.height, image.width, channels), _orientation(exif))
 
 

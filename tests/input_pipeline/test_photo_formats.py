@@ -3,6 +3,7 @@
 import io
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -49,13 +50,14 @@ def tiff(tags, pixels, order="<"):
         values = value if isinstance(value, tuple) else (value,)
         content = struct.pack(f"{order}{len(values)}H", *values)
         if tag == 273:
-            content = struct.pack(order + "H", start + 6)
+            content = struct.pack(order + "H", start + 12)
         if len(content) > 4:
-            behind, content = content.ljust(6, b"\0"), struct.pack(order + "I", start)
+            place = struct.pack(order + "I", start + len(behind))
+            behind, content = behind + content, place
         table += struct.pack(order + "HHI", tag, 3, len(values)) + content.ljust(4, b"\0")
     magic = b"II*\0" if order == "<" else b"MM\0*"
     head = magic + struct.pack(order + "IH", 8, len(tags)) + table + bytes(4)
-    return head + behind.ljust(6, b"\0") + pixels
+    return head + behind.ljust(12, b"\0") + pixels
 
 
 @pytest.mark.parametrize("kind", ENDINGS)
@@ -103,6 +105,27 @@ def test_white_may_be_zero():
     np.testing.assert_array_equal(decode.decode(data, 1)[..., 0], 255 - (RAMP >> 8))
 
 
+@pytest.mark.parametrize("ending", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_sixteen_bits_of_color(ending, channels):
+    colors = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1], np.full_like(RAMP, 65535)], -1)
+    _, data = cv2.imencode(ending, colors[..., [2, 1, 0, 3][:channels]])
+    np.testing.assert_array_equal(decode.decode(data.tobytes(), 3), colors[..., :3] >> 8)
+
+
+@pytest.mark.parametrize(
+    ("data", "levels"),
+    [
+        (b"P5\n3 1\n1023\n" + np.array([0, 512, 1023], ">u2").tobytes(), [0, 128, 255]),
+        (b"P5\n3 1\n100\n" + bytes([0, 50, 100]), [0, 128, 255]),
+        (b"P2\n# by hand\n3 1\n15\n0 5 15\n", [0, 85, 255]),
+        (b"P1\n3 1\n0 1 0\n", [255, 0, 255]),
+    ],
+)
+def test_each_range_of_pgm_and_pbm(data, levels):
+    assert decode.decode(data, 1).ravel().tolist() == levels
+
+
 def test_twelve_bits_fill_the_range():
     # Two numbers in three bytes.
     packed = bytes([0xFF, 0xF0, 0x00, 0x80, 0x0F, 0xFF])
@@ -135,6 +158,10 @@ def test_the_first_of_several_pages(kind):
         ),
         (encoded(PHOTO.convert("I"), "TIFF"), "whole numbers of unknown range"),
         (tiff({256: 90, 257: 60, 258: 16, 262: 1, 339: 2}, RAMP.tobytes()), "unknown range"),
+        (
+            tiff({256: 2, 257: 1, 258: (32,) * 3, 262: 2, 277: 3, 339: (3,) * 3}, bytes(24)),
+            "Pillow can't read this TIFF: unknown pixel mode",
+        ),
         (encoded(PHOTO, "TIFF", tiffinfo={254: 1}), "the small preview of a raw photo"),
         (b"8BPS" + bytes(60), "of no format that can be read"),
         (b"\0\0\0\x18ftypqt  " + bytes(60), "of no format that can be read"),
