@@ -32,7 +32,7 @@ DEMO = "--config=configs/solar_lite0.py"
         ),
         (
             ["--config=configs/cars_lite0.py:x", "--workdir=W"],
-            "expected one of all, blocks67, progressive",
+            "expected one of all, blocks67",
         ),
     ],
 )

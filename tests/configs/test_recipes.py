@@ -75,7 +75,7 @@ def tiny_world(monkeypatch: pytest.MonkeyPatch, quick_compiler: None) -> None:
     """Puts a tiny network, its weights and tiny photos in place of the real ones."""
     monkeypatch.setitem(variants.VARIANTS, "b0", TINY)
     source = photos(10)
-    monkeypatch.setattr(setup.input_pipeline, "load_source", lambda *_: source)
+    monkeypatch.setattr(setup.input_pipeline, "load_source", lambda *_, **__: source)
     monkeypatch.setattr(
         devices, "data_mesh", lambda: Mesh(np.asarray(jax.devices()[:1]), ("data",))
     )
