@@ -138,13 +138,13 @@ class DataConfig(Config):
     # Photos of a group, such as one patient, are never divided by a split that is drawn. Groups are
     # those of the data, or found in each name by a pattern such as r'(patient\d+)_'.
     group: str = ""
+    examples: Count = 0  # use only so many of the training photos, the first; 0 uses all
+    drop_remainder: bool = False  # end epochs with whole batches; else a batch may span two epochs
     # Cross-validation: of so many folds of all photos that are not for testing, validate on 'fold'
     # and train on the others; 0 for none.
     folds: Count = 0
     fold: Count = 0  # from 0
-    corrections: str = (
-        ""  # a CSV of names and labels, which replace those of the source; '' if none
-    )
+    corrections: str = ""  # a CSV of names and labels, which replace the source's; '' if none
     # How many photos that can't be read may be left out or skipped, over all splits; one more stops
     # the run.
     broken_limit: MayChange[Count] = 0
@@ -187,6 +187,7 @@ class StageConfig(Config):
     layer_decay: Factor = 1.0  # of the learning rate, per block from the classifier down; 1: none
     momentum: NotNegative = 0.9  # of sgd and rmsprop
     nesterov: bool = True  # Nesterov momentum, for sgd
+    epsilon: Positive | None = None  # of adamw, adam, lamb and rmsprop; None is their usual one
     weight_decay: NotNegative = 0.0  # of kernels; never of biases or BatchNorm
     clip_norm: NotNegative = 0.0  # global norm that gradients are clipped to; 0 for none
 
@@ -206,6 +207,7 @@ class StageConfig(Config):
     balance_classes: bool = False  # give every class the same share of the training loss
     dropout: Share | None = None  # rate before the classifier; None is the variant's
     drop_connect: Share = 0.2  # stochastic depth: rate of the last block
+    drop_in_frozen: bool = False  # dropout and stochastic depth in frozen groups too, as in Keras
 
     # A stage that trains only the classifier can compute the features once, for this many augmented
     # copies of each photo, and use the copies in turn; 0 computes the features in each step.
@@ -213,6 +215,9 @@ class StageConfig(Config):
 
     # BatchNorm in the layers that train: 'frozen', update only 'statistics', or 'trained'.
     batch_norm: BatchNormPolicy = "frozen"
+    # Which of the freeze groups that train this is for: with 'predictions', only the head's own
+    # BatchNorm goes on training, and that of the others is frozen; '' is all of them.
+    batch_norm_groups: str = ""
 
     # Exponential moving average of the weights; validated too, and the better of the two is kept.
     ema_decay: Share = 0.0  # per step, such as 0.9999; 0 for none

@@ -87,6 +87,7 @@ class Loader:
       seed: of order and augmentations.
       process_index: which part of the global batch, from 0.
       process_count: number of parts.
+      drop_remainder: whether to cut epochs of training to whole batches.
       threads: number of threads that prepare examples, by default the number of cores.
       broken_limit: how many unreadable photos may be skipped, of all splits together.
       skipped: names of the skipped photos, in the order in which they were found.
@@ -103,6 +104,7 @@ class Loader:
     seed: int = 0
     process_index: int = 0
     process_count: int = 1
+    drop_remainder: bool = False
     threads: int | None = None
     broken_limit: int = 0
     skipped: list[str] = dataclasses.field(default_factory=list)
@@ -136,7 +138,8 @@ class Loader:
         return self.dataset(split, order, order.steps, augmentation, limit)
 
     def _order(self, split: Split, seed: int | None) -> Order:
-        return Order(len(split), self.batch_size, seed, self.process_index, self.process_count)
+        process = self.process_index, self.process_count
+        return Order(len(split), self.batch_size, seed, *process, self.drop_remainder)
 
     def dataset(
         self,
@@ -381,9 +384,6 @@ def train_batches(
 
 def eval_batches(split: Split, *, broken_limit: int = 0, **settings: Any) -> tf.data.Dataset:
     """Returns every example once and in order; the last batch is padded, with mask False.
-
-    Global batch s covers examples [s * batch_size, (s + 1) * batch_size), so every process has
-    the same number of batches.
 
     Args:
       split: to read.

@@ -28,8 +28,8 @@ class Order:
     """The order of the examples in batches, and in a process's equal part of each batch.
 
     Step s covers positions [s * batch_size, (s + 1) * batch_size) of the concatenation of one
-    permutation of the examples per epoch; without a seed, of the examples once in their own order,
-    after which the last one is repeated as padding.
+    permutation of the examples per epoch, perhaps without those that make no whole batch; without a
+    seed, of the examples once in their own order, after which the last one is repeated as padding.
 
     Attributes:
       total: number of examples.
@@ -37,6 +37,7 @@ class Order:
       seed: determines the permutations of all epochs; None for evaluation.
       process_index: which part of the batch, from 0.
       process_count: number of parts.
+      drop_remainder: whether every epoch is cut to whole batches; not without a seed.
     """
 
     total: int
@@ -44,6 +45,7 @@ class Order:
     seed: int | None
     process_index: int = 0
     process_count: int = 1
+    drop_remainder: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.batch_size % self.process_count:
@@ -53,6 +55,11 @@ class Order:
             )
         if not self.total and self.seed is not None:
             raise UserError("there is no example to train on: the split is empty")
+        if self.drop_remainder and self.seed is not None and self.total < self.batch_size:
+            raise UserError(
+                f"no whole batch is left of {self.total} photos to train on: use a batch size "
+                f"below {self.batch_size}, or don't drop the remainder"
+            )
 
     @property
     def local(self) -> int:
@@ -72,7 +79,8 @@ class Order:
             # Padding repeats the last example, to keep the shape.
             index = np.minimum(positions, self.total - 1)
             return Rows(index, positions < self.total, np.zeros_like(index))
-        epochs, offsets = np.divmod(positions, self.total)
+        remainder = self.total % self.batch_size if self.drop_remainder else 0
+        epochs, offsets = np.divmod(positions, self.total - remainder)
         index = shuffled(offsets, epochs, self.total, self.seed)
         return Rows(index, np.ones(count, bool), epochs)
 

@@ -64,32 +64,44 @@ def split(
 class Trainable(NamedTuple):
     """What a stage trains; all else is frozen.
 
-    BatchNorm of the trained groups is `frozen` (inference mode, scale and bias stay), updates only
-    its `statistics`, or is `trained` wholly. BatchNorm of all other groups is always frozen.
+    BatchNorm is frozen (inference mode, scale and bias stay) except in `batch_norm_groups`, where
+    it uses and updates the statistics of the batch; its scale and bias train if `batch_norm` is
+    'trained'. Dropout and stochastic depth are active in `dropout_groups`.
     """
 
     groups: tuple[str, ...]
     batch_norm: BatchNormPolicy
-
-    @property
-    def batch_norm_groups(self) -> tuple[str, ...]:
-        """Freeze groups whose BatchNorm uses and updates the statistics of the batch."""
-        return () if self.batch_norm == "frozen" else self.groups
+    batch_norm_groups: tuple[str, ...]
+    dropout_groups: tuple[str, ...]
 
 
 def trainable(stage: StageConfig) -> Trainable:
     """Returns what a stage trains.
 
     Raises:
-      UserError: it names no freeze group, or wants cached features of a network that changes.
+      UserError: it names no freeze group, has a policy for BatchNorm that is frozen, or wants
+        cached features of a network that changes.
     """
     groups = parse(stage.train)
-    if stage.cached_copies and (groups != ("predictions",) or stage.mixup or stage.cutmix):
+    changing = stage.mixup or stage.cutmix or stage.drop_in_frozen
+    if stage.cached_copies and (groups != ("predictions",) or changing):
         raise UserError(
             f"stage {stage.name!r} has cached_copies {stage.cached_copies}: only a stage that "
-            "trains 'predictions' alone, without mixup and cutmix, can train on cached features"
+            "trains 'predictions' alone, without mixup, cutmix and drop_in_frozen, can train on "
+            "cached features"
         )
-    return Trainable(groups, stage.batch_norm)
+    own = parse(stage.batch_norm_groups) if stage.batch_norm_groups else groups
+    if stage.batch_norm_groups and (stage.batch_norm == "frozen" or not set(own) <= set(groups)):
+        raise stage.wrong(
+            "batch_norm_groups",
+            f"groups that train, of {', '.join(groups)}, and batch_norm 'statistics' or 'trained'",
+        )
+    return Trainable(
+        groups,
+        stage.batch_norm,
+        batch_norm_groups=() if stage.batch_norm == "frozen" else own,
+        dropout_groups=GROUPS if stage.drop_in_frozen else groups,
+    )
 
 
 def split_params(
@@ -97,7 +109,7 @@ def split_params(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Splits the parameters into (trainable, frozen); `{**trainable, **frozen}` is the whole."""
     trainable, frozen = split(params, trains.groups)
-    if trains.batch_norm != "trained":
-        for layer in [layer for layer in trainable if layer.endswith("_bn")]:
+    for layer in [layer for layer in trainable if layer.endswith("_bn")]:
+        if trains.batch_norm != "trained" or group_of(layer) not in trains.batch_norm_groups:
             frozen[layer] = trainable.pop(layer)
     return trainable, frozen

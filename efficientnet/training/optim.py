@@ -69,11 +69,11 @@ def scale_by_rate(
 
 def _adamw(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
     """Decoupled weight decay, which bypasses the moments (Loshchilov and Hutter 2019)."""
-    return optax.chain(optax.scale_by_adam(), decay, rate)
+    return optax.chain(optax.scale_by_adam(eps=stage.epsilon or 1e-8), decay, rate)
 
 
 def _adam(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
-    return optax.chain(decay, optax.scale_by_adam(), rate)
+    return optax.chain(decay, optax.scale_by_adam(eps=stage.epsilon or 1e-8), rate)
 
 
 def _sgd(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
@@ -86,12 +86,13 @@ def _rmsprop(stage: StageConfig, decay: Transformation, rate: Transformation) ->
     The mean square starts at 1, epsilon is added before taking the root, and the momentum
     accumulates updates that are already multiplied by the learning rate.
     """
-    rms = optax.scale_by_rms(decay=0.9, eps=1e-3, initial_scale=1.0, eps_in_sqrt=True)
+    epsilon = stage.epsilon or 1e-3
+    rms = optax.scale_by_rms(decay=0.9, eps=epsilon, initial_scale=1.0, eps_in_sqrt=True)
     return optax.chain(decay, rms, rate, optax.trace(stage.momentum))
 
 
 def _lamb(stage: StageConfig, decay: Transformation, rate: Transformation) -> Transformation:
-    adam = optax.scale_by_adam(eps=1e-6)
+    adam = optax.scale_by_adam(eps=stage.epsilon or 1e-6)
     return optax.chain(adam, decay, optax.scale_by_trust_ratio(), rate)
 
 

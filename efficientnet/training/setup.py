@@ -122,6 +122,8 @@ def check(config: RunConfig, devices: int | None = None) -> None:
     input_pipeline.without_chance(config.preprocess, resolution, config.channels)
     for stage in config.stages:
         freeze_groups.trainable(stage)
+        if stage.cached_copies and config.data.drop_remainder:
+            raise config.data.wrong("drop_remainder", f"False with cached_copies of {stage.name!r}")
         parts = stage.micro_batches * devices
         if config.batch_size % parts:
             raise UserError(
@@ -152,8 +154,21 @@ def load_data(config: RunConfig) -> Data:
             f"a split that is not trained on, of {', '.join(source.splits)}",
         )
     train, test = source.splits["train"], source.splits["test"]
+    if settings.examples:
+        train = train.take(np.arange(min(settings.examples, len(train))))
+        left, before = (
+            len(set(labels)) for labels in (train.labels, source.splits["train"].labels)
+        )
+        if left < before:
+            log.warning(
+                "the first %d training photos are of %d classes only, all are of %d: see "
+                "config.data.examples",
+                len(train),
+                left,
+                before,
+            )
     if settings.folds:
-        every = [source.splits[name] for name in ("train", *([split] if split else []))]
+        every = [train, *([source.splits[split]] if split else [])]
         train, validation = input_pipeline.fold(
             input_pipeline.joined(every), settings.folds, settings.fold, config.seed
         )
@@ -328,6 +343,7 @@ def make_loader(
         seed=config.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        drop_remainder=config.data.drop_remainder,
         broken_limit=config.data.broken_limit,
     )
 

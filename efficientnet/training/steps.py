@@ -1,5 +1,6 @@
 """The training step and the evaluation step, as pure functions and jitted."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -124,7 +125,7 @@ def make_train_step(
             logits, updates = model.apply(
                 {"params": {**trainable, **frozen}, "batch_stats": batch_stats},
                 normalize(images, mean, std),
-                training_groups=trains.groups,
+                training_groups=trains.dropout_groups,
                 batch_norm_groups=trains.batch_norm_groups,
                 rngs={"dropout": key},
                 mutable=["batch_stats"],
@@ -261,6 +262,8 @@ class StageSchedule(NamedTuple):
 def stage_schedule(experiment: Experiment, stage: StageConfig) -> StageSchedule:
     """Returns the schedule of one of an experiment's stages."""
     per_epoch = len(experiment.data.train) / experiment.config.batch_size
+    if experiment.config.data.drop_remainder:
+        per_epoch = math.floor(per_epoch)
     epoch_ends = optim.epoch_ends(stage.epochs, per_epoch)
     learning_rate = optim.make_schedule(stage, max(epoch_ends), per_epoch)
     optimizer = optim.make_optimizer(stage, learning_rate, experiment.variant)

@@ -10,7 +10,14 @@ from efficientnet.errors import UserError
 from input_pipeline import decode
 from input_pipeline.augment import sampling, spec
 from input_pipeline.augment.color import ColorJitter, Photometric
-from input_pipeline.augment.geometry import Geometric, Pad, Resize, ResizeCenterCrop, compose
+from input_pipeline.augment.geometry import (
+    Affine,
+    Geometric,
+    Pad,
+    Resize,
+    ResizeCenterCrop,
+    compose,
+)
 from input_pipeline.order import Seed
 
 
@@ -128,6 +135,13 @@ class Move:
             )
         self.pads = [operation for operation in operations if isinstance(operation, Pad)]
         self.cuts = not any(isinstance(operation, ResizeCenterCrop) for operation in operations)
+        fills = {operation.fill for operation in operations if isinstance(operation, Affine)}
+        if len(fills) > 1 or (self.pads and "reflect" in fills):
+            raise UserError(
+                "operations that move a photo in one go fill what is outside it in one way: give "
+                "each of them fill='reflect', and none beside 'pad', which fills too"
+            )
+        self.fill: sampling.Fill | None = "reflect" if "reflect" in fills else None
         # Refuses what does not go with this target.
         compose(operations, (target, target), target, [0.0] * self.draws)
 
@@ -139,11 +153,12 @@ class Move:
         def plan(height: int, width: int) -> sampling.Matrix:
             return compose(self.operations, (height, width), self.target, draws)
 
-        fill: sampling.Fill | None = None if self.skews else "edge"
+        fill = self.fill if self.skews else "edge"
         if self.pads:
             fill = self.pads[-1].filling(channels)
         if isinstance(image, bytes) and not exact:
-            margin = decode.WHOLE if fill == "blur" else int(self.skews or fill != "edge")
+            whole = fill in ("blur", "reflect")
+            margin = decode.WHOLE if whole else int(self.skews or fill != "edge")
             image, matrix = decode.decode_window(image, channels, plan, self.target, margin)
         else:
             if isinstance(image, bytes):

@@ -99,6 +99,10 @@ def turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
     return result
 
 
+def _factor(draw: float, strength: float) -> float:
+    return uniform(draw, max(0.0, 1 - strength), 1 + strength)
+
+
 @dataclasses.dataclass(frozen=True)
 class ColorJitter(Photometric):
     """Brightness, contrast about the mean luma, saturation about gray, and hue, in this order.
@@ -127,8 +131,7 @@ class ColorJitter(Photometric):
         """See `Photometric`."""
         strengths = (self.brightness, self.contrast, self.saturation)
         if any(strengths):
-            ends = ((max(0.0, 1 - strength), 1 + strength) for strength in strengths)
-            image = recolor(image, *(uniform(d, *e) for d, e in zip(draws, ends, strict=False)))
+            image = recolor(image, *map(_factor, draws, strengths))
         if self.hue and image.shape[-1] == 3:
             image = turn_hue(image, (2 * draws[3] - 1) * self.hue)
         return image
@@ -152,6 +155,41 @@ def saturation(saturation: float = 0.2) -> ColorJitter:
 def hue(hue: float = 0.05) -> ColorJitter:
     """Hue alone."""
     return ColorJitter(hue=hue)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelContrast(Photometric):
+    """Contrast of each channel about its own mean, by one factor, as Keras's RandomContrast."""
+
+    contrast: float = number(0.1, 0, 10)
+    draws: ClassVar[int] = 1
+
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
+        """See `Photometric`."""
+        factor = _factor(draws[0], self.contrast)
+        means = cv2.mean(image)[: image.shape[-1]]
+        return _of_channels(image, [factor] * len(means), [(1 - factor) * mean for mean in means])
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelBrightness(Photometric):
+    """Brightness of each channel, by a factor of its own."""
+
+    brightness: float = number(0.2, 0, 10)
+    draws: ClassVar[int] = 3
+
+    def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
+        """See `Photometric`."""
+        factors = [_factor(draw, self.brightness) for draw in draws[: image.shape[-1]]]
+        return _of_channels(image, factors, [0.0] * len(factors))
+
+
+def _of_channels(
+    image: np.ndarray, factors: Sequence[float], shifts: Sequence[float]
+) -> np.ndarray:
+    """Multiplies each channel by a factor, and shifts it."""
+    mix = np.column_stack([np.diag(factors), shifts])
+    return cv2.transform(image, mix).reshape(image.shape)
 
 
 @dataclasses.dataclass(frozen=True)

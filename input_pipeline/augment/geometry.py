@@ -252,7 +252,7 @@ class FlipUpDown(Geometric):
 
 @dataclasses.dataclass(frozen=True)
 class Affine(Geometric):
-    """Turn, shear, zoom and shift about the center, each uniform; outside the photo is black.
+    """Turn, shear, zoom and shift about the center, each uniform.
 
     As torchvision's RandomAffine: out = shift + zoom * turn(shear(in)), about the center.
 
@@ -261,12 +261,14 @@ class Affine(Geometric):
       translate: largest shift each way, as a fraction of the height and width.
       scale: range of the zoom.
       shear: largest horizontal shear, degrees each way.
+      fill: of what is outside the photo: 'black', or 'reflect' for the photo mirrored at its edge.
     """
 
     rotate: float = number(0.0, 0, 360)
     translate: float = number(0.0, 0, 1)
     scale: tuple[float, float] = span((1.0, 1.0), 1e-2, 1e2)
     shear: float = number(0.0, 0, 80)
+    fill: str = choice("black", ("black", "reflect"))
     draws: ClassVar[int] = 5
     skews: ClassVar[bool] = True
 

@@ -23,8 +23,9 @@ Row = tuple[float, float, float]
 # Both coordinates, x first.
 Matrix = tuple[Row, Row]
 
-# Of what is outside a photo: a level for each channel; 'edge' repeats the photo's edge, and 'blur'
-# shows the photo's middle as large as the square around it, reduced to `BLURRED` pixels a side.
+# Of what is outside a photo: a level for each channel; 'edge' repeats the photo's edge, 'reflect'
+# mirrors the photo there, edge included, as Keras does, and 'blur' shows the photo's middle as
+# large as the square around it, reduced to `BLURRED` pixels a side.
 Fill = str | tuple[int, ...]
 BLURRED = 16
 
@@ -221,6 +222,8 @@ def _around(image: np.ndarray, matrix: Matrix, target: int) -> Matrix:
 
 
 def _border(fill: Fill) -> int:
+    if fill == "reflect":
+        return cv2.BORDER_REFLECT
     return cv2.BORDER_REPLICATE if isinstance(fill, str) else cv2.BORDER_CONSTANT
 
 
@@ -288,7 +291,7 @@ def sample(
       matrix: target point -> image point.
       target: side of the result.
       fill: of what is outside the image; None is black, into which the image's edge blends. To
-        blur, all of the image must be there.
+        blur or reflect, all of the image must be there.
 
     Returns:
       uint8 [target, target, channels].
@@ -296,7 +299,7 @@ def sample(
     image, matrix = _reduce(image, matrix)
     (a, b, c), (d, e, f) = matrix
     height, width, channels = image.shape
-    if not (b or d or fill is None):
+    if not (b or d or fill in (None, "reflect")):
         # Resizing, of what is just whole pixels and perhaps mirrored, is faster than warping.
         left, right, before, after = _shown(c, a, target, width)
         top, bottom, above, below = _shown(f, e, target, height)
@@ -325,6 +328,8 @@ def sample(
         result = cv2.blendLinear(sample(image, matrix, target), middle, inside, 1 - inside)
         return result.reshape(target, target, channels)
     margin = 0 if fill == "edge" and not (b or d) else MARGIN
+    if fill == "reflect":
+        margin = max(height, width)
     left, right = seen((a, b, c), target, width, margin)
     top, bottom = seen((d, e, f), target, height, margin)
     image = _soften(image[top:bottom, left:right], matrix)

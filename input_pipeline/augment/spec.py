@@ -12,6 +12,8 @@ OPS: dict[str, Callable[..., Operation]] = {
     "affine": geometry.Affine,
     "auto_augment": policies.AutoAugment,
     "brightness": color.brightness,
+    "channel_brightness": color.ChannelBrightness,
+    "channel_contrast": color.ChannelContrast,
     "center_crop": geometry.CenterCrop,
     "color_jitter": color.ColorJitter,
     "contrast": color.contrast,

@@ -1,7 +1,9 @@
 """Random numbers that are a function of their names."""
 
 import numpy as np
+import pytest
 
+from efficientnet.errors import UserError
 from input_pipeline import order
 
 
@@ -30,3 +32,22 @@ def test_numbers_are_spread_evenly_and_hang_on_nothing():
     pairs += [(drawn[1:, 0], drawn[:-1, 0]), (drawn[:100_000, 0], drawn[100_000:, 0])]
     for one, two in [*pairs, (drawn[:, 0], other)]:
         assert abs(np.corrcoef(one, two)[0, 1]) < 5 / len(one) ** 0.5
+
+
+def test_a_remainder_is_dropped_from_each_epoch_and_is_another_each_time():
+    whole = order.Order(10, 4, seed=1, drop_remainder=True)
+    rows = whole.rows(0, 5 * 8)
+    epochs = rows.index.reshape(5, 8)
+    assert (rows.epoch.reshape(5, 8) == np.arange(5)[:, None]).all()
+    assert all(len(set(epoch)) == 8 for epoch in epochs.tolist())
+    assert set(epochs.ravel().tolist()) == set(range(10))
+    parts = [order.Order(10, 4, 1, part, 2, drop_remainder=True).batch(3) for part in range(2)]
+    joined = np.concatenate([part.index for part in parts])
+    np.testing.assert_array_equal(joined, whole.batch(3).index)
+    # Evaluation drops nothing.
+    assert order.Order(10, 4, None, drop_remainder=True).batch(2).mask.tolist() == [1, 1, 0, 0]
+
+
+def test_an_epoch_without_a_whole_batch_is_refused():
+    with pytest.raises(UserError, match="no whole batch is left of 3 photos"):
+        order.Order(3, 4, seed=0, drop_remainder=True)

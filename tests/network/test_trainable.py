@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from configs import common
-from efficientnet.config import StageConfig
+from efficientnet.config import BatchNormPolicy, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
 from efficientnet.network.freeze_groups import Trainable, split_params
@@ -64,3 +64,34 @@ def test_what_names_nothing_is_an_error() -> None:
         trains("all", "on")
     with pytest.raises(UserError, match="names no freeze group"):
         common.progressive("block0", 1)
+
+
+def test_a_policy_for_some_groups_leaves_the_batch_norm_of_others_frozen(
+    params: dict[str, object],
+) -> None:
+    stage = StageConfig("s", "block7-", 1, batch_norm="trained", batch_norm_groups="top")
+    found = freeze_groups.trainable(stage)
+    assert found.batch_norm_groups == ("top",)
+    trainable, frozen = split_params(params, found)
+    assert {"top_bn", "top_conv", "block7a_project_conv"} <= trainable.keys()
+    assert {"block7a_project_bn", "block6a_project_bn"} <= frozen.keys()
+
+
+@pytest.mark.parametrize(
+    ("groups", "policy"),
+    [("top", "frozen"), ("block6", "trained"), ("all", "statistics"), ("block6-", "trained")],
+)
+def test_a_policy_without_effect_is_refused(groups: str, policy: BatchNormPolicy) -> None:
+    stage = StageConfig("s", "block7-", 1, batch_norm=policy, batch_norm_groups=groups)
+    with pytest.raises(UserError, match=f"stage 's' has batch_norm_groups '{groups}': expected g"):
+        freeze_groups.trainable(stage)
+
+
+def test_dropout_is_active_where_a_stage_trains_or_everywhere() -> None:
+    assert trains("top-").dropout_groups == ("top", "predictions")
+    every = freeze_groups.trainable(StageConfig("s", "top-", 1, drop_in_frozen=True))
+    assert every.dropout_groups == freeze_groups.GROUPS
+    with pytest.raises(UserError, match="drop_in_frozen, can train on cached features"):
+        freeze_groups.trainable(
+            StageConfig("s", "predictions", 1, drop_in_frozen=True, cached_copies=1)
+        )

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.errors import UserError
-from efficientnet.training import feature_cache, setup
+from efficientnet.training import feature_cache, setup, steps
 from efficientnet.training.run import run
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import SOURCES, Source
@@ -149,4 +149,43 @@ def test_what_batches_would_refuse_is_refused_before_training(
     config = tiny(common.stage("head", train="predictions", epochs=1))
     config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):
+        setup.check(common.parse(config))
+
+
+def test_the_first_photos_alone_are_trained_on(tiny: Recipe, caplog: Any) -> None:
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    whole = setup.load_data(common.parse(config))
+    config.data.examples = 20
+    data = setup.load_data(common.parse(config))
+    names = sorted([*data.train.names, *data.validation.names])
+    assert names == sorted(SOURCES["tiny"]().splits["train"].names[:20])
+    assert data.test.names == whole.test.names
+    config.data.examples = 10**6
+    assert setup.load_data(common.parse(config)).train.names == whole.train.names
+    assert not caplog.records
+    config.data.examples = 2
+    config.data.validation_fraction = 0.5
+    with pytest.raises(UserError, match="of 2 examples leaves one side empty"):
+        setup.load_data(common.parse(config))
+    assert "the first 2 training photos are of" in caplog.text
+
+
+def test_epochs_end_with_whole_batches_where_the_remainder_is_dropped(tiny: Recipe) -> None:
+    stage = common.stage("head", train="predictions", epochs=2)
+    config = tiny(stage)
+    config.batch_size = 16
+    experiment = setup.prepare(common.parse(config))
+    photos = len(experiment.data.train)
+    assert photos % config.batch_size, "there is a remainder"
+    config.data.drop_remainder = True
+    experiment = setup.prepare(common.parse(config))
+    each = photos // config.batch_size
+    schedule = steps.stage_schedule(experiment, experiment.config.stages[0])
+    assert schedule.epoch_ends == {each: 1, 2 * each: 2}
+    batches = list(experiment.batches.train(0, 2 * each))
+    for epoch in (batches[:each], batches[each:]):
+        seen = np.concatenate([batch["index"] for batch in epoch])
+        assert len(set(seen.tolist())) == len(seen)
+    config.stages[0].cached_copies = 1
+    with pytest.raises(UserError, match="drop_remainder is True: expected False with cached_copie"):
         setup.check(common.parse(config))

@@ -33,7 +33,7 @@ def run(stage: StageConfig, params: Any = PARAMS, grads: tuple[float, ...] = GRA
     return params
 
 
-def by_hand(name: str, w: float, decay: float) -> float:
+def by_hand(name: str, w: float, decay: float, epsilon: float | None = None) -> float:
     """The same updates of one number, written as the papers and TensorFlow write them."""
     m, v, ms, mom = 0.0, 0.0, 1.0, 0.0
     for t, grad in enumerate(GRADS, start=1):
@@ -44,7 +44,7 @@ def by_hand(name: str, w: float, decay: float) -> float:
             w -= RATE * (grad + 0.9 * m)
         elif name == "rmsprop":
             ms = 0.9 * ms + 0.1 * grad**2
-            mom = 0.9 * mom + RATE * grad / np.sqrt(ms + 1e-3)
+            mom = 0.9 * mom + RATE * grad / np.sqrt(ms + (epsilon or 1e-3))
             w -= mom
         elif name == "lion":
             sign = np.sign(0.9 * m + 0.1 * grad)
@@ -52,7 +52,7 @@ def by_hand(name: str, w: float, decay: float) -> float:
             w -= RATE * (sign + decay * w)
         else:
             m, v = 0.9 * m + 0.1 * grad, 0.999 * v + 0.001 * grad**2
-            epsilon = 1e-6 if name == "lamb" else 1e-8
+            epsilon = epsilon or (1e-6 if name == "lamb" else 1e-8)
             update = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + epsilon)
             if name in ("adamw", "lamb"):
                 update += decay * w
@@ -132,3 +132,18 @@ def test_the_host_can_lower_the_rate() -> None:
 def test_bad_values_are_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         StageConfig("s", "all", 1, **fields)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "lamb", "rmsprop"])
+def test_epsilon_can_be_another(name: Any) -> None:
+    stage = StageConfig("s", "all", 1, optimizer=name, learning_rate=RATE, epsilon=0.3)
+    after = float(run(stage)["predictions"]["kernel"][0])
+    assert after == pytest.approx(by_hand(name, KERNEL, 0.0, epsilon=0.3), rel=1e-5)
+    if name != "lamb":  # whose step has the length of the weights
+        assert after != pytest.approx(by_hand(name, KERNEL, 0.0), rel=1e-2)
+
+
+def test_sgd_without_momentum_is_plain() -> None:
+    stage = StageConfig("s", "all", 1, optimizer="sgd", learning_rate=RATE, momentum=0.0)
+    after = run(stage)["predictions"]["kernel"]
+    np.testing.assert_allclose(after, KERNEL - RATE * sum(GRADS), rtol=1e-6)

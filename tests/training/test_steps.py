@@ -21,6 +21,7 @@ from efficientnet.training import optim, steps
 
 CLASSES = 3
 KEY = jax.random.key(0)
+HEADED = Variant(width=0.1, depth=0.3, resolution=32, dropout=0.2)
 OFF = {"mean": 0.0, "std": 255.0, "rng": KEY}
 
 
@@ -285,3 +286,34 @@ def test_the_schedule_goes_on_over_a_step_that_changed_nothing() -> None:
     after, _ = step(state, batch())
     before, moved = (s.params["predictions"]["kernel"] for s in (state, after))
     assert not np.array_equal(before, moved)
+
+
+def test_the_heads_own_batch_norm_goes_on_training_where_the_backbones_is_frozen() -> None:
+    model = EfficientNet(HEADED, CLASSES, head_batch_norm=True)
+    step, state = start(model, train="all", batch_norm="trained", batch_norm_groups="predictions")
+    first = jax.tree.map(jnp.copy, state.variables)
+    state, _ = step(state, batch(resolution=32))
+    changed = different(first, state.variables)
+    norms = {name for name in changed if "_bn/" in name}
+    assert norms == {
+        *(f"batch_stats/predictions_bn/{leaf}" for leaf in ("mean", "var")),
+        *(f"params/predictions_bn/{leaf}" for leaf in ("scale", "bias")),
+    }
+    assert "params/top_conv/kernel" in changed
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_stochastic_depth_of_a_frozen_backbone_is_active_if_a_stage_says_so(active: bool) -> None:
+    model = EfficientNet(HEADED, CLASSES, dropout=0.0, drop_connect=0.9)
+    step, state = start(model, train="predictions", drop_in_frozen=active)
+    first = jax.tree.map(jnp.copy, state.variables)
+    losses = {
+        float(step(state.replace(step=jnp.asarray(number)), batch(resolution=32))[1])
+        for number in range(4)
+    }
+    assert (len(losses) > 1) == active
+    after, _ = step(state, batch(resolution=32))
+    assert different(first, after.variables) == {
+        "params/predictions/kernel",
+        "params/predictions/bias",
+    }

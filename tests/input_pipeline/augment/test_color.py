@@ -228,3 +228,26 @@ def test_each_of_two_jitters_counts():
     expected = input_pipeline.parse("contrast(0.5)")[0].apply(brightened, draws[4:], SEED)
     np.testing.assert_array_equal(both(photo, draws, SEED), expected)
     assert brightened.mean() < photo.mean() - 10
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("draw", [0.0, 0.3, 1.0])
+def test_channel_contrast_is_about_each_channels_mean(draw, channels):
+    photo = (np.asarray(PHOTO, float) // 2 + [20, 60, 120])[..., :channels]
+    image = Image.fromarray(photo.astype(np.uint8).squeeze())
+    means = photo.mean((0, 1))
+    expected = (photo - means) * (0.6 + 0.8 * draw) + means
+    result = apply("channel_contrast(0.4)", [draw], image)
+    np.testing.assert_allclose(result, expected.clip(0, 255), atol=0.6)
+    if channels == 3:
+        luma = apply("contrast(0.4)", [0.5, draw, 0.5, 0.5], image)
+        assert abs(luma - result).max() > 2, "about the luma it is another"
+
+
+def test_channel_brightness_has_a_factor_for_each_channel():
+    photo = np.asarray(PHOTO, float)
+    result = apply("channel_brightness(0.5)", [0.0, 0.5, 0.9])
+    expected = photo * [0.5, 1.0, 1.4]
+    np.testing.assert_allclose(result, expected.clip(0, 255), atol=0.6)
+    gray = apply("channel_brightness(0.5)", [0.0, 0.5, 0.9], PHOTO.convert("L"))
+    np.testing.assert_allclose(gray[..., 0], np.asarray(PHOTO.convert("L")) * 0.5, atol=0.6)

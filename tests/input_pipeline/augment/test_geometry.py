@@ -377,3 +377,54 @@ def test_photometric_operations_before_a_crop_see_the_whole_photo():
     text = "grayscale(1.0)|random_resized_crop|rotate"
     result = augmented(text, 16, stream.getvalue(), (1, 2))
     assert (result == result[..., :1]).all()
+
+
+@pytest.mark.parametrize("text", ["rotate(180, fill='reflect')", "translate(0.9, fill='reflect')"])
+def test_what_comes_into_view_is_the_photo_mirrored_at_its_edge(text):
+    pixels = np.asarray(PHOTO.resize((64, 64), Image.Resampling.BICUBIC))
+    for number in range(4):
+        augmentation = Augmentation(text, 64)
+        draws = order.uniform(0, np.array([number]), augmentation.draws)[0].tolist()
+        (operation,) = input_pipeline.parse(text)
+        matrix = square(operation.pull_back((64, 64), 64, draws)[0])
+        y, x = np.mgrid[:64, :64] + 0.5
+        points = matrix @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+        # Periodic, mirrored at 0 and 64.
+        folded = 64 - abs(64 - points[:2] % 128)
+        inside = np.clip(folded - 0.5, 0, 63)
+        expected = np.stack(
+            [
+                scipy.ndimage.map_coordinates(pixels[..., c].astype(float), inside[::-1], order=1)
+                for c in range(3)
+            ],
+            -1,
+        ).reshape(64, 64, 3)
+        result = augmentation(pixels, draws, (0, number)).astype(int)
+        assert abs(result - expected).mean() < 1.5
+        assert (abs(result - expected).max(-1) > 12).mean() < 0.01
+
+
+def test_a_window_that_reflects_shows_what_was_not_cut(monkeypatch):
+    monkeypatch.setattr(decode, "WORTH_CUTTING", 0)
+    stream = io.BytesIO()
+    PHOTO.resize((240, 180), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
+    for number in range(4):
+        text = "rotate(54, fill='reflect')|translate(0.4, fill='reflect')|flip_up_down"
+        cut = augmented(text, 128, stream.getvalue(), (1, number)).astype(int)
+        whole = augmented(text, 128, decode.decode(stream.getvalue(), 3), (1, number))
+        assert abs(cut - whole).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rotate(9, fill='reflect')|translate(0.1)",
+        "pad|rotate(9, fill='reflect')",
+        "affine(9)|resize|rotate(5, fill='reflect')",
+    ],
+)
+def test_one_warp_fills_in_one_way(text):
+    with pytest.raises(UserError, match="fill what is outside it in one way"):
+        Augmentation(text, 32)
+    with pytest.raises(UserError, match="augmentation rotate: fill='mirror' should be one of bl"):
+        Augmentation("rotate(9, fill='mirror')", 32)
