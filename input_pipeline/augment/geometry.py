@@ -140,7 +140,10 @@ class ResizeCenterCrop(Geometric):
         """Pixels of the resized photo's shorter side."""
         shorter = int(self.size or target / 0.875)
         if shorter < target:
-            raise UserError(f"size={shorter} is less than the {target} pixels that are cut out")
+            raise UserError(
+                f"resize_center_crop: size={shorter} is less than the {target} pixels that are cut "
+                "out of it: give more, or no size"
+            )
         return shorter
 
     def pull_back(self, size: Size, target: int, draws: Sequence[float]) -> tuple[Matrix, Size]:
