@@ -105,6 +105,27 @@ def test_a_signal_to_one_stops_both_after_the_same_step(tmp_path: pathlib.Path) 
     assert [process.returncode for process in processes] == [75, 75], said
 
 
+ANY = """
+import sys
+import jax, numpy as np
+from efficientnet.runtime import distributed
+jax.config.update("jax_platforms", "cpu")
+distributed.start(sys.argv[1], 2, int(sys.argv[2]))
+print(*distributed.in_any_process(np.arange(5) == 2 * int(sys.argv[2])))
+"""
+
+
+@pytest.mark.slow
+def test_processes_agree_on_what_any_of_them_has_found() -> None:
+    command = [sys.executable, "-c", ANY, f"localhost:{free_port()}"]
+    pipes: dict[str, Any] = {"cwd": CHECKOUT, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([*command, str(number)], **pipes) for number in range(2)]
+    started.extend(processes)
+    for process in processes:
+        said, _ = process.communicate(timeout=PATIENCE)
+        assert said.splitlines()[-1] == "True False True False False"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
