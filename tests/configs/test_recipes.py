@@ -29,6 +29,7 @@ from input_pipeline.sources.split import from_encoded
 RECIPES = [
     "cars_b0:all",
     "cars_b0:blocks67",
+    "cars_b0:thesis",
     "cars_b0:progressive",
     "cars_b0:google",
     "cars_b0_scratch:rgb",
@@ -39,6 +40,10 @@ RECIPES = [
     "cifar100_b0:finetune",
     "cifar100_b0:head",
     "cifar100_b0:scratch",
+    "cifar100_b0:noisy_student",
+    "lesson_b0:finetune",
+    "lesson_b0:layerwise",
+    "lesson_b0:progressive",
 ]
 TINY = variants.Variant(width=0.1, depth=0.1, resolution=32, dropout=0.2)
 
