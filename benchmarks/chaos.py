@@ -2,7 +2,7 @@
 
     python benchmarks/chaos.py --kills=20 --json
 
-Runs train.py with configs/chaos.py on a few real photos, first without disturbance. Then each start
+Runs train.py with chaos_recipe.py on a few real photos, first without disturbance. Then each start
 is killed at a random moment: while the run starts, compiles, trains, saves or evaluates, or later.
 The signal is SIGKILL, or SIGTERM, after which the run must end by itself with its own exit status.
 The exit status of this command is 1 if anything differs. With --bucket the runs write to a bucket,
@@ -28,9 +28,9 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 import input_pipeline
+from benchmarks import saved_runs
 from efficientnet.errors import UserError
 from efficientnet.runtime import preemption
-from efficientnet.training import checkpoints, tensorboard
 from scripts import command_line
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
@@ -135,7 +135,7 @@ class Run:
     def __init__(self, folder: pathlib.Path, workdirs: epath.Path, epochs: int) -> None:
         self._folder, self._workdirs = folder, workdirs
         self._config = [
-            f"--config=configs/chaos.py:{epochs}",
+            f"--config=benchmarks/chaos_recipe.py:{epochs}",
             f"--config.data.directory={folder / 'photos'}",
         ]
 
@@ -247,7 +247,7 @@ def compare(whole: epath.Path, killed: epath.Path) -> tuple[int, list[str]]:
       How many bits of all arrays differ (all bits of an array that only one run has), and a line
       for each array, summary or curve that differs.
     """
-    arrays = [checkpoints.read_arrays(run / "checkpoints") for run in (whole, killed)]
+    arrays = [saved_runs.read_arrays(run / "checkpoints") for run in (whole, killed)]
     bits, lines = 0, []
     for name in sorted({*arrays[0], *arrays[1]}):
         images = [
@@ -265,7 +265,7 @@ def compare(whole: epath.Path, killed: epath.Path) -> tuple[int, list[str]]:
     ]
     if summaries[0] != summaries[1]:
         lines.append("summary.json")
-    drawn = [tensorboard.read(run / "tensorboard") for run in (whole, killed)]
+    drawn = [saved_runs.read_curves(run / "tensorboard") for run in (whole, killed)]
     for name in sorted({*drawn[0], *drawn[1]}):
         points = [run.get(name, []) for run in drawn]
         if name.endswith("images_per_second"):

@@ -9,63 +9,12 @@ estimate of the compiler, not a measurement.
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported: libtpu only compiles
 
-import argparse
-import logging
 import sys
-from collections.abc import Sequence
 
-from efficientnet.errors import UserError
-from scripts import command_line, recipes
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Parses the arguments, compiles, prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog="Fields of the config can be overridden as for train.py: --config.dtype=bfloat16.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", required=True, help="the recipe, as for train.py")
-    parser.add_argument("--topology", required=True, help="v5e:4x4, v4:2x2x1, v5p:..., v6e:...")
-    parser.add_argument("--batch", help="over all chips; 'auto' finds the largest that fits")
-    parser.add_argument(
-        "--classes", type=int, help="number of classes, instead of those of the data"
-    )
-    parser.add_argument(
-        "--photos", type=int, help="number of training photos, instead of those of the data"
-    )
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    args, overrides = parser.parse_known_args(arguments)
-    for name in ("classes", "photos"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"--{name}={getattr(args, name)}: expected at least 1")
-    config = recipes.read(args.config, overrides)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-
-    # JAX takes seconds to import; a wrong flag is reported before.
-    from benchmarks.estimates import table
-    from benchmarks.estimates.slice import estimate_slice
-
-    batch = parse_batch(args.batch)
-    result = estimate_slice(config, args.topology, batch, args.classes, args.photos)
-    print(table.table(result))
-    if args.json:
-        command_line.print_json(result.to_json())
-
-
-def parse_batch(text: str | None) -> int | None:
-    """Parses --batch: None if it is not given, 0 for 'auto'."""
-    if text is None:
-        return None
-    if text == "auto":
-        return 0
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"--batch={text}: expected a positive number, or 'auto'")
-    return int(text)
-
+from benchmarks.estimates.command import main
+from scripts import command_line
 
 if __name__ == "__main__":
     sys.exit(command_line.run(main))

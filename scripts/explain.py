@@ -22,8 +22,9 @@ from PIL import Image
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.inference import heatmaps
-from efficientnet.inference.explain import Explainer, Explanation
+from efficientnet.inference.explain import BATCH_SIZE, Explanation, explain
 from efficientnet.inference.network import Network
+from efficientnet.inference.predict import photo_loader
 from efficientnet.paths import check_file, check_folder
 from efficientnet.runtime.progress_bar import progress_bar
 from scripts import command_line, networks
@@ -69,10 +70,10 @@ def main(arguments: Sequence[str]) -> None:
         args.output.mkdir(parents=True, exist_ok=True)
 
     results, kept = [], []
-    explanations = Explainer(network, paths, label)
+    photos = photo_loader(network, paths, BATCH_SIZE)
     taken: set[str] = set()
     with progress_bar("explain", len(paths), hidden=together) as line:
-        for explanation in explanations:
+        for explanation in explain(network, photos, label):
             picture = args.output if together else args.output / _free_name(explanation, taken)
             results.append(
                 {
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"wrote {args.output}")
     if args.json:
         command_line.print_json(results)
-    command_line.refuse_broken(explanations.skipped, len(paths))
+    command_line.refuse_broken(photos.skipped, len(paths))
 
 
 def _label(network: Network, name: str) -> int:

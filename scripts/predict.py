@@ -15,14 +15,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is impor
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.inference import writers
-from efficientnet.inference.predict import Predictor, top_classes
+from efficientnet.inference.predict import photo_loader, predict, top_classes
 from efficientnet.paths import check_file
 from scripts import command_line, networks
 
@@ -58,25 +58,32 @@ def main(arguments: Sequence[str]) -> None:
     paths = input_pipeline.find_photos(args.images)
     network = networks.load(args)
 
-    results, names, features = [], [], []
-    with writers.opened(args.output) as output:
-        writer = writers.FORMATS[args.format](output)
-        predictor = Predictor(network, paths)
-        for batch in predictor:
+    results: list[writers.Prediction] = []
+    names: list[str] = []
+    features: list[np.ndarray] = []
+    photos = photo_loader(network, paths)
+
+    def predictions() -> Iterator[writers.Prediction]:
+        for batch in predict(network, photos):
             for name, probabilities in zip(batch.names, batch.probabilities, strict=True):
-                top = top_classes(network, probabilities, args.top)
-                result = {"image": name, "predictions": top}
-                writer.write(result)
+                result = {
+                    "image": name,
+                    "predictions": top_classes(network, probabilities, args.top),
+                }
+                yield result
                 if args.json:
                     results.append(result)
             if args.features:
                 names.extend(batch.names)
                 features.append(batch.features)
+
+    with writers.opened(args.output) as output:
+        writers.FORMATS[args.format](output, predictions())
     if features:
         writers.write_features(args.features, names, np.concatenate(features))
     if args.json:
         command_line.print_json(results)
-    command_line.refuse_broken(predictor.skipped, len(paths))
+    command_line.refuse_broken(photos.skipped, len(paths))
 
 
 if __name__ == "__main__":

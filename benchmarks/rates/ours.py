@@ -15,7 +15,6 @@ from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import compilation_cache, devices
-from efficientnet.runtime.compiler_options import compiler_options
 from efficientnet.runtime.huge_pages import release_free_memory
 from efficientnet.training import losses, optim, steps
 from efficientnet.weights.conventions import MEAN_STD
@@ -67,8 +66,7 @@ def train_step(setting: Setting, trains: str) -> Compiled:
     sharding = devices.replicated(mesh)
     state = jax.device_put(steps.create_state(variables, transformation, trainable), sharding)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
-    options = compiler_options(mesh)
-    program = jax.jit(step, donate_argnums=0, out_shardings=sharding, compiler_options=options)
+    program = devices.jit(step, mesh, donate_argnums=0)
     compiled = program.lower(state, batch, 1.0).compile()
 
     def run() -> jax.Array:
@@ -92,7 +90,7 @@ def eval_step(setting: Setting) -> Compiled:
     variables = jax.device_put(init_variables(network, jax.random.key(0)), sharding)
     counted = jax.device_put(losses.BatchMetrics.empty(), sharding)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
-    program = jax.jit(step, out_shardings=sharding, compiler_options=compiler_options(mesh))
+    program = devices.jit(step, mesh)
     compiled = program.lower(variables, counted, batch).compile()
 
     def run() -> jax.Array:

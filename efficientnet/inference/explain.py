@@ -1,15 +1,15 @@
 """Grad-CAM (Selvaraju et al. 2017): where in a photo a network sees a class."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import input_pipeline
 from efficientnet.inference.network import Network
-from efficientnet.inference.predict import photo_batches
 from efficientnet.reporting.predictions import softmax
 
 BATCH_SIZE = 8
@@ -69,37 +69,22 @@ def grad_cam(
     return logits, jax.nn.relu(jnp.einsum("nhwc,nc->nhw", maps, weights))
 
 
-class Explainer(Iterator[Explanation]):
-    """Iterates over the explanations of photos, in order.
+def explain(
+    network: Network, photos: input_pipeline.Loader, label: int | None = None
+) -> Iterator[Explanation]:
+    """Yields the explanations of all photos of a `photo_loader`, in order.
 
-    Attributes:
-      skipped: names of the photos found to be unreadable so far.
+    Args:
+      network: the network to explain.
+      photos: to explain it on, in batches of `BATCH_SIZE`.
+      label: of the class to explain; by default the most probable one of each photo.
     """
 
-    def __init__(self, network: Network, paths: Sequence[str], label: int | None = None) -> None:
-        """Starts reading.
-
-        Args:
-          network: the network to explain.
-          paths: of the photos, see `input_pipeline.find_photos`.
-          label: of the class to explain; by default the most probable one of each photo.
-        """
-        batches, self.skipped = photo_batches(network, paths, min(BATCH_SIZE, len(paths)))
-        self._results = _explain(network, paths, batches, label)
-
-    def __next__(self) -> Explanation:
-        """Returns the explanation of the next photo."""
-        return next(self._results)
-
-
-def _explain(
-    network: Network, paths: Sequence[str], batches: Iterator[dict[str, Any]], label: int | None
-) -> Iterator[Explanation]:
     @jax.jit
     def compute(variables: Any, images: jax.Array, labels: jax.Array | None) -> Any:
         return grad_cam(dataclasses.replace(network, variables=variables), images, labels)
 
-    for batch in batches:
+    for batch in photos.evaluate(photos.split, photos.broken_limit):
         images = batch["image"]
         labels = None if label is None else np.full(len(images), label)
         logits, maps = compute(network.variables, images, labels)
@@ -108,7 +93,7 @@ def _explain(
         for row in np.flatnonzero(batch["mask"]):
             explained = int(np.argmax(probabilities[row])) if label is None else label
             yield Explanation(
-                paths[batch["index"][row]],
+                photos.split.names[batch["index"][row]],
                 images[row],
                 explained,
                 float(probabilities[row, explained]),

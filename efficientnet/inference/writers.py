@@ -1,14 +1,12 @@
 """Writing predictions and features, for people and for other programs."""
 
-import abc
 import contextlib
 import csv
-import functools
 import io
 import json
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -20,55 +18,39 @@ Prediction = dict[str, Any]  # 'image', and 'predictions': rows of 'index', 'cla
 ERRORS = "surrogateescape"  # bytes of a file's name that are no text stay those bytes
 
 
-class Writer(abc.ABC):
-    """Writes predictions to an open file, one after another."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    @abc.abstractmethod
-    def write(self, prediction: Prediction) -> None:
-        """Writes the prediction for one photo."""
-
-
-class Table(Writer):
-    """For people: the photo's name, followed by a line for each class."""
-
-    def write(self, prediction: Prediction) -> None:
-        """See `Writer`."""
-        print(printable(prediction["image"]), file=self._file)
+def write_table(file: TextIO, predictions: Iterable[Prediction]) -> None:
+    """Writes for people: each photo's name, followed by a line for each class."""
+    for prediction in predictions:
+        print(printable(prediction["image"]), file=file)
         for row in prediction["predictions"]:
-            print(f"  {row['probability']:6.1%}  {printable(row['class'])}", file=self._file)
+            print(f"  {row['probability']:6.1%}  {printable(row['class'])}", file=file)
 
 
-class JsonLines(Writer):
-    """One line with a JSON object for each photo."""
-
-    def write(self, prediction: Prediction) -> None:
-        """See `Writer`."""
-        print(json.dumps(prediction), file=self._file)
+def write_json_lines(file: TextIO, predictions: Iterable[Prediction]) -> None:
+    """Writes one line with a JSON object for each photo."""
+    for prediction in predictions:
+        print(json.dumps(prediction), file=file)
 
 
-class Csv(Writer):
-    """A header, then one row for each photo and class."""
+def write_csv(file: TextIO, predictions: Iterable[Prediction]) -> None:
+    """Writes a header, then one row for each photo and class."""
 
-    def __init__(self, file: TextIO) -> None:
-        super().__init__(file)
-        self._writerow("image", "rank", "index", "class", "probability")
-
-    def write(self, prediction: Prediction) -> None:
-        """See `Writer`."""
-        for rank, row in enumerate(prediction["predictions"], start=1):
-            self._writerow(prediction["image"], rank, *row.values())
-
-    def _writerow(self, *cells: object) -> None:
-        writer = functools.partial(csv.writer, self._file, lineterminator="\n")
+    def write(*cells: object) -> None:
         # Before Python 3.13, a carriage return alone was not quoted.
         returns = any("\r" in str(cell) for cell in cells)
-        (writer(quoting=csv.QUOTE_ALL) if returns else writer()).writerow(cells)
+        csv.writer(
+            file,
+            lineterminator="\n",
+            quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL,
+        ).writerow(cells)
+
+    write("image", "rank", "index", "class", "probability")
+    for prediction in predictions:
+        for rank, row in enumerate(prediction["predictions"], start=1):
+            write(prediction["image"], rank, *row.values())
 
 
-FORMATS: dict[str, type[Writer]] = {"table": Table, "jsonl": JsonLines, "csv": Csv}
+FORMATS = {"table": write_table, "jsonl": write_json_lines, "csv": write_csv}
 
 
 @contextlib.contextmanager

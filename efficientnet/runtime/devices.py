@@ -1,8 +1,8 @@
-"""Batches from the host's memory to all devices, ahead of their use."""
+"""All devices as one: programs compiled for them, and batches copied to them ahead of use."""
 
 import collections
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -26,6 +26,22 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def by_example(mesh: Mesh) -> NamedSharding:
     """Returns the sharding of what is split along its first axis, such as a batch."""
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def jit(function: Callable[..., Any], mesh: Mesh, **options: Any) -> jax.stages.Wrapped:
+    """Returns `jax.jit` of a function for a mesh, whose results every device holds whole.
+
+    Args:
+      function: to compile.
+      mesh: the devices.
+      **options: further arguments of `jax.jit`.
+    """
+    # XLA takes vectors of 256 bits even on CPUs that have 512; other CPUs ignore the option.
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    compiler_options = {"xla_cpu_prefer_vector_width": 512} if on_cpu else {}
+    return jax.jit(
+        function, out_shardings=replicated(mesh), compiler_options=compiler_options, **options
+    )
 
 
 def to_devices(batches: Iterable[dict[str, np.ndarray]], mesh: Mesh) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
@@ -152,27 +151,6 @@ class Checkpoints:
         """Waits until everything is written, and closes the checkpoints."""
         for manager in (self._latest, *self._best.values()):
             manager.close()
-
-
-def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
-    """Returns all arrays of a finished run's latest checkpoint and best weights, by name.
-
-    Raises:
-      DamagedError: one of them is damaged.
-    """
-    with contextlib.closing(Checkpoints(folder)) as checkpoints:
-        progress = checkpoints.resume()
-        if progress is None:
-            raise DamagedError(f"{folder} has no checkpoint")
-        arrays = {
-            f"latest/{k}": v for k, v in checkpoint_files.named_leaves(checkpoints._state).items()
-        }
-        for stage in dict.fromkeys(record.stage for record in progress.history):
-            best = checkpoint_files.read_variables(checkpoints._best_of(stage))
-            arrays |= {
-                f"best/{stage}/{k}": v for k, v in checkpoint_files.named_leaves(best).items()
-            }
-    return arrays
 
 
 def read_progress(folder: epath.Path) -> Progress:

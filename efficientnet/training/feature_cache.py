@@ -13,7 +13,6 @@ import numpy as np
 import input_pipeline
 from efficientnet.network.layers import normalize
 from efficientnet.runtime import devices
-from efficientnet.runtime.compiler_options import compiler_options
 from efficientnet.training import steps
 from efficientnet.training.setup import Experiment
 from input_pipeline.order import Order, Rows
@@ -79,11 +78,7 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
         images = normalize(batch["image"], experiment.mean, experiment.std)
         return jnp.asarray(model.apply(variables, images)), batch["index"], batch["mask"]
 
-    compute = jax.jit(
-        features_of,
-        out_shardings=devices.replicated(experiment.mesh),
-        compiler_options=compiler_options(experiment.mesh),
-    )
+    compute = devices.jit(features_of, experiment.mesh)
 
     def rows(batches: Iterable[dict[str, jax.Array]]) -> Iterator[tuple[np.ndarray, ...]]:
         for batch in batches:

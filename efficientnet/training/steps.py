@@ -18,7 +18,6 @@ from efficientnet.network.freeze_groups import Trainable, split_params
 from efficientnet.network.layers import normalize
 from efficientnet.network.model import EfficientNet
 from efficientnet.runtime import devices
-from efficientnet.runtime.compiler_options import compiler_options
 from efficientnet.training import ema, mixup, optim
 from efficientnet.training.losses import BatchMetrics, balancing_weights, cross_entropy
 from efficientnet.training.setup import Experiment
@@ -303,12 +302,7 @@ def train_program(
         objective=_objective(experiment, stage),
         rng=jax.random.fold_in(jax.random.key(experiment.config.seed), number),
     )
-    return jax.jit(
-        step,
-        donate_argnums=0,
-        out_shardings=devices.replicated(experiment.mesh),
-        compiler_options=compiler_options(experiment.mesh),
-    )
+    return devices.jit(step, experiment.mesh, donate_argnums=0)
 
 
 def eval_program(experiment: Experiment) -> EvalProgram:
@@ -323,9 +317,7 @@ def jit_eval(
 ) -> EvalProgram:
     """Returns the jitted evaluation step of a network, see `make_eval_step`."""
     step = make_eval_step(model, mean=mean, std=std, flip=flip)
-    return jax.jit(
-        step, out_shardings=devices.replicated(mesh), compiler_options=compiler_options(mesh)
-    )
+    return devices.jit(step, mesh)
 
 
 def _objective(experiment: Experiment, stage: StageConfig) -> Objective:

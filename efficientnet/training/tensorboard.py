@@ -96,19 +96,6 @@ class TensorBoardWriter:
             writer.close()
 
 
-def read(folder: epath.Path) -> dict[str, list[tuple[int, bytes]]]:
-    """Returns the points of all curves and images, (step, encoded value), by folder and name."""
-    points: dict[str, list[tuple[int, bytes]]] = {}
-    for name in FOLDERS:
-        for path in sorted((folder / name).glob("*.tfevents.*")):
-            for record in RawEventFileLoader(str(path)).Load():
-                event = Event.FromString(record)
-                for value in event.summary.value:
-                    content = value.tensor.SerializeToString(deterministic=True)
-                    points.setdefault(f"{name}/{value.tag}", []).append((event.step, content))
-    return {name: sorted(found) for name, found in points.items()}
-
-
 def _forget(folder: epath.Path, step: int) -> None:
     """Drops the points from `step` on, which a killed run wrote after its last checkpoint."""
     if not folder.exists():

@@ -9,11 +9,13 @@ import pytest
 from odd_names import ODD
 from PIL import Image
 
-from efficientnet.inference.explain import Explainer, Explanation, grad_cam
+from efficientnet.inference.explain import Explanation, explain, grad_cam
 from efficientnet.inference.heatmaps import draw, overlay
 from efficientnet.inference.loading import load_run
+from efficientnet.inference.predict import photo_loader
 from efficientnet.network.model import init_variables
-from scripts import command_line, explain
+from scripts import command_line
+from scripts.explain import main
 
 
 @pytest.mark.parametrize("labels", [None, [2, 0]])
@@ -52,7 +54,8 @@ def test_grad_cam_is_cam_for_a_linear_classifier_over_mean_features(trained, lab
 def test_each_photo_is_explained_for_the_class_asked_for(trained) -> None:
     network = load_run(str(trained.workdir))
     paths = sorted(map(str, (trained.photos / "test").rglob("*.png")))
-    found = list(Explainer(network, paths, label=1))
+    photos = photo_loader(network, paths, 8)
+    found = list(explain(network, photos, label=1))
     assert [one.name for one in found] == paths
     for one in found:
         assert one.image.shape == (40, 40, 3)
@@ -60,7 +63,7 @@ def test_each_photo_is_explained_for_the_class_asked_for(trained) -> None:
         assert one.label == 1
         assert one.heat.min() >= 0
         assert one.heat.max() in (pytest.approx(1), 0)
-    best = list(Explainer(network, paths))
+    best = list(explain(network, photos))
     assert all(one.probability >= other.probability for one, other in zip(best, found, strict=True))
 
 
@@ -89,7 +92,7 @@ def test_what_can_not_be_written_is_said_before_the_work(tmp_path, capsys) -> No
     ):
         # No run is there to be loaded.
         words = [str(photo), f"--workdir={tmp_path}", f"--output={tmp_path / output}"]
-        assert command_line.run(explain.main, words) == 1
+        assert command_line.run(main, words) == 1
         assert message in capsys.readouterr().err
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -101,7 +104,7 @@ def test_the_command_writes_pictures(trained, tmp_path, capsys) -> None:
     broken.write_bytes(b"no photo")
     run = f"--workdir={trained.workdir}"
     arguments = [*photos, str(broken), run, f"--output={tmp_path / 'why'}", "--class=red", "--json"]
-    assert command_line.run(explain.main, arguments) == 1
+    assert command_line.run(main, arguments) == 1
     captured = capsys.readouterr()
     rows = json.loads(captured.out.splitlines()[-1])
     assert [row["image"] for row in rows] == photos
@@ -109,11 +112,11 @@ def test_the_command_writes_pictures(trained, tmp_path, capsys) -> None:
     assert "1 of 3 files can't be read as photos" in captured.err
     assert sorted(path.name for path in (tmp_path / "why").iterdir()) == ["0.png", "0_2.png"]
 
-    assert command_line.run(explain.main, [*photos, run, f"--output={tmp_path}/all.png"]) == 0
+    assert command_line.run(main, [*photos, run, f"--output={tmp_path}/all.png"]) == 0
     with Image.open(tmp_path / "all.png") as picture:
         assert picture.size[0] > picture.size[1] > 200
     arguments = [*photos, run, f"--output={tmp_path}/all.png", "--class=redd"]
-    assert command_line.run(explain.main, arguments) == 1
+    assert command_line.run(main, arguments) == 1
     assert "there is no class 'redd': expected a name such as red" in capsys.readouterr().err
 
 
@@ -127,5 +130,5 @@ def test_photos_with_odd_names_are_explained(trained, tmp_path) -> None:
     run = f"--workdir={trained.workdir}"
     for output in ("why", "why.png"):
         words = [str(tmp_path / "photos"), run, f"--output={tmp_path / output}"]
-        assert command_line.run(explain.main, words) == 0
+        assert command_line.run(main, words) == 0
     assert len([*(tmp_path / "why").iterdir()]) == len(names)

@@ -167,9 +167,9 @@ def test_globs_and_folders_stand_for_photos(trained) -> None:
 def test_odd_names_are_shown_in_tables_and_kept_in_files(name, tmp_path) -> None:
     row = {"index": 0, "class": name, "probability": 0.5}
     written = {}
-    for kind, writer in writers.FORMATS.items():
+    for kind, write in writers.FORMATS.items():
         with writers.opened(tmp_path / "said") as file:
-            writer(file).write({"image": name, "predictions": [row]})
+            write(file, [{"image": name, "predictions": [row]}])
         written[kind] = (tmp_path / "said").read_bytes()
     shown = printable(name)
     assert written["table"].decode() == f"{shown}\n   50.0%  {shown}\n"
@@ -181,8 +181,8 @@ def test_odd_names_are_shown_in_tables_and_kept_in_files(name, tmp_path) -> None
 
 def test_odd_names_reach_a_pipe_as_they_are(capfdbinary) -> None:
     with writers.opened(None) as file:
-        writers.FORMATS["csv"](file).write({"image": "caf\udce9.jpg", "predictions": []})
-        writers.FORMATS["table"](file).write({"image": "caf\udce9.jpg", "predictions": []})
+        for write in (writers.write_csv, writers.write_table):
+            write(file, [{"image": "caf\udce9.jpg", "predictions": []}])
     assert capfdbinary.readouterr().out.splitlines()[1:] == [rb"caf\udce9.jpg"]
 
 

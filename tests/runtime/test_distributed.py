@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from etils import epath
 
+from benchmarks import saved_runs
 from efficientnet.errors import UserError
 from efficientnet.runtime import distributed
-from efficientnet.training import checkpoints, tensorboard
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 PROCESS = CHECKOUT / "tests" / "helpers" / "process.py"
@@ -71,14 +71,14 @@ def test_two_processes_are_one(tmp_path: pathlib.Path, bucket: Any) -> None:
         for process in processes:
             _, said = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, said
-    expected = checkpoints.read_arrays(one / "checkpoints")
-    points = tensorboard.read(one / "tensorboard")
+    expected = saved_runs.read_arrays(one / "checkpoints")
+    points = saved_runs.read_curves(one / "tensorboard")
     for workdir in (two, in_bucket):
-        found = checkpoints.read_arrays(workdir / "checkpoints")
+        found = saved_runs.read_arrays(workdir / "checkpoints")
         assert found.keys() == expected.keys()
         for name, array in expected.items():
             np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
-        drawn = tensorboard.read(workdir / "tensorboard")
+        drawn = saved_runs.read_curves(workdir / "tensorboard")
         for name in points:
             assert [step for step, _ in drawn[name]] == [step for step, _ in points[name]]
 

@@ -14,11 +14,11 @@ import pytest
 from etils import epath
 from ml_collections import ConfigDict
 
+from benchmarks import saved_runs
 from configs import common
 from efficientnet.config import RunConfig, StageConfig
 from efficientnet.runtime import preemption
 from efficientnet.runtime.preemption import STOPPED, Stop, Stopped
-from efficientnet.training import checkpoints, tensorboard
 from efficientnet.training.checkpoints import CheckpointPolicy
 from efficientnet.training.evaluate import Evaluator
 from efficientnet.training.run import run
@@ -89,12 +89,12 @@ def ask_to_stop(stop: Stop) -> None:
 
 
 def assert_same_end(one: pathlib.Path, other: pathlib.Path) -> None:
-    arrays = [checkpoints.read_arrays(epath.Path(run) / "checkpoints") for run in (one, other)]
+    arrays = [saved_runs.read_arrays(epath.Path(run) / "checkpoints") for run in (one, other)]
     assert arrays[0].keys() == arrays[1].keys()
     assert [
         name for name in arrays[0] if not np.array_equal(arrays[0][name], arrays[1][name])
     ] == []
-    drawn = [tensorboard.read(epath.Path(run) / "tensorboard") for run in (one, other)]
+    drawn = [saved_runs.read_curves(epath.Path(run) / "tensorboard") for run in (one, other)]
     for points in drawn:
         rates = points.pop("train/images_per_second")
         assert [step for step, _ in rates] == list(range(1, 16))

@@ -18,10 +18,11 @@ import pytest
 from etils import epath
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from benchmarks.saved_runs import read_arrays
 from efficientnet.errors import UserError
 from efficientnet.records import Progress
 from efficientnet.training import checkpoint_files
-from efficientnet.training.checkpoints import Checkpoints, read_arrays
+from efficientnet.training.checkpoints import Checkpoints
 
 
 class State(flax.struct.PyTreeNode):

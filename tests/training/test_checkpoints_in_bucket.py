@@ -6,9 +6,10 @@ import made_up
 import numpy as np
 import pytest
 
+from benchmarks.saved_runs import read_arrays
 from efficientnet.errors import UserError
 from efficientnet.records import Progress
-from efficientnet.training.checkpoints import Checkpoints, read_arrays
+from efficientnet.training.checkpoints import Checkpoints
 
 
 def test_checkpoints_in_a_bucket_come_back_bit_by_bit(bucket):

@@ -6,12 +6,12 @@ import numpy as np
 from etils import epath
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
-from efficientnet.training import tensorboard
+from benchmarks import saved_runs
 from efficientnet.training.tensorboard import TensorBoardWriter
 
 
 def steps(folder: pathlib.Path, name: str) -> list[int]:
-    return [step for step, _ in tensorboard.read(epath.Path(folder))[name]]
+    return [step for step, _ in saved_runs.read_curves(epath.Path(folder))[name]]
 
 
 def draw(drawn: TensorBoardWriter, first: int, last: int) -> None:
@@ -36,7 +36,7 @@ def test_points_after_the_checkpoint_are_drawn_once(tmp_path: pathlib.Path) -> N
         killed.close()
 
     assert steps(tmp_path / "killed", "train/loss") == list(range(1, 13))
-    assert tensorboard.read(epath.Path(tmp_path / "killed")) == tensorboard.read(
+    assert saved_runs.read_curves(epath.Path(tmp_path / "killed")) == saved_runs.read_curves(
         epath.Path(tmp_path / "whole")
     )
 

@@ -12,11 +12,11 @@ from etils import epath
 from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from benchmarks import saved_runs
 from configs import common
 from efficientnet.errors import UserError
 from efficientnet.reporting import runs
 from efficientnet.training.run import run
-from efficientnet.training.tensorboard import read as read_curves
 from efficientnet.training.trainer import Trainer
 from input_pipeline.sources import SOURCES, Source
 from input_pipeline.sources.split import from_encoded
@@ -74,7 +74,7 @@ def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.
         curves.Tags()["tensors"]
     )
     assert [event.step for event in curves.Tensors("photos")] == [1, 6]
-    drawn = read_curves(epath.Path(tmp_path / "tensorboard"))
+    drawn = saved_runs.read_curves(epath.Path(tmp_path / "tensorboard"))
     for name in ("test/confusion_matrix", "test/worst_photos", "test/f1_macro"):
         assert [step for step, _ in drawn[name]] == [5, 15]
     assert [step for step, _ in drawn["weights/parameters/predictions"]] == [5, 10, 15]

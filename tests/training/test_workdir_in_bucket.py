@@ -6,6 +6,7 @@ import made_up
 import numpy as np
 import pytest
 
+from benchmarks import saved_runs
 from efficientnet import records
 from efficientnet.config import RunConfig, StageConfig
 from efficientnet.errors import UserError
@@ -33,7 +34,7 @@ def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
         for step in range(first + 1, first + 4):
             opened.write("train", step, {"loss": np.float32(step)})
         opened.close()
-    points = tensorboard.read(bucket.root / "tensorboard")
+    points = saved_runs.read_curves(bucket.root / "tensorboard")
     assert [step for step, _ in points["train/loss"]] == [1, 2, 3, 4, 5]
 
 
@@ -43,7 +44,7 @@ def test_curves_in_a_bucket_of_which_nothing_stays(bucket):
         opened = tensorboard.TensorBoardWriter(bucket.root / "tensorboard", 0)
         opened.write("test", 1, {"top1": np.float32(value)})
         opened.close()
-    assert len(tensorboard.read(bucket.root / "tensorboard")["test/top1"]) == 1
+    assert len(saved_runs.read_curves(bucket.root / "tensorboard")["test/top1"]) == 1
 
 
 @pytest.mark.usefixtures("bucket")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import efficientnet
-from efficientnet.inference.predict import photo_batches
+from efficientnet.inference.predict import photo_loader
 from efficientnet.network import architecture
 
 CHECKPOINT = "noisy_student_efficientnet-b0"
@@ -75,12 +75,12 @@ def test_lite0_of_the_wheel_knows_imagenet(shared):
     folder = shared / "data" / "imagenet_sample"
     with (folder / "index.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    batches, _ = photo_batches(network, [str(folder / row["file"]) for row in rows], 50)
+    photos = photo_loader(network, [str(folder / row["file"]) for row in rows], 40)
     labels = np.array([int(row["class_index"]) for row in rows])
     for row in rows[:3]:
         name = network.class_names[int(row["class_index"])]
         assert name.replace(" ", "_") == row["name"]
-    logits = np.concatenate([network(batch["image"]) for batch in batches])
+    logits = np.concatenate([network(batch["image"]) for batch in photos.evaluate(photos.split)])
     best = np.argsort(-logits, axis=1)[:, :5]
     assert (best[:, 0] == labels).sum() >= IMAGENET_LITE0_TOP1
     assert (best == labels[:, None]).any(axis=1).sum() >= IMAGENET_LITE0_TOP5

@@ -1,4 +1,4 @@
-"""The recipe that benchmarks/chaos.py kills again and again: small, but with all that has a state.
+"""The recipe that `chaos.py` kills again and again: small, but with all that has a state.
 
 python benchmarks/chaos.py --kills=20 --json
 """
