@@ -94,7 +94,8 @@ def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...
         )
     schedule = steps.stage_schedule(experiment, stage)
     state = jax.eval_shape(
-        lambda variables: steps.initial_state(variables, stage, schedule), experiment.variables
+        lambda variables: steps.initial_state(variables, stage, schedule.optimizer),
+        experiment.variables,
     )
     batch = _batch(experiment, experiment.config.batch_size)
     program = steps.train_program(experiment, stage, schedule, number)

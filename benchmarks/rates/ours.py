@@ -11,7 +11,6 @@ import numpy as np
 from benchmarks.rates.costliest import costliest
 from benchmarks.rates.workload import CLASSES, Setting, Workload, repeated
 from efficientnet.config import BatchNormPolicy, StageConfig
-from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import compilation_cache, devices
@@ -48,23 +47,21 @@ def train_step(setting: Setting, trains: str) -> Compiled:
     """Compiles the training step of a stage, a key of `TRAINS`."""
     variant = get_variant(setting.variant)
     stage = recipe(trains, setting.batch_norm)
-    trainable = freeze_groups.trainable(stage)
     schedule = optim.make_schedule(stage, steps=1000, steps_per_epoch=1000)
     transformation = optim.make_optimizer(stage, schedule, variant)
     network = _network(setting)
     step = steps.make_train_step(
         network,
-        trainable,
+        stage,
         transformation,
         mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
         std=np.asarray(MEAN_STD.std, np.float32) * 255,
         rng=jax.random.key(0),
-        objective=steps.Objective(label_smoothing=stage.label_smoothing),
     )
     variables = init_variables(network, jax.random.key(0))
     mesh = devices.data_mesh()
     sharding = devices.replicated(mesh)
-    state = jax.device_put(steps.create_state(variables, transformation, trainable), sharding)
+    state = jax.device_put(steps.initial_state(variables, stage, transformation), sharding)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
     program = devices.jit(step, mesh, donate_argnums=0)
     compiled = program.lower(state, batch, 1.0).compile()

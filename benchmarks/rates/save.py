@@ -12,7 +12,6 @@ from etils import epath
 
 from benchmarks.rates.workload import CLASSES, Setting
 from efficientnet.config import RunConfig, StageConfig
-from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.records import Progress
@@ -32,10 +31,10 @@ def save(setting: Setting, rounds: int) -> dict[str, Any]:
     """
     logging.getLogger("absl").setLevel(logging.WARNING)
     stage = StageConfig("all", train="all", epochs=1)
-    trains, variant = freeze_groups.trainable(stage), get_variant(setting.variant)
+    variant = get_variant(setting.variant)
     transformation = optim.make_optimizer(stage, lambda _: stage.learning_rate, variant)
     variables = init_variables(EfficientNet(variant, CLASSES), jax.random.key(0))
-    state = steps.create_state(variables, transformation, trains)
+    state = steps.initial_state(variables, stage, transformation)
     state = jax.block_until_ready(jax.device_put(state, devices.replicated(devices.data_mesh())))
     blocking, whole = [], []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 
 from efficientnet import metrics
 from efficientnet.metrics import Metric, Outputs
@@ -17,7 +18,7 @@ def cross_entropy(
     logits: jax.Array,
     targets: jax.Array,
     label_smoothing: float = 0.0,
-    class_weights: jax.Array | None = None,
+    class_weights: ArrayLike | None = None,
 ) -> jax.Array:
     """Returns the cross-entropy of each example, [N], in nats.
 
@@ -29,7 +30,7 @@ def cross_entropy(
       class_weights: [classes], factors for the terms of the classes.
     """
     losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
-    return losses if class_weights is None else losses * (targets @ class_weights)
+    return losses if class_weights is None else losses * (targets @ jnp.asarray(class_weights))
 
 
 def balancing_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -47,55 +47,39 @@ class TrainState(flax.struct.PyTreeNode):
         return ema.merged(self.averages, self.params, self.batch_stats)
 
 
-def create_state(
-    variables: Mapping[str, Any],
-    optimizer: optax.GradientTransformation,
-    trains: Trainable,
-    averaged: bool = False,
+def initial_state(
+    variables: Mapping[str, Any], stage: StageConfig, optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """Returns the state at a stage's first step, with moving averages if `averaged`."""
+    """Returns the state at a stage's first step."""
     params, batch_stats = variables["params"], variables["batch_stats"]
+    trains = freeze_groups.trainable(stage)
     trainable, _ = split_params(params, trains)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=batch_stats,
         opt_state=optimizer.init(trainable),
-        averages=ema.start(params, batch_stats, trains) if averaged else {},
+        averages=ema.start(params, batch_stats, trains) if stage.ema_decay else {},
         recent_metrics=BatchMetrics.empty(),
         epoch_metrics=BatchMetrics.empty(),
     )
 
 
-class Objective(NamedTuple):
-    """The objective of a training step."""
-
-    label_smoothing: float = 0.0  # see losses.cross_entropy
-    class_weights: ArrayLike | None = None  # [classes], see losses.cross_entropy
-    mixup: float = 0.0  # see mixup.mix
-    cutmix: float = 0.0
-    micro_batches: int = 1  # parts of a batch, computed one after another
-    ema_decay: float = 0.0  # of the moving averages; 0 for none
-
-
-CROSS_ENTROPY = Objective()
-
-
 def make_train_step(
     model: EfficientNet,
-    trains: Trainable,
+    stage: StageConfig,
     optimizer: optax.GradientTransformationExtraArgs,
     *,
     mean: ArrayLike,
     std: ArrayLike,
     rng: jax.Array,
-    objective: Objective = CROSS_ENTROPY,
+    class_weights: ArrayLike | None = None,
 ) -> Callable[..., tuple[TrainState, jax.Array]]:
     """Returns a function from (state, batch, lr_scale=1.0) to (next state, loss []).
 
     Only the trainable parameters are differentiated: the layers before them run a plain forward
     pass, and frozen leaves are returned unchanged. All randomness is a function of `rng` and the
-    step.
+    step. The terms of the classes in the loss have `class_weights` [classes], if there are any.
 
     With `micro_batches`, the gradient is the mean over the parts, which is that of the whole batch
     in less memory; only BatchNorm with batch statistics uses those of each part, and dropout draws
@@ -108,8 +92,7 @@ def make_train_step(
     A step whose loss or update is not finite changes only the step number and returns NaN, so that
     the state always stays valid.
     """
-    weights = objective.class_weights
-    class_weights = None if weights is None else jnp.asarray(weights)
+    trains = freeze_groups.trainable(stage)
 
     def gradient(
         trainable: dict[str, Any], frozen: dict[str, Any], batch_stats: Any, part: Any, key: Any
@@ -129,7 +112,7 @@ def make_train_step(
                 rngs={"dropout": key},
                 mutable=["batch_stats"],
             )
-            losses = cross_entropy(logits, targets, objective.label_smoothing, class_weights)
+            losses = cross_entropy(logits, targets, stage.label_smoothing, class_weights)
             return jnp.mean(losses * weights), (logits, losses, updates["batch_stats"])
 
         return jax.value_and_grad(loss_function, has_aux=True)(trainable)
@@ -138,7 +121,7 @@ def make_train_step(
         trainable: dict[str, Any], frozen: dict[str, Any], batch_stats: Any, batch: Any, key: Any
     ) -> Any:
         """Does the same in parts of every n-th example, so that no device sends data away."""
-        count = objective.micro_batches
+        count = stage.micro_batches
         parts = jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch)
 
         def add(carry: Any, part: Any) -> Any:
@@ -161,10 +144,10 @@ def make_train_step(
         key = jax.random.fold_in(rng, state.step)
         targets = jax.nn.one_hot(batch["label"], model.num_classes)
         mixed = mixup.mix(
-            jax.random.fold_in(key, 0), batch["image"], targets, objective.mixup, objective.cutmix
+            jax.random.fold_in(key, 0), batch["image"], targets, stage.mixup, stage.cutmix
         )
-        counts = mixup.unmixed(batch["mask"], objective.mixup, objective.cutmix)
-        compute = gradient if objective.micro_batches == 1 else accumulated
+        counts = mixup.unmixed(batch["mask"], stage.mixup, stage.cutmix)
+        compute = gradient if stage.micro_batches == 1 else accumulated
         (loss, (logits, losses, batch_stats)), grads = compute(
             trainable, frozen, state.batch_stats, (*mixed, counts), jax.random.fold_in(key, 1)
         )
@@ -179,8 +162,8 @@ def make_train_step(
             "batch_stats": freeze_groups.split(batch_stats, trains.batch_norm_groups)[0],
         }
         means = state.averages
-        if objective.ema_decay:
-            means = ema.update(means, changed, state.step + 1, objective.ema_decay)
+        if stage.ema_decay:
+            means = ema.update(means, changed, state.step + 1, stage.ema_decay)
 
         # The class of a mixed image is that of its larger share.
         counted = BatchMetrics.single_from_model_output(
@@ -269,19 +252,6 @@ def stage_schedule(experiment: Experiment, stage: StageConfig) -> StageSchedule:
     return StageSchedule(freeze_groups.trainable(stage), epoch_ends, learning_rate, optimizer)
 
 
-def initial_state(
-    variables: Mapping[str, Any], stage: StageConfig, schedule: StageSchedule
-) -> TrainState:
-    """Returns the state at a stage's first step."""
-
-    def create(variables: Mapping[str, Any]) -> TrainState:
-        averaged = stage.ema_decay > 0
-        return create_state(variables, schedule.optimizer, schedule.trains, averaged)
-
-    # One program, because one for each shape would take seconds to compile at every start.
-    return jax.jit(create)(variables)
-
-
 def train_program(
     experiment: Experiment, stage: StageConfig, schedule: StageSchedule, number: int
 ) -> Callable[..., tuple[TrainState, jax.Array]]:
@@ -293,14 +263,17 @@ def train_program(
       schedule: of that stage.
       number: of that stage, from 0, for its own random stream.
     """
+    data, weights = experiment.data, None
+    if stage.balance_classes:
+        weights = balancing_weights(data.train.labels, len(data.class_names))
     step = make_train_step(
         experiment.model(stage),
-        schedule.trains,
+        stage,
         schedule.optimizer,
         mean=experiment.mean,
         std=experiment.std,
-        objective=_objective(experiment, stage),
         rng=jax.random.fold_in(jax.random.key(experiment.config.seed), number),
+        class_weights=weights,
     )
     return devices.jit(step, experiment.mesh, donate_argnums=0)
 
@@ -318,21 +291,6 @@ def jit_eval(
     """Returns the jitted evaluation step of a network, see `make_eval_step`."""
     step = make_eval_step(model, mean=mean, std=std, flip=flip)
     return devices.jit(step, mesh)
-
-
-def _objective(experiment: Experiment, stage: StageConfig) -> Objective:
-    data = experiment.data
-    weights = None
-    if stage.balance_classes:
-        weights = balancing_weights(data.train.labels, len(data.class_names))
-    return Objective(
-        label_smoothing=stage.label_smoothing,
-        class_weights=weights,
-        mixup=stage.mixup,
-        cutmix=stage.cutmix,
-        micro_batches=stage.micro_batches,
-        ema_decay=stage.ema_decay,
-    )
 
 
 def count_params(params: Mapping[str, Any], trains: Trainable) -> dict[str, int]:

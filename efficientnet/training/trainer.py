@@ -145,7 +145,11 @@ class Trainer:
     def _run_stage(self, stage: StageConfig) -> None:
         self._stopwatch = Stopwatch(self.progress, self.config.batch_size)
         schedule = steps.stage_schedule(self.experiment, stage)
-        state = self._place(steps.initial_state(self._start_variables(stage), stage, schedule))
+        # One program, because one for each shape would take seconds to compile at every start.
+        create = jax.jit(
+            lambda variables: steps.initial_state(variables, stage, schedule.optimizer)
+        )
+        state = self._place(create(self._start_variables(stage)))
         if self.progress.step:
             state = self.checkpoints.restore_latest(like=state)
         experiment, self._validator = self.experiment, self._evaluator

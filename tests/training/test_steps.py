@@ -62,9 +62,8 @@ def start(
 ) -> tuple[Any, steps.TrainState]:
     """Returns a compiled step and its first state for a stage with these fields."""
     fields = {"optimizer": "sgd", "learning_rate": 0.1, **fields}
-    objective = {k: fields.pop(k) for k in ("class_weights",) if k in fields}
+    weights = fields.pop("class_weights", None)
     stage = StageConfig("s", fields.pop("train", "all"), 1, **fields)
-    trains = freeze_groups.trainable(stage)
     row = model.variant if isinstance(model, EfficientNet) else VARIANTS["b0"]
     schedule = schedule or optax.constant_schedule(stage.learning_rate)
     tx = optim.make_optimizer(stage, schedule, row)
@@ -72,10 +71,8 @@ def start(
         variables = init_variables(model, KEY)
     else:
         variables = model.init(KEY, jnp.zeros((1, 2, 2, 3)))
-    state = steps.create_state(variables, tx, trains, averaged=stage.ema_decay > 0)
-    names = ("label_smoothing", "mixup", "cutmix", "micro_batches", "ema_decay")
-    objective |= {name: getattr(stage, name) for name in names}
-    step = steps.make_train_step(model, trains, tx, **OFF, objective=steps.Objective(**objective))
+    state = steps.initial_state(variables, stage, tx)
+    step = steps.make_train_step(model, stage, tx, **OFF, class_weights=weights)
     return jax.jit(step), state
 
 

@@ -149,6 +149,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny: Recipe, tmp_path: pathlib
         run(common.parse(tiny(stage)), str(tmp_path))
 
 
+STAGE = {"name": "s", "train": "all", "epochs": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -158,24 +161,24 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny: Recipe, tmp_path: pathlib
         ({"stages": ()}, "config.stages is empty"),
         ({"augment": "flip"}, "unknown augmentation 'flip'"),
         ({"weights": "nowhere.pth"}, "nowhere.pth"),
-        (
-            {"stages": (common.stage("s", "all", 1, head_learning_rate=-0.1),)},
-            "more than 0, or None",
-        ),
-        ({"stages": (common.stage("../s", "all", 1),)}, r"the name '../s': expected letters"),
-        ({"stages": (common.stage("s", "all", float("inf")),)}, "'s' has epochs inf: expected a"),
-        ({"stages": (common.stage("s", "all", 1, mixup=float("nan")),)}, "'s' has mixup nan"),
+        ({"stages": (STAGE | {"head_learning_rate": -0.1},)}, "more than 0, or None"),
+        ({"stages": (STAGE | {"name": "../s"},)}, r"the name '../s': expected letters"),
+        ({"stages": (STAGE | {"epochs": float("inf")},)}, "'s' has epochs inf: expected a"),
+        ({"stages": (STAGE | {"mixup": float("nan")},)}, "'s' has mixup nan"),
         ({"checkpoint_every_minutes": float("nan")}, "config.checkpoint_every_minutes is nan"),
-        ({"stages": (common.stage("s", "all", 1, warmup_epochs=-1.0),)}, "warmup_epochs -1.0"),
+        ({"stages": (STAGE | {"warmup_epochs": -1.0},)}, "warmup_epochs -1.0"),
     ],
 )
 def test_bad_values_are_refused_at_once(
     tiny: Recipe, tmp_path: pathlib.Path, change: dict[str, object], message: str
 ) -> None:
-    config = tiny(common.stage("head", train="predictions", epochs=1))
-    config.update(change)
-    with pytest.raises(UserError, match=message):
+    def start() -> None:
+        config = tiny(common.stage("head", train="predictions", epochs=1))
+        config.update(change)
         run(common.parse(config), str(tmp_path))
+
+    with pytest.raises(UserError, match=message):
+        start()
     assert not (tmp_path / "config.json").exists()
 
 
