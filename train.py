@@ -15,11 +15,8 @@ if __name__ == "__main__":  # before the long imports, so that signals are alway
     restart_with_huge_pages()
     preemption.Stop().__enter__()
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-
 import logging
+import os
 
 from absl import app, flags
 

@@ -9,7 +9,6 @@ The exit status of this command is 1 if anything differs. With --bucket the runs
 which tests the bucket before a long run.
 """
 
-import argparse
 import json
 import os
 import pathlib
@@ -43,16 +42,13 @@ TIMES = ("seconds", "images_per_second", "timed_images", "timed_seconds")
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments, kills, compares and reports."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     parser.add_argument("--kills", type=int, default=20, help="number of kills")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument(
         "--folder", help="a folder that keeps all files; by default a temporary one"
     )
     parser.add_argument("--bucket", help="gs://BUCKET/FOLDER for the workdirs; by default --folder")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args(arguments)
     if options.kills < 1:
         raise UserError(f"--kills={options.kills}: expected at least 1")

@@ -23,7 +23,7 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
         if step is None:
             raise DamagedError(f"{folder} has no checkpoint")
         progress, sums = checkpoint_files.read_progress(manager, step)
-        state = checkpoint_files.read_state(manager, step, sums)
+        state = checkpoint_files.read_tree(manager, step, "state", sums)
     arrays = {f"latest/{name}": leaf for name, leaf in named_leaves(state).items()}
     for stage in {record["stage"] for record in progress["history"]}:
         with contextlib.closing(checkpoint_files.best_manager(folder, stage)) as manager:

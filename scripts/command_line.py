@@ -12,6 +12,20 @@ from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket, printable, reaching_buckets, user_path
 
 
+def parser(doc: str | None, **options: Any) -> argparse.ArgumentParser:
+    """Returns a parser with `--json`, whose help begins with a script's docstring.
+
+    Args:
+      doc: the docstring.
+      **options: further arguments of `argparse.ArgumentParser`.
+    """
+    made = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, **options
+    )
+    made.add_argument("--json", action="store_true", help="end with one line of JSON")
+    return made
+
+
 def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status.
 

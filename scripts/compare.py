@@ -3,11 +3,6 @@
 python scripts/compare.py runs/cars_all runs/cars_blocks67 --output=runs/comparison
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-
-import argparse
 import sys
 from collections.abc import Sequence
 
@@ -20,12 +15,9 @@ SHOWN = 10
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments, compares, writes the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="the workdir of a finished run")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for index.html")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
 
     folder = user_path(args.output)

@@ -5,7 +5,6 @@ python scripts/convert_weights.py noisy_student --variant=b0 --output=b0.safeten
 python scripts/convert_weights.py --list
 """
 
-import argparse
 import dataclasses
 import sys
 import time
@@ -21,14 +20,13 @@ from scripts import command_line
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and runs what they ask for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line.parser(__doc__)
     parser.add_argument(
         "source", nargs="?", help=f"a path, or one of {', '.join(download.ARCHIVES)}, lite_wheel"
     )
     parser.add_argument("--output", type=user_path, help="the .safetensors file to write")
     parser.add_argument("--variant", help="such as b0; not needed with a path")
     parser.add_argument("--list", action="store_true", help="show what can be downloaded")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     if args.list:
         show_registry(args.json)

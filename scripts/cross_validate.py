@@ -17,11 +17,7 @@ if __name__ == "__main__":  # as in train.py
     restart_with_huge_pages()
     preemption.Stop().__enter__()
 
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-
-import argparse
 import dataclasses
 import logging
 import sys
@@ -59,11 +55,10 @@ SPLITS = {"validation": "on the fold that was not trained on", "test": "on the t
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments, trains and predicts every fold, writes the results."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], allow_abbrev=False)
+    parser = command_line.parser(__doc__, allow_abbrev=False)
     parser.add_argument("--config", required=True, help="the recipe, as for train.py")
     parser.add_argument("--workdir", required=True, help="of all folds")
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="by default 5")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args, overrides = parser.parse_known_args(arguments)
     if args.folds < 2:
         raise UserError(f"--folds={args.folds}: expected at least 2")

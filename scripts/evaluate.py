@@ -5,14 +5,9 @@ python scripts/evaluate.py --workdir=runs/mine --stage=head --split=validation -
 python scripts/evaluate.py --weights=lite_wheel --data=tfds:imagenet2012 --directory=DIRECTORY
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-
 import argparse
 import dataclasses
 import logging
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +19,7 @@ import input_pipeline
 from efficientnet import metrics
 from efficientnet.errors import UserError
 from efficientnet.inference.network import Network, TrainedNetwork
+from efficientnet.inference.predict import photo_loader
 from efficientnet.paths import absolute, user_path
 from efficientnet.reporting import predictions, scores, tables
 from efficientnet.runtime import devices
@@ -40,9 +36,7 @@ SPLITS = ("test", "validation", "train")
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments, evaluates, prints a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     networks.add_arguments(parser)
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--data", metavar="SOURCE", help="with --weights: the data source")
@@ -55,7 +49,6 @@ def main(arguments: Sequence[str]) -> None:
         "--top", type=int, nargs="+", default=[1, 3, 5], metavar="K", help="which top-K to show"
     )
     parser.add_argument("--output", metavar="FILE", help="write the predictions to an .npz")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     if bool(args.workdir) == bool(args.data):
@@ -158,16 +151,10 @@ def evaluate(
     )
     program = steps.jit_eval(network.module, mean, std, mesh, flip)
 
+    loader = photo_loader(network, split, batch_size, broken_limit)
+
     def batches(split: input_pipeline.Split) -> Iterator[dict[str, jax.Array]]:
-        on_host = input_pipeline.eval_batches(
-            split,
-            batch_size=math.ceil(batch_size / mesh.size) * mesh.size,
-            resolution=network.resolution,
-            channels=network.channels,
-            preprocess=network.preparation,
-            broken_limit=broken_limit,
-        )
-        return devices.to_devices(input_pipeline.as_numpy(on_host), mesh)
+        return devices.to_devices(loader.evaluate(split), mesh)
 
     variables = jax.device_put(network.variables, devices.replicated(mesh))
     with progress_bar("evaluating", len(split)) as line:

@@ -7,12 +7,8 @@ Each photo is drawn as the network sees it, and beside it under a heat map of a 
 probable one, or of --class. A folder gets one picture per photo; a .png holds them all.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-
-import argparse
 import difflib
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -36,9 +32,7 @@ MAX_TOGETHER = 60  # photos in one picture
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and writes the pictures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     networks.add_images(parser)
     networks.add_arguments(parser)
     parser.add_argument(
@@ -52,7 +46,6 @@ def main(arguments: Sequence[str]) -> None:
         required=True,
         help="a .png for all photos, or a folder",
     )
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     paths = input_pipeline.find_photos(args.images)
     together = args.output.suffix == ".png"
@@ -70,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         args.output.mkdir(parents=True, exist_ok=True)
 
     results, kept = [], []
-    photos = photo_loader(network, paths, BATCH_SIZE)
+    photos = photo_loader(network, input_pipeline.photo_split(paths), BATCH_SIZE, len(paths))
     taken: set[str] = set()
     with progress_bar("explain", len(paths), hidden=together) as line:
         for explanation in explain(network, photos, label):

@@ -8,11 +8,6 @@ extra `onnx`, ONNX. Each takes uint8 photos in any batch size and normalizes the
 run in a separate process; unless all agree with the network to 1e-4, nothing is left behind.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-
-import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -25,9 +20,7 @@ from scripts import command_line, networks
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and writes the folder."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     networks.add_arguments(parser)
     parser.add_argument(
         "--output", type=command_line.local_path, required=True, help="a new folder"
@@ -35,7 +28,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--formats", default=",".join(DEFAULT), help=f"of {','.join(FORMATS)}; default: %(default)s"
     )
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     formats = list(dict.fromkeys(args.formats.split(",")))
     for name in formats:

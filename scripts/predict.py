@@ -9,11 +9,6 @@ Photos are preprocessed as in the run's evaluation. If some can't be read, the o
 classified, an error names them, and the exit status is 1.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -29,9 +24,7 @@ from scripts import command_line, networks
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and classifies the photos."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     networks.add_images(parser)
     networks.add_arguments(parser)
     parser.add_argument(
@@ -47,7 +40,6 @@ def main(arguments: Sequence[str]) -> None:
         metavar="FILE",
         help="also write the input of the classifier for each photo, to .npz or .parquet",
     )
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     if args.top < 1:
         raise UserError(f"--top={args.top} should be at least 1")
@@ -61,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     results: list[writers.Prediction] = []
     names: list[str] = []
     features: list[np.ndarray] = []
-    photos = photo_loader(network, paths)
+    photos = photo_loader(network, input_pipeline.photo_split(paths), broken_limit=len(paths))
 
     def predictions() -> Iterator[writers.Prediction]:
         for batch in predict(network, photos):

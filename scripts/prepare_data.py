@@ -9,7 +9,6 @@ result with
 --config.data.source=records --config.data.directory=/data/cars_records.
 """
 
-import argparse
 import dataclasses
 import logging
 import sys
@@ -30,9 +29,7 @@ from scripts import command_line
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and runs what they ask for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     parser.add_argument("source", help=f"one of {', '.join(input_pipeline.SOURCES)}, or tfds:NAME")
     parser.add_argument("--directory", help="where the files are")
     parser.add_argument(
@@ -64,7 +61,6 @@ def main(arguments: Sequence[str]) -> None:
         action="store_true",
         help="mean and standard deviation of the training photos",
     )
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     if not (args.output or args.check or args.report or args.statistics):
         raise UserError("nothing to do: give --output, --check, --report or --statistics")

@@ -8,7 +8,6 @@ interrupted and skips what is done. `table.md` and `plot.png` grow as runs finis
 of hyperparameters and results in `tensorboard --logdir WORKDIR`.
 """
 
-import argparse
 import concurrent.futures
 import io
 import itertools
@@ -38,7 +37,7 @@ TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments, runs the grid, writes table and plot."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line.parser(__doc__)
     parser.add_argument("--config", required=True, help="the recipe, as for train.py")
     parser.add_argument(
         "--workdir", required=True, type=command_line.local_path, help="of the whole sweep"
@@ -49,7 +48,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--metric", default="validation.top1", choices=grids.choices(), help="of the last stage"
     )
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args(arguments)
     if args.jobs < 1:
         raise UserError(f"--jobs={args.jobs}: expected at least 1")

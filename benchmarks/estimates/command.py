@@ -1,6 +1,5 @@
 """The command line of scripts/compile_tpu.py."""
 
-import argparse
 import logging
 from collections.abc import Sequence
 
@@ -10,8 +9,8 @@ from scripts import command_line, recipes
 
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments, compiles, prints the table."""
-    parser = argparse.ArgumentParser(
-        description="Compiles a recipe for a TPU slice, which need not exist.",
+    parser = command_line.parser(
+        "Compiles a recipe for a TPU slice, which need not exist.",
         epilog="Fields of the config can be overridden as for train.py: --config.dtype=bfloat16.",
         allow_abbrev=False,
     )
@@ -24,7 +23,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--photos", type=int, help="number of training photos, instead of those of the data"
     )
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args, overrides = parser.parse_known_args(arguments)
     for name in ("classes", "photos"):
         if getattr(args, name) is not None and getattr(args, name) < 1:

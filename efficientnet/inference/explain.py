@@ -84,7 +84,7 @@ def explain(
     def compute(variables: Any, images: jax.Array, labels: jax.Array | None) -> Any:
         return grad_cam(dataclasses.replace(network, variables=variables), images, labels)
 
-    for batch in photos.evaluate(photos.split, photos.broken_limit):
+    for batch in photos.evaluate(photos.split):
         images = batch["image"]
         labels = None if label is None else np.full(len(images), label)
         logits, maps = compute(network.variables, images, labels)

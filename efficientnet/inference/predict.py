@@ -1,7 +1,7 @@
 """Classifying photos in batches on all devices, preprocessed as in the network's evaluation."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -26,23 +26,27 @@ class PredictedBatch(NamedTuple):
 
 
 def photo_loader(
-    network: Network, paths: Sequence[str], batch_size: int = BATCH_SIZE
+    network: Network,
+    photos: input_pipeline.Split,
+    batch_size: int = BATCH_SIZE,
+    broken_limit: int = 0,
 ) -> input_pipeline.Loader:
-    """Returns a loader of photos as in the network's evaluation, which skips unreadable ones.
+    """Returns a loader that prepares photos as in the network's evaluation.
 
     Args:
       network: to run on them.
-      paths: of the photos, see `input_pipeline.find_photos`.
-      batch_size: at most, over all devices.
+      photos: for files, see `input_pipeline.photo_split`.
+      batch_size: over all devices; rounded up to a multiple of them, and lower for fewer photos.
+      broken_limit: how many unreadable photos may be skipped.
     """
     devices_used = jax.device_count()
     return input_pipeline.Loader(
-        input_pipeline.photo_split(paths),
-        batch_size=math.ceil(min(batch_size, len(paths)) / devices_used) * devices_used,
+        photos,
+        batch_size=math.ceil(min(batch_size, len(photos)) / devices_used) * devices_used,
         resolution=network.resolution,
         channels=network.channels,
         preprocess=network.preparation,
-        broken_limit=len(paths),
+        broken_limit=broken_limit,
     )
 
 
@@ -61,7 +65,7 @@ def predict(network: Network, photos: input_pipeline.Loader) -> Iterator[Predict
 
     compute = devices.jit(apply, mesh)
     variables = jax.device_put(network.variables, devices.replicated(mesh))
-    batches = devices.to_devices(photos.evaluate(photos.split, photos.broken_limit), mesh)
+    batches = devices.to_devices(photos.evaluate(photos.split), mesh)
     with progress_bar("predict", len(names), hidden=len(names) <= photos.batch_size) as bar:
         for batch in batches:
             logits, features = map(np.asarray, compute(variables, batch["image"]))

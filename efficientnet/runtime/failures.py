@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -27,15 +28,7 @@ DISK = {
 }
 WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # reading has no such errors
 # The same errors in the words of libraries that give no errno.
-WORDS = {
-    "no space left on device": errno.ENOSPC,
-    "disk quota exceeded": errno.EDQUOT,
-    "file too large": errno.EFBIG,
-    "read-only file system": errno.EROFS,
-    "permission denied": errno.EACCES,
-    "input/output error": errno.EIO,
-    "stale file handle": errno.ESTALE,
-}
+WORDS = {os.strerror(number).lower(): number for number in DISK}
 # Words in the errors of collectives and of the coordination service when a process has ended.
 GONE = ("gloo", "connection closed by peer", "connection reset", "coordination", "heartbeat")
 

@@ -49,32 +49,19 @@ def _manager(
     return ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
 
 
-def save_state(
-    manager: ocp.CheckpointManager, step: int, state: Any, progress: Mapping[str, Any]
-) -> None:
-    """Begins to save a run's state, and the host's progress."""
-    _save(
-        manager,
-        step,
-        {"progress": of_json(progress), **of_tree(state)},
-        state=ocp.args.StandardSave(state),
-        progress=ocp.args.JsonSave(dict(progress)),
-    )
-
-
-def save_variables(manager: ocp.CheckpointManager, step: int, variables: Mapping[str, Any]) -> None:
-    """Begins to save the best variables of a stage so far."""
-    sums = of_tree(variables)
-    _save(manager, step, sums, variables=ocp.args.StandardSave(dict(variables)))
-
-
-def _save(
+def save(
     manager: ocp.CheckpointManager,
     step: int,
-    sums: Mapping[str, int],
-    **items: ocp.args.CheckpointArgs,
+    item: str,
+    tree: Any,
+    progress: Mapping[str, Any] | None = None,
 ) -> None:
-    args = ocp.args.Composite(checksums=ocp.args.JsonSave(dict(sums)), **items)
+    """Begins to save a run's 'state' with the host's progress, or a stage's best 'variables'."""
+    sums, items = of_tree(tree), {item: ocp.args.StandardSave(tree)}
+    if progress is not None:
+        sums["progress"] = of_json(progress)
+        items["progress"] = ocp.args.JsonSave(dict(progress))
+    args = ocp.args.Composite(checksums=ocp.args.JsonSave(sums), **items)
     if not manager.save(step, args=args):
         raise RuntimeError(f"Orbax has not saved step {step} in {manager.directory}")
 
@@ -90,17 +77,12 @@ def read_progress(
     return progress, sums
 
 
-def read_state(manager: ocp.CheckpointManager, step: int, sums: Mapping[str, int]) -> Any:
-    """Returns a run's state as `_read_tree` does, where it has these checksums."""
-    return _read_tree(manager, step, "state", sums)
-
-
 def read_variables(manager: ocp.CheckpointManager, step: int | None = None) -> Any:
-    """Returns the variables saved at a step, by default the latest, as `_read_tree` does."""
+    """Returns the variables saved at a step, by default the latest, as `read_tree` does."""
     step = manager.latest_step() if step is None else step
     if step is None or step not in manager.all_steps():
         raise DamagedError("it is missing")
-    return _read_tree(manager, step, "variables", _read_json(manager, step, "checksums"))
+    return read_tree(manager, step, "variables", _read_json(manager, step, "checksums"))
 
 
 def _read_json(manager: ocp.CheckpointManager, step: int, item: str) -> dict[str, Any]:
@@ -109,10 +91,8 @@ def _read_json(manager: ocp.CheckpointManager, step: int, item: str) -> dict[str
         return dict(content[item])
 
 
-def _read_tree(
-    manager: ocp.CheckpointManager, step: int, item: str, sums: Mapping[str, int]
-) -> Any:
-    """Returns an item as nested dicts of numpy arrays; or `DamagedError`."""
+def read_tree(manager: ocp.CheckpointManager, step: int, item: str, sums: Mapping[str, int]) -> Any:
+    """Returns an item with these checksums as nested dicts of numpy arrays; or `DamagedError`."""
     with _reading(manager, step, item):
         metadata = manager.item_metadata(step)[item]
         like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata.tree)

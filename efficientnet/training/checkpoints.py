@@ -88,7 +88,7 @@ class Checkpoints:
         """Returns a checkpoint's progress and keeps its state; raises `DamagedError`."""
         self._state = None
         progress, sums = _read_progress(self._latest, step)
-        state = checkpoint_files.read_state(self._latest, step, sums)
+        state = checkpoint_files.read_tree(self._latest, step, "state", sums)
         best = progress.best
         if best:
             try:
@@ -121,7 +121,7 @@ class Checkpoints:
         if not self._folder.exists():
             raise FileNotFoundError(f"{self._folder} is gone")
         self.wait()
-        checkpoint_files.save_state(self._latest, step, state, to_json(progress))
+        checkpoint_files.save(self._latest, step, "state", state, to_json(progress))
 
     def save_best(self, stage: str, step: int, variables: Mapping[str, Any]) -> None:
         """Saves the best variables of a stage so far; the previous ones stay until then."""
@@ -130,7 +130,7 @@ class Checkpoints:
         # A run that was killed before the next checkpoint saves them again.
         if step in manager.all_steps():
             manager.delete(step)
-        checkpoint_files.save_variables(manager, step, variables)
+        checkpoint_files.save(manager, step, "variables", dict(variables))
 
     def restore_best(self, stage: str, like: Any) -> Any:
         """Returns a stage's best variables, with the structure and shardings of `like`.

@@ -10,7 +10,7 @@ import optax
 from jax.typing import ArrayLike
 from optax import GradientTransformation as Transformation
 
-from efficientnet.config import Optimizer, Schedule, StageConfig
+from efficientnet.config import Optimizer, StageConfig
 from efficientnet.network import architecture
 from efficientnet.network.variants import Variant
 
@@ -128,33 +128,24 @@ def make_optimizer(
     return optax.with_extra_args_support(optax.chain(clip, optimizer))
 
 
-def _constant(stage: StageConfig, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
-    return optax.constant_schedule(stage.learning_rate)
+def _after_warmup(
+    stage: StageConfig, warmup: int, steps: int, decay_steps: float
+) -> optax.Schedule:
+    """Returns a schedule of the stage's step, which is right once the warmup has ended.
 
-
-def _cosine(stage: StageConfig, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
-    after = optax.cosine_decay_schedule(stage.learning_rate, max(steps - warmup, 1))
-    return lambda step: after(step - warmup)
-
-
-def _exponential(stage: StageConfig, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
-    return optax.exponential_decay(stage.learning_rate, decay_steps, stage.decay_rate)
-
-
-def _step(stage: StageConfig, warmup: int, steps: int, decay_steps: float) -> optax.Schedule:
-    return optax.exponential_decay(
-        stage.learning_rate, decay_steps, stage.decay_rate, staircase=True
-    )
-
-
-# Schedules after the warmup, as functions of the stage's step. The exponential ones count from the
-# start of the stage, as in the reference code (tensorflow/tpu, efficientnet/utils.py).
-SCHEDULES: dict[Schedule, Callable[[StageConfig, int, int, float], optax.Schedule]] = {
-    "constant": _constant,
-    "cosine": _cosine,
-    "exponential": _exponential,
-    "step": _step,
-}
+    The exponential ones count from the start of the stage, as in the reference code
+    (tensorflow/tpu, efficientnet/utils.py).
+    """
+    peak = stage.learning_rate
+    match stage.schedule:
+        case "constant":
+            return optax.constant_schedule(peak)
+        case "cosine":
+            cosine = optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
+            return lambda step: cosine(step - warmup)
+        case "exponential" | "step":
+            stairs = stage.schedule == "step"
+            return optax.exponential_decay(peak, decay_steps, stage.decay_rate, staircase=stairs)
 
 
 def make_schedule(stage: StageConfig, steps: int, steps_per_epoch: float) -> optax.Schedule:
@@ -167,7 +158,7 @@ def make_schedule(stage: StageConfig, steps: int, steps_per_epoch: float) -> opt
     """
     warmup = min(round(stage.warmup_epochs * steps_per_epoch), steps)
     decay_steps = stage.decay_epochs * steps_per_epoch
-    after = SCHEDULES[stage.schedule](stage, warmup, steps, decay_steps)
+    after = _after_warmup(stage, warmup, steps, decay_steps)
     if not warmup:
         return after
     # The first step takes 1 / warmup of the peak, not 0.

@@ -9,6 +9,7 @@ import pytest
 from odd_names import ODD
 from PIL import Image
 
+import input_pipeline
 from efficientnet.inference.explain import Explanation, explain, grad_cam
 from efficientnet.inference.heatmaps import draw, overlay
 from efficientnet.inference.loading import load_run
@@ -54,7 +55,7 @@ def test_grad_cam_is_cam_for_a_linear_classifier_over_mean_features(trained, lab
 def test_each_photo_is_explained_for_the_class_asked_for(trained) -> None:
     network = load_run(str(trained.workdir))
     paths = sorted(map(str, (trained.photos / "test").rglob("*.png")))
-    photos = photo_loader(network, paths, 8)
+    photos = photo_loader(network, input_pipeline.photo_split(paths), 8)
     found = list(explain(network, photos, label=1))
     assert [one.name for one in found] == paths
     for one in found:

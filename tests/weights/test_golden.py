@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import efficientnet
+import input_pipeline
 from efficientnet.inference.predict import photo_loader
 from efficientnet.network import architecture
 
@@ -75,7 +76,8 @@ def test_lite0_of_the_wheel_knows_imagenet(shared):
     folder = shared / "data" / "imagenet_sample"
     with (folder / "index.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    photos = photo_loader(network, [str(folder / row["file"]) for row in rows], 40)
+    paths = [str(folder / row["file"]) for row in rows]
+    photos = photo_loader(network, input_pipeline.photo_split(paths), 40)
     labels = np.array([int(row["class_index"]) for row in rows])
     for row in rows[:3]:
         name = network.class_names[int(row["class_index"])]
