@@ -1,6 +1,7 @@
 """Paths of a user's files, on a disk or in a bucket (`gs://`)."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import re
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from etils import epath
 
-from efficientnet.errors import UserError
+from efficientnet.errors import UserError, explained
 
 PathT = TypeVar("PathT", epath.Path, pathlib.Path)
 
@@ -175,13 +176,5 @@ def unreachable(error: BaseException) -> str | None:
     )
 
 
-@contextlib.contextmanager
-def reaching_buckets() -> Iterator[None]:
-    """Turns the errors that `unreachable` recognizes into a `UserError`."""
-    try:
-        yield
-    except Exception as error:
-        sentence = unreachable(error)
-        if sentence is None:
-            raise
-        raise UserError(sentence) from error
+# Turns the errors that `unreachable` recognizes into a `UserError`.
+reaching_buckets = functools.partial(explained, unreachable)

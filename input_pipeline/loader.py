@@ -30,8 +30,6 @@ Batch = dict[str, np.ndarray]
 PREFETCH = 2
 # Maximum number of examples that a thread prepares in one call.
 PART = 32
-# TensorFlow copies arrays that begin elsewhere than at a multiple of so many bytes.
-ALIGNMENT = 64
 # The errors of a split's `read` and of the decoder.
 UNREADABLE = (OSError, tf.errors.OpError)
 

@@ -14,9 +14,9 @@ import itertools
 import json
 import os
 import pathlib
-import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,21 +67,19 @@ def main(arguments: Sequence[str]) -> None:
 
     results: dict[str, float] = {}
     failed: list[str] = []
-    slots: queue.Queue[int] = queue.Queue()
-    for slot in range(args.jobs):
-        slots.put(slot)
+    slots, thread = itertools.count(), threading.local()
+
+    def take_slot() -> None:
+        thread.slot = next(slots)
 
     def work(name: str) -> float | None:
-        slot = slots.get()
+        env = environment(thread.slot, args.jobs)
         try:
-            env = environment(slot, args.jobs)
             return run_point(args.config, runs[name], args.workdir / name, env)[args.metric]
         except subprocess.CalledProcessError:
             return None
-        finally:
-            slots.put(slot)
 
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+    with concurrent.futures.ThreadPoolExecutor(args.jobs, initializer=take_slot) as pool:
         futures = {pool.submit(work, name): name for name in runs}
         try:
             for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):

@@ -174,17 +174,6 @@ def layers(variant: Variant, num_classes: int, channels: int = 3) -> tuple[Layer
     return tuple(result)
 
 
-def leaf_shapes(
-    variant: Variant, num_classes: int, channels: int = 3
-) -> dict[LeafPath, tuple[int, ...]]:
-    """Returns the shape of every variable of the network."""
-    return {
-        path: shape
-        for layer in layers(variant, num_classes, channels)
-        for path, shape in layer.variables.items()
-    }
-
-
 def _layers(conv: Conv, block: Block | None = None) -> Iterator[Layer]:
     kind, filters_in = ("depthwise", 1) if conv.depthwise else ("conv", conv.filters_in)
     shape = (conv.kernel, conv.kernel, filters_in, conv.filters)

@@ -12,6 +12,7 @@ import jax
 from clu.asynclib import AsyncError
 from etils import epath
 
+from efficientnet import errors
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket, unreachable
 
@@ -45,21 +46,14 @@ def silence_failed_saves() -> None:
     sys.unraisablehook = show
 
 
-@contextlib.contextmanager
-def explained(workdir: epath.Path, lock: str) -> Iterator[None]:
+def explained(workdir: epath.Path, lock: str) -> contextlib.AbstractContextManager[None]:
     """Turns what can happen to a run, other than a bug in the program, into a `UserError`.
 
     Args:
       workdir: the run's folder.
       lock: name of a file in it; on a disk, the folder has vanished when this file has.
     """
-    try:
-        yield
-    except Exception as error:
-        sentence = explain(error, workdir, lock)
-        if sentence is None:
-            raise
-        raise UserError(sentence) from error
+    return errors.explained(lambda error: explain(error, workdir, lock))
 
 
 def explain(error: BaseException, workdir: epath.Path, lock: str) -> str | None:

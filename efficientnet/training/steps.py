@@ -14,9 +14,10 @@ from jax.typing import ArrayLike
 
 from efficientnet.config import StageConfig
 from efficientnet.network import freeze_groups
-from efficientnet.network.freeze_groups import Trainable, split_params
+from efficientnet.network.freeze_groups import split_params
 from efficientnet.network.layers import normalize
 from efficientnet.network.model import EfficientNet
+from efficientnet.records import ParameterCounts
 from efficientnet.runtime import devices
 from efficientnet.training import ema, mixup, optim
 from efficientnet.training.losses import BatchMetrics, balancing_weights, cross_entropy
@@ -228,9 +229,8 @@ EvalProgram = Callable[..., tuple[Collection, jax.Array]]
 
 
 class StageSchedule(NamedTuple):
-    """What a stage trains, for how long, and at which learning rates."""
+    """For how long a stage trains, and at which learning rates."""
 
-    trains: Trainable
     epoch_ends: dict[int, int]  # which epoch ends at which step
     learning_rate: optax.Schedule
     optimizer: optax.GradientTransformationExtraArgs
@@ -249,7 +249,7 @@ def stage_schedule(experiment: Experiment, stage: StageConfig) -> StageSchedule:
     epoch_ends = optim.epoch_ends(stage.epochs, per_epoch)
     learning_rate = optim.make_schedule(stage, max(epoch_ends), per_epoch)
     optimizer = optim.make_optimizer(stage, learning_rate, experiment.variant)
-    return StageSchedule(freeze_groups.trainable(stage), epoch_ends, learning_rate, optimizer)
+    return StageSchedule(epoch_ends, learning_rate, optimizer)
 
 
 def train_program(
@@ -293,9 +293,8 @@ def jit_eval(
     return devices.jit(step, mesh)
 
 
-def count_params(params: Mapping[str, Any], trains: Trainable) -> dict[str, int]:
-    """Counts the `trainable` and the `frozen` scalars."""
-    return {
-        name: sum(leaf.size for leaf in jax.tree.leaves(part))
-        for name, part in zip(("trainable", "frozen"), split_params(params, trains), strict=True)
-    }
+def count_params(params: Mapping[str, Any], stage: StageConfig) -> ParameterCounts:
+    """Counts the scalars that a stage trains, and those that are frozen."""
+    parts = split_params(params, freeze_groups.trainable(stage))
+    trainable, frozen = (sum(leaf.size for leaf in jax.tree.leaves(part)) for part in parts)
+    return ParameterCounts(trainable=trainable, frozen=frozen)

@@ -16,10 +16,9 @@ from tqdm import tqdm
 from efficientnet.config import StageConfig, may_change
 from efficientnet.metrics import METRICS
 from efficientnet.network import freeze_groups
-from efficientnet.network.freeze_groups import Trainable, split_params
+from efficientnet.network.freeze_groups import split_params
 from efficientnet.records import (
     EpochRecord,
-    ParameterCounts,
     Progress,
     StageMetrics,
     StageResult,
@@ -156,10 +155,12 @@ class Trainer:
         if stage.cached_copies:
             experiment = feature_cache.cached(experiment, state.variables, stage.cached_copies)
             self._validator = evaluate.for_experiment(experiment, self._stop)
+        counts = steps.count_params(state.params, stage)
         log.info(
             "stage %s: %s parameters train, %s are frozen; %d steps",
             stage.name,
-            *(f"{count:,}" for count in steps.count_params(state.params, schedule.trains).values()),
+            f"{counts.trainable:,}",
+            f"{counts.frozen:,}",
             schedule.num_steps,
         )
         state = self._train(experiment, stage, schedule, state)
@@ -167,7 +168,7 @@ class Trainer:
         self._take_times()
         self._stop.safe = True
         try:
-            self._end_stage(stage, schedule.trains, state)
+            self._end_stage(stage, state)
         except evaluate.Interrupted as error:
             raise self._stopped() from error
 
@@ -333,7 +334,7 @@ class Trainer:
             self.checkpoints.save_best(stage.name, progress.global_step, candidates[chosen])
         return record
 
-    def _end_stage(self, stage: StageConfig, trains: Trainable, state: steps.TrainState) -> None:
+    def _end_stage(self, stage: StageConfig, state: steps.TrainState) -> None:
         """Tests the stage's best weights and moves on."""
         progress = self.progress
         self._last = state.averaged_variables if stage.ema_decay else state.variables
@@ -358,7 +359,7 @@ class Trainer:
             steps=progress.step,
             seconds=progress.seconds,
             images_per_second=progress.images_per_second,
-            parameters=ParameterCounts(**steps.count_params(state.params, trains)),
+            parameters=steps.count_params(state.params, stage),
             metrics=StageMetrics(test=test, validation=record.validated),
             selected_on=self.experiment.data.selected_on,
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 import safetensors.numpy
+from trees import leaf_shapes
 
 from efficientnet import weights
 from efficientnet.network import architecture
@@ -28,7 +29,7 @@ def leaves(seed: int = 0) -> dict[architecture.LeafPath, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
         path: rng.uniform(0.1, 1, shape).astype(np.float32)
-        for path, shape in architecture.leaf_shapes(TINY, NUM_CLASSES).items()
+        for path, shape in leaf_shapes(TINY, NUM_CLASSES).items()
     }
 
 

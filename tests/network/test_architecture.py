@@ -6,6 +6,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from trees import leaf_shapes
 
 from efficientnet.inference.export.tensorflow_graph import Graph
 from efficientnet.inference.network import Network
@@ -65,7 +66,7 @@ def test_the_tables_have_the_variables_of_the_module(variant, monkeypatch):
         for layer, arrays in layers.items()
         for leaf, array in arrays.items()
     }
-    assert architecture.leaf_shapes(variant, 5) == shapes
+    assert leaf_shapes(variant, 5) == shapes
 
 
 def test_another_kind_of_block_is_in_module_and_tensorflow_graph(monkeypatch):

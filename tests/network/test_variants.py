@@ -2,9 +2,9 @@ import math
 
 import jax
 import pytest
+from trees import leaf_shapes
 
 from efficientnet.errors import UserError
-from efficientnet.network import architecture
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import VARIANTS, get_variant, round_filters
 
@@ -30,7 +30,7 @@ PUBLISHED = {
 
 
 def count(name: str, collection: str, num_classes: int = 1000, channels: int = 3) -> int:
-    shapes = architecture.leaf_shapes(get_variant(name), num_classes, channels)
+    shapes = leaf_shapes(get_variant(name), num_classes, channels)
     return sum(math.prod(shape) for path, shape in shapes.items() if path[0] == collection)
 
 
