@@ -74,21 +74,20 @@ def progressive(
     return tuple(stages)
 
 
-def arguments(text: str, recipes: Collection[str], variant: str = "b0") -> tuple[str, str]:
+def arguments(text: str, recipes: Collection[str]) -> tuple[str, str]:
     """Parses the arguments in --config=FILE:ARGUMENTS, such as 'head' or 'head,b3'.
 
     Args:
       text: at most one of the recipes and at most one variant, joined by a comma.
       recipes: the recipes of the file; the first is the default.
-      variant: the default variant.
 
     Returns:
-      The recipe and the variant.
+      The recipe and the variant, by default B0.
 
     Raises:
       UserError: a word is neither a recipe nor a variant.
     """
-    recipe = next(iter(recipes))
+    recipe, variant = next(iter(recipes)), "b0"
     for word in filter(None, text.split(",")):
         if word in recipes:
             recipe = word

@@ -117,40 +117,34 @@ class Loader:
         """Yields the batches of `train_dataset` as NumPy arrays."""
         return as_numpy(self.train_dataset(start_step, num_steps))
 
-    def evaluate(self, split: Split, broken_limit: int | None = None) -> Iterator[Batch]:
+    def evaluate(self, split: Split) -> Iterator[Batch]:
         """Yields the batches of `eval_dataset` as NumPy arrays."""
-        return as_numpy(self.eval_dataset(split, broken_limit))
+        return as_numpy(self.eval_dataset(split))
 
     def train_dataset(self, start_step: int, num_steps: int) -> tf.data.Dataset:
         """Returns shuffled and augmented batches, see `train_batches`."""
         augmentation = Augmentation(self.augment, self.resolution, self.channels)
         order = self._order(self.split, self.seed)
         steps = range(start_step, start_step + num_steps)
-        return self.dataset(self.split, order, steps, augmentation, self.broken_limit)
+        return self.dataset(self.split, order, steps, augmentation)
 
-    def eval_dataset(self, split: Split, broken_limit: int | None = None) -> tf.data.Dataset:
+    def eval_dataset(self, split: Split) -> tf.data.Dataset:
         """Returns every example of a split once, see `eval_batches`."""
         augmentation = without_chance(self.preprocess, self.resolution, self.channels)
         order = self._order(split, None)
-        limit = self.broken_limit if broken_limit is None else broken_limit
-        return self.dataset(split, order, order.steps, augmentation, limit)
+        return self.dataset(split, order, order.steps, augmentation)
 
     def _order(self, split: Split, seed: int | None) -> Order:
         process = self.process_index, self.process_count
         return Order(len(split), self.batch_size, seed, *process, self.drop_remainder)
 
     def dataset(
-        self,
-        split: Split,
-        order: Order,
-        steps: range,
-        augmentation: Augmentation,
-        broken_limit: int = 0,
+        self, split: Split, order: Order, steps: range, augmentation: Augmentation
     ) -> tf.data.Dataset:
         """Returns batches of augmented photos in a given order."""
         threads = self.threads or os.cpu_count() or 1
-        check = functools.partial(self._check, split, broken_limit)
-        attempts = max(broken_limit, len(self.skipped)) + 2
+        check = functools.partial(self._check, split)
+        attempts = max(self.broken_limit, len(self.skipped)) + 2
         filler = _Filler(split, order, augmentation, attempts, threads, check)
         as_it_is = tf.autograph.experimental.do_not_convert
 
@@ -174,13 +168,13 @@ class Loader:
         )
         return iteration.flat_map(batches).prefetch(PREFETCH).with_options(options)
 
-    def _check(self, split: Split, limit: int, batch: "_Batch") -> np.ndarray:
+    def _check(self, split: Split, batch: "_Batch") -> np.ndarray:
         """Records the unreadable photos of a batch; raises if there are too many.
 
         Returns:
           The mask of the batch without them.
         """
-        mask = batch.rows.mask.copy()
+        mask, limit = batch.rows.mask.copy(), self.broken_limit
         for place, reason in sorted(batch.problems.items()):
             mask[place] = False
             name = split.names[batch.rows.index[place]]
@@ -380,12 +374,11 @@ def train_batches(
     return Loader(split, **settings).train_dataset(start_step, num_steps)
 
 
-def eval_batches(split: Split, *, broken_limit: int = 0, **settings: Any) -> tf.data.Dataset:
+def eval_batches(split: Split, **settings: Any) -> tf.data.Dataset:
     """Returns every example once and in order; the last batch is padded, with mask False.
 
     Args:
       split: to read.
-      broken_limit: how many unreadable photos may be skipped.
       settings: batch_size, resolution and the other attributes of a `Loader`.
 
     Returns:
@@ -394,4 +387,4 @@ def eval_batches(split: Split, *, broken_limit: int = 0, **settings: Any) -> tf.
     Raises:
       UserError: a wrong or random specification.
     """
-    return Loader(split, **settings).eval_dataset(split, broken_limit)
+    return Loader(split, **settings).eval_dataset(split)

@@ -149,7 +149,7 @@ def evaluate(
         np.asarray(values, np.float32)
         for values in (network.preprocessing.mean, network.preprocessing.std)
     )
-    program = steps.jit_eval(network.module, mean, std, mesh, flip)
+    program = steps.make_eval_step(network.module, mesh, mean=mean, std=std, flip=flip)
 
     loader = photo_loader(network, split, batch_size, broken_limit)
 

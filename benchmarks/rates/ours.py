@@ -77,17 +77,17 @@ def train_step(setting: Setting, trains: str) -> Compiled:
 def eval_step(setting: Setting) -> Compiled:
     """Compiles the evaluation step."""
     network = _network(setting)
-    step = steps.make_eval_step(
+    mesh = devices.data_mesh()
+    program = steps.make_eval_step(
         network,
+        mesh,
         mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
         std=np.asarray(MEAN_STD.std, np.float32) * 255,
     )
-    mesh = devices.data_mesh()
     sharding = devices.replicated(mesh)
     variables = jax.device_put(init_variables(network, jax.random.key(0)), sharding)
     counted = jax.device_put(losses.BatchMetrics.empty(), sharding)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
-    program = devices.jit(step, mesh)
     compiled = program.lower(variables, counted, batch).compile()
 
     def run() -> jax.Array:

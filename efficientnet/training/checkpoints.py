@@ -6,7 +6,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orbax.checkpoint as ocp
@@ -60,23 +60,15 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints, but none is intact.
         """
-        damaged = []
-        for step in sorted(self._latest.all_steps(), reverse=True):
-            try:
-                progress = self._load(step)
-            except DamagedError as error:
-                log.warning("checkpoint %s is damaged: %s", self._folder / f"latest/{step}", error)
-                damaged.append(step)
-            else:
-                break
-        else:
-            if damaged:
-                raise UserError(
-                    f"no checkpoint in {self._folder / 'latest'} is intact (see above): "
-                    "choose a new --workdir, or restore a copy of this one"
-                )
-            self._forget_best_after(0)
-            return None
+        steps = self._latest.all_steps()
+        found = _newest_intact(self._latest, self._load)
+        if steps and not found:
+            raise UserError(
+                f"no checkpoint in {self._folder / 'latest'} is intact (see above): "
+                "choose a new --workdir, or restore a copy of this one"
+            )
+        step, progress = found or (0, None)
+        damaged = [later for later in steps if later > step]
         if damaged:
             log.warning("resuming from the checkpoint at step %d", step)
         for later in damaged:
@@ -162,14 +154,24 @@ def read_progress(folder: epath.Path) -> Progress:
       UserError: there is none.
     """
     with contextlib.closing(checkpoint_files.latest_manager(folder)) as manager:
-        for step in sorted(manager.all_steps(), reverse=True):
-            try:
-                return _read_progress(manager, step)[0]
-            except DamagedError as error:
-                log.warning("checkpoint %s is damaged: %s", folder / f"latest/{step}", error)
-    raise UserError(
-        f"{folder / 'latest'} has no intact checkpoint: continue training with the same command"
-    )
+        found = _newest_intact(manager, lambda step: _read_progress(manager, step)[0])
+    if not found:
+        raise UserError(
+            f"{folder / 'latest'} has no intact checkpoint: continue training with the same command"
+        )
+    return found[1]
+
+
+def _newest_intact(
+    manager: ocp.CheckpointManager, load: Callable[[int], Progress]
+) -> tuple[int, Progress] | None:
+    """Returns the newest step that `load` finds intact, with what it returns; logs the others."""
+    for step in sorted(manager.all_steps(), reverse=True):
+        try:
+            return step, load(step)
+        except DamagedError as error:
+            log.warning("checkpoint %s is damaged: %s", manager.directory / str(step), error)
+    return None
 
 
 def _read_progress(manager: ocp.CheckpointManager, step: int) -> tuple[Progress, dict[str, int]]:

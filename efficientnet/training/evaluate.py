@@ -41,7 +41,7 @@ class Evaluator:
         """Prepares the evaluation.
 
         Args:
-          program: the evaluation step, see `steps.jit_eval`.
+          program: the evaluation step, see `steps.make_eval_step`.
           mesh: the devices.
           batches: returns the batches of a split, sharded over the devices: every example once and
             in order, the last batch padded.

@@ -196,12 +196,13 @@ def make_train_step(
 
 
 def make_eval_step(
-    model: EfficientNet, *, mean: ArrayLike, std: ArrayLike, flip: bool = False
-) -> Callable[[Mapping[str, Any], Collection, Batch], tuple[Collection, jax.Array]]:
-    """Returns a function that adds the examples of a batch, where `mask` is true, to the metrics.
+    model: EfficientNet, mesh: Mesh, *, mean: ArrayLike, std: ArrayLike, flip: bool = False
+) -> jax.stages.Wrapped:
+    """Returns the jitted evaluation step, from (variables, metrics, batch) to (metrics, logits).
 
-    It also returns the logits [N, classes], -inf where `mask` is false. With `flip`, these are the
-    logarithms of the mean probabilities of each image and its mirror image.
+    It adds the examples of a batch, where `mask` is true, to the metrics. The logits [N, classes]
+    are -inf where `mask` is false. With `flip`, they are the logarithms of the mean probabilities
+    of each image and its mirror image.
     """
 
     def logits_of(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
@@ -222,10 +223,7 @@ def make_eval_step(
         )
         return counted.merge(more), jnp.where(batch["mask"][:, None], logits, -jnp.inf)
 
-    return eval_step
-
-
-EvalProgram = Callable[..., tuple[Collection, jax.Array]]
+    return devices.jit(eval_step, mesh)
 
 
 class StageSchedule(NamedTuple):
@@ -254,7 +252,7 @@ def stage_schedule(experiment: Experiment, stage: StageConfig) -> StageSchedule:
 
 def train_program(
     experiment: Experiment, stage: StageConfig, schedule: StageSchedule, number: int
-) -> Callable[..., tuple[TrainState, jax.Array]]:
+) -> jax.stages.Wrapped:
     """Returns the jitted training step of a stage, which donates the memory of its state.
 
     Args:
@@ -278,19 +276,11 @@ def train_program(
     return devices.jit(step, experiment.mesh, donate_argnums=0)
 
 
-def eval_program(experiment: Experiment) -> EvalProgram:
+def eval_program(experiment: Experiment) -> jax.stages.Wrapped:
     """Returns the jitted evaluation step of an experiment."""
     # Inference has no dropout, so the network of any stage will do.
     model = experiment.model(experiment.config.stages[0])
-    return jit_eval(model, experiment.mean, experiment.std, experiment.mesh)
-
-
-def jit_eval(
-    model: EfficientNet, mean: ArrayLike, std: ArrayLike, mesh: Mesh, flip: bool = False
-) -> EvalProgram:
-    """Returns the jitted evaluation step of a network, see `make_eval_step`."""
-    step = make_eval_step(model, mean=mean, std=std, flip=flip)
-    return devices.jit(step, mesh)
+    return make_eval_step(model, experiment.mesh, mean=experiment.mean, std=experiment.std)
 
 
 def count_params(params: Mapping[str, Any], stage: StageConfig) -> ParameterCounts:

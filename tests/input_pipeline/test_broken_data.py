@@ -302,8 +302,8 @@ def test_broken_photos_are_skipped_and_counted_up_to_a_limit(partly_broken):
 
 
 def test_evaluation_masks_what_it_skips(partly_broken):
-    loader = input_pipeline.Loader(partly_broken, batch_size=4, resolution=8)
-    mask = np.concatenate([batch["mask"] for batch in loader.evaluate(partly_broken, 3)])
+    loader = input_pipeline.Loader(partly_broken, batch_size=4, resolution=8, broken_limit=3)
+    mask = np.concatenate([batch["mask"] for batch in loader.evaluate(partly_broken)])
     assert list(mask) == [True] * 6 + [False] * 6
     assert len(loader.skipped) == 3
 

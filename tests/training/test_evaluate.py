@@ -60,7 +60,9 @@ def test_flips_average_the_probabilities(prepared: setup.Experiment) -> None:
         return [{**batch, "image": batch["image"][:, :, ::-1]} for batch in batches]
 
     def evaluate(batches: Callable[..., object], flip: bool) -> np.ndarray:
-        program = steps.jit_eval(model, prepared.mean, prepared.std, prepared.mesh, flip)
+        program = steps.make_eval_step(
+            model, prepared.mesh, mean=prepared.mean, std=prepared.std, flip=flip
+        )
         evaluator = Evaluator(program, prepared.mesh, batches)
         _, logits = evaluator(variables, data)
         return predictions.from_logits(logits, data.labels, data.names, ()).probabilities
