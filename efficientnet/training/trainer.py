@@ -53,27 +53,25 @@ class Stopwatch:
         self.timed_images, self.timed_seconds = progress.timed_images, progress.timed_seconds
         self.running = False
         self._batch_size = batch_size
-        self._wall = self._train = self._recent = time.monotonic()
-        self._recent_images = 0
+        self._wall = self._began = time.monotonic()
+        self._recent = self.timed_images, self.timed_seconds
 
     def step_done(self) -> None:
         """Counts a step, or starts the clock if it is not running."""
         if self.running:
             self.timed_images += self._batch_size
-            self._recent_images += self._batch_size
         else:
             self.start()
 
     def start(self) -> None:
         """Starts timing training steps."""
         self.running = True
-        self._train = self._recent = time.monotonic()
-        self._recent_images = 0
+        self._began = time.monotonic()
 
     def stop(self) -> None:
         """Stops timing training steps, before anything else is done."""
         if self.running:
-            self.timed_seconds += time.monotonic() - self._train
+            self.timed_seconds += time.monotonic() - self._began
         self.running = False
 
     def lap(self) -> None:
@@ -83,11 +81,11 @@ class Stopwatch:
         self._wall = now
 
     def recent_rate(self) -> float:
-        """Returns images per second since the last call."""
-        now = time.monotonic()
-        rate = self._recent_images / max(now - self._recent, 1e-9)
-        self._recent, self._recent_images = now, 0
-        return rate
+        """Returns images per second of the training steps since the last call; while running."""
+        images, seconds = self._recent
+        now = self.timed_seconds + time.monotonic() - self._began
+        self._recent = self.timed_images, now
+        return (self.timed_images - images) / max(now - seconds, 1e-9)
 
 
 class Trainer:
