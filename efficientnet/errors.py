@@ -1,4 +1,4 @@
-"""The exception for errors that the user can fix."""
+"""Errors that the user can fix."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -58,13 +58,11 @@ def main(arguments: Sequence[str]) -> None:
     def predictions() -> Iterator[writers.Prediction]:
         for batch in predict(network, photos):
             for name, probabilities in zip(batch.names, batch.probabilities, strict=True):
-                result = {
-                    "image": name,
-                    "predictions": top_classes(network, probabilities, args.top),
-                }
-                yield result
+                top = top_classes(network, probabilities, args.top)
+                result = {"image": name, "predictions": top}
                 if args.json:
                     results.append(result)
+                yield result
             if args.features:
                 names.extend(batch.names)
                 features.append(batch.features)

@@ -39,10 +39,10 @@ def photo_loader(
       batch_size: over all devices; rounded up to a multiple of them, and lower for fewer photos.
       broken_limit: how many unreadable photos may be skipped.
     """
-    devices_used = jax.device_count()
+    count = jax.device_count()
     return input_pipeline.Loader(
         photos,
-        batch_size=math.ceil(min(batch_size, len(photos)) / devices_used) * devices_used,
+        batch_size=math.ceil(min(batch_size, len(photos)) / count) * count,
         resolution=network.resolution,
         channels=network.channels,
         preprocess=network.preparation,
