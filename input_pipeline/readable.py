@@ -86,6 +86,8 @@ def problem(split: Split, index: int) -> str:
         ends = split.ends(index)
         if ends is None or looks_whole(ends):
             return ""
+        if not ends.size:
+            return "it is empty"
         photo = split.read(index)
         assert isinstance(photo, bytes)
         if not looks_whole(Ends(photo, photo, len(photo))):

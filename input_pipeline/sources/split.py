@@ -159,7 +159,7 @@ def from_files(
 
 
 def _existing(directory: epath.Path, name: str) -> str:
-    """Returns the path of a file; '' if there is none.
+    """Returns the path of a file, or of a link that leads nowhere; '' if there is none.
 
     Its name in a table may be written as on Windows, or composed where the file's is decomposed.
     """
@@ -170,7 +170,7 @@ def _existing(directory: epath.Path, name: str) -> str:
         lambda: unicodedata.normalize("NFD", name),
     )
     paths = (f"{directory}/{form()}" for form in forms)
-    return next((path for path in paths if os.path.isfile(path)), "")
+    return next((path for path in paths if os.path.isfile(path) or os.path.islink(path)), "")
 
 
 def refuse_bytes(names: Iterable[str]) -> None:

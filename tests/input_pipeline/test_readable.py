@@ -49,11 +49,14 @@ def test_all_that_is_broken_is_found_and_nothing_else(
 def test_photos_that_vanished_or_cannot_be_opened_are_broken(
     tmp_path: pathlib.Path, memory: pathlib.Path
 ) -> None:
-    split = in_files(tmp_path, {"a.jpg": JPEG, "b.jpg": JPEG, "c.jpg": JPEG})
+    (tmp_path / "d.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    in_files(tmp_path, {"a.jpg": JPEG, "b.jpg": JPEG, "c.jpg": JPEG})
+    split = from_files(epath.Path(tmp_path), [f"{name}.jpg" for name in "abcd"], [0] * 4)
     (tmp_path / "b.jpg").unlink()
     (tmp_path / "c.jpg").unlink()
     (tmp_path / "c.jpg").mkdir()
-    assert [one.name for one in find_broken({"train": split}, memory)] == ["b.jpg", "c.jpg"]
+    found = [one.name for one in find_broken({"train": split}, memory)]
+    assert found == ["b.jpg", "c.jpg", "d.jpg"]
 
 
 def test_a_photo_damaged_in_its_records_is_found(
