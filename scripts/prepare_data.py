@@ -17,12 +17,14 @@ from collections.abc import Sequence
 
 from etils import epath
 
+import efficientnet
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.paths import cache_directory, check_folder, printable, user_path
-from efficientnet.reporting.audit import write_audit
+from efficientnet.reporting.audit import SHOWN_PAIRS, write_audit
 from efficientnet.runtime.progress_bar import progress_bar
 from input_pipeline import record_writer
+from input_pipeline.audit.duplicates import most_alike
 from input_pipeline.audit.problems import Problem, audit
 from scripts import command_line
 
@@ -57,6 +59,11 @@ def main(arguments: Sequence[str]) -> None:
         help="where to write the audit's page",
     )
     parser.add_argument(
+        "--weights",
+        metavar="W",
+        help="a network that shows on the page what is alike: a name such as lite_wheel, or a path",
+    )
+    parser.add_argument(
         "--statistics",
         action="store_true",
         help="mean and standard deviation of the training photos",
@@ -68,6 +75,8 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"--resize={args.resize} should be a positive number of pixels")
     if args.report:
         check_folder(args.report)
+    elif args.weights:
+        raise UserError("--weights goes with --report=DIR: the page shows what the network finds")
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger("input_pipeline").setLevel(logging.INFO)
@@ -80,6 +89,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{source.name}: {result['classes']} classes, {result['splits']}", flush=True)
     mend: list[Problem] = []
     if args.check or args.report:
+        network = efficientnet.load(args.weights) if args.weights else None
         found = audit(source, progress_bar)
         problems = list(found.problems())
         mend = [problem for problem in problems if args.check and problem.must_mend]
@@ -89,6 +99,13 @@ def main(arguments: Sequence[str]) -> None:
                 print(printable(f"{problem.kind}: {problem.name}: {problem.detail}"))
             result["found"] = list(map(dataclasses.asdict, problems))
         print(f"{len(problems)} problems", flush=True)
+        if network:
+            # JAX takes seconds to import.
+            from efficientnet.inference.predict import features_of
+
+            features = features_of(network, input_pipeline.joined(list(source.splits.values())))
+            similar = most_alike(found.photos, features, found.pairs, SHOWN_PAIRS)
+            found = dataclasses.replace(found, similar=similar)
         if args.report:
             result["report"] = str(write_audit(found, args.report))
             print(f"wrote {result['report']}")

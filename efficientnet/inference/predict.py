@@ -1,5 +1,6 @@
 """Classifying photos in batches on all devices, preprocessed as in the network's evaluation."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,12 +16,14 @@ from efficientnet.runtime import devices
 from efficientnet.runtime.progress_bar import progress_bar
 
 BATCH_SIZE = 32  # over all devices
+FEATURES_RESOLUTION = 128
 
 
 class PredictedBatch(NamedTuple):
     """A network's predictions for the readable photos of one batch."""
 
     names: list[str]
+    indices: np.ndarray  # int64 [n], of the photos in their split
     probabilities: np.ndarray  # float64 [n, classes]
     features: np.ndarray  # float32 [n, features], pooled: the classifier's input
 
@@ -73,7 +76,19 @@ def predict(network: Network, photos: input_pipeline.Loader) -> Iterator[Predict
             bar.update(len(np.unique(index)))
             if mask.any():
                 predicted = [names[i] for i in index[mask]]
-                yield PredictedBatch(predicted, softmax(logits[mask]), features[mask])
+                yield PredictedBatch(predicted, index[mask], softmax(logits[mask]), features[mask])
+
+
+def features_of(network: Network, photos: input_pipeline.Split) -> np.ndarray:
+    """Returns float32 [n, features] of all photos; zeros for unreadable ones.
+
+    They are seen at FEATURES_RESOLUTION, which is enough to tell what is alike.
+    """
+    small = dataclasses.replace(network, resolution=FEATURES_RESOLUTION)
+    found = np.zeros((len(photos), network.module.variant.top_filters), np.float32)
+    for batch in predict(small, photo_loader(small, photos, broken_limit=len(photos))):
+        found[batch.indices] = batch.features
+    return found
 
 
 def top_classes(network: Network, probabilities: np.ndarray, k: int) -> list[dict[str, object]]:

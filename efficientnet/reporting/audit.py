@@ -50,6 +50,7 @@ def write_audit(audit: Audit, folder: pathlib.Path) -> pathlib.Path:
             for title, pairs in (
                 ("In two splits, or with two labels", mend),
                 ("In one split and class", keep),
+                *([("Most alike to the network", audit.similar)] if audit.similar else []),
             )
         ],
         alike=[(len(group), list(map(shown, group[:SHOWN_ALIKE]))) for group in audit.alike],

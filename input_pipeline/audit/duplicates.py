@@ -75,3 +75,36 @@ def _groups(photos: Sequence[Photo], pairs: Sequence[near_duplicates.Pair]) -> l
         for group in np.argsort(-sizes, kind="stable")
         if sizes[group] > 1
     ]
+
+
+def most_alike(
+    photos: Sequence[Photo], features: np.ndarray, known: Sequence[Pair], count: int
+) -> list[Pair]:
+    """Returns pairs of a photo and the one that is most alike to a network, the closest first.
+
+    Args:
+      photos: all of the data set.
+      features: float32 [n, features] by the network, of the photos; anything for unreadable ones.
+      known: pairs to leave out.
+      count: how many pairs to return, at most.
+    """
+    readable = np.flatnonzero([photo.measured is not None for photo in photos])
+    rows = features[readable] - features[readable].mean(axis=0)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    left_out = {(pair.first.key, pair.second.key) for pair in known}
+    best: dict[tuple[int, int], float] = {}
+    for start in range(0, len(rows), near_duplicates.BLOCK):
+        similar = rows[start : start + near_duplicates.BLOCK] @ rows.T
+        for row, line in enumerate(similar, start):
+            line[row] = -1
+            for other in np.argsort(-line)[: near_duplicates.MOST_CANDIDATES].tolist():
+                one, two = sorted((row, other))
+                pair = photos[readable[one]].key, photos[readable[two]].key
+                if one != two and pair not in left_out:
+                    best[one, two] = float(line[other])
+                    break
+    closest = sorted(best.items(), key=lambda item: -item[1])[:count]
+    return [
+        Pair(photos[readable[one]], photos[readable[two]], similarity, exact=False)
+        for (one, two), similarity in closest
+    ]

@@ -28,7 +28,7 @@ PARTS: tuple[Part, ...] = (
 COARSE = 16  # pixels per side of what is compared first
 LEAST_COARSE = 0.85  # correlation of candidates
 MOST_CANDIDATES = 8  # for each photo
-LEAST_FINE = 0.93  # correlation of near duplicates, once aligned
+LEAST_FINE = 0.96  # correlation of near duplicates, once aligned
 # Ranks of candidates that are no copies any more, but show how alike photos are in general; and the
 # largest distance (1 - correlation) of copies as a share of theirs.
 TYPICAL = slice(20, 24)

@@ -68,6 +68,11 @@ class Photo:
     error: str
 
     @property
+    def key(self) -> tuple[str, int]:
+        """Its split and index, which tell it from all others."""
+        return self.split, self.index
+
+    @property
     def place(self) -> tuple[str, int]:
         """Its split and label."""
         return self.split, self.label

@@ -36,12 +36,14 @@ class Audit:
       photos: all of them, split by split.
       pairs: photos that are the same.
       alike: groups of photos that look alike without being the same, see `duplicates.find`.
+      similar: what a network finds most alike besides, if there is one.
     """
 
     source: Source
     photos: Sequence[Photo]
     pairs: Sequence[Pair]
     alike: Sequence[Sequence[Photo]]
+    similar: Sequence[Pair] = ()
 
     def counts(self, split: str) -> list[int]:
         """Returns the number of photos of each class in a split."""

@@ -11,7 +11,7 @@ def test_planted_copies_are_found_and_others_counted_apart(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for number in range(20):
         coarse, fine = (
-            Image.fromarray(rng.integers(0, 256, (side, side, 3)).astype(np.uint8)).resize(
+            Image.fromarray(rng.integers(0, 160, (side, side, 3)).astype(np.uint8)).resize(
                 (160, 120)
             )
             for side in (6, 24)
