@@ -189,6 +189,9 @@ def load_data(config: RunConfig) -> Data:
             f"all {len(train):,} photos to train on are of the class {only!r}: two classes or more "
             "are needed"
         )
+    if settings.drop_remainder and len(train) < config.batch_size:
+        few = f"False for {len(train)} photos to train on, less than a batch of {config.batch_size}"
+        raise settings.wrong("drop_remainder", few)
     if split == "test":
         log.warning(
             "the best weights are chosen on the test split, as set in config.data: its "

@@ -189,3 +189,6 @@ def test_epochs_end_with_whole_batches_where_the_remainder_is_dropped(tiny: Reci
     config.stages[0].cached_copies = 1
     with pytest.raises(UserError, match="drop_remainder is True: expected False with cached_copie"):
         setup.check(common.parse(config))
+    config.batch_size = 48
+    with pytest.raises(UserError, match="expected False for 40 photos to train on, less than a b"):
+        setup.load_data(common.parse(config))
