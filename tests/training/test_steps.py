@@ -285,9 +285,25 @@ def test_the_schedule_goes_on_over_a_step_that_changed_nothing() -> None:
     assert not np.array_equal(before, moved)
 
 
+def test_a_policy_for_some_groups_moves_no_batch_norm_of_others() -> None:
+    step, state = start(
+        Small(), train="block7-", batch_norm="trained", batch_norm_groups="top", ema_decay=0.9
+    )
+    first = jax.tree.map(jnp.copy, state.variables)
+    state, _ = step(state, batch())
+    changed = different(first, state.variables)
+    assert {name for name in changed if "_bn/" in name} == {
+        *(f"batch_stats/top_bn/{leaf}" for leaf in ("mean", "var")),
+        *(f"params/top_bn/{leaf}" for leaf in ("scale", "bias")),
+    }
+    assert "params/block7a_conv/kernel" in changed
+    assert different(first, state.averaged_variables) == changed
+
+
+@pytest.mark.slow
 def test_the_heads_own_batch_norm_goes_on_training_where_the_backbones_is_frozen() -> None:
     model = EfficientNet(HEADED, CLASSES, head_batch_norm=True)
-    step, state = start(model, train="all", batch_norm="trained", batch_norm_groups="predictions")
+    step, state = start(model, train="top-", batch_norm="trained", batch_norm_groups="predictions")
     first = jax.tree.map(jnp.copy, state.variables)
     state, _ = step(state, batch(resolution=32))
     changed = different(first, state.variables)
@@ -299,6 +315,7 @@ def test_the_heads_own_batch_norm_goes_on_training_where_the_backbones_is_frozen
     assert "params/top_conv/kernel" in changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("active", [False, True])
 def test_stochastic_depth_of_a_frozen_backbone_is_active_if_a_stage_says_so(active: bool) -> None:
     model = EfficientNet(HEADED, CLASSES, dropout=0.0, drop_connect=0.9)
