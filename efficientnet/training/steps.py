@@ -201,8 +201,8 @@ def make_eval_step(
     """Returns the jitted evaluation step, from (variables, metrics, batch) to (metrics, logits).
 
     It adds the examples of a batch, where `mask` is true, to the metrics. The logits [N, classes]
-    are -inf where `mask` is false. With `flip`, they are the logarithms of the mean probabilities
-    of each image and its mirror image.
+    are -inf where `mask` is false, and nowhere else: NaN where a network's own all are. With
+    `flip`, they are the logarithms of the mean probabilities of each image and its mirror image.
     """
 
     def logits_of(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
@@ -221,6 +221,7 @@ def make_eval_step(
         more = type(counted).single_from_model_output(
             loss=losses, logits=logits, label=batch["label"], mask=batch["mask"]
         )
+        logits = jnp.where(jnp.isneginf(logits).all(axis=1, keepdims=True), jnp.nan, logits)
         return counted.merge(more), jnp.where(batch["mask"][:, None], logits, -jnp.inf)
 
     return devices.jit(eval_step, mesh)

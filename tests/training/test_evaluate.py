@@ -71,3 +71,16 @@ def test_flips_average_the_probabilities(prepared: setup.Experiment) -> None:
     assert not np.allclose(plain, turned, atol=1e-7)
     both = evaluate(prepared.eval_batches, True)
     np.testing.assert_allclose(both, (plain + turned) / 2, rtol=1e-5)
+
+
+def test_a_photo_is_not_taken_for_unreadable_by_what_a_network_says(
+    prepared: setup.Experiment,
+) -> None:
+    data = prepared.data.test
+    classifier = prepared.variables["params"]["predictions"]
+    classifier["bias"] = np.full_like(classifier["bias"], -np.inf)
+    variables = jax.device_put(prepared.variables, devices.replicated(prepared.mesh))
+    _, logits = evaluate.for_experiment(prepared)(variables, data)
+    found = predictions.from_logits(logits, data.labels, data.names, prepared.data.class_names)
+    assert found.names == tuple(data.names)
+    assert np.isnan(found.probabilities).all()

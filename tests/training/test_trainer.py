@@ -204,5 +204,5 @@ def test_a_photo_that_is_none_is_named(
     monkeypatch.setitem(SOURCES, "broken", lambda: source)
     config = tiny(common.stage("head", train="predictions", epochs=1))
     config.data.source = "broken"
-    with pytest.raises(UserError, match=r"^\d+.jpg is not a readable photo: replace or remove it"):
+    with pytest.raises(UserError, match=r"^0.jpg is not a readable photo.*, nor are 99 others"):
         run(common.parse(config), str(tmp_path))
