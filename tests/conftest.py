@@ -1,6 +1,7 @@
 """Gives every test eight CPU devices, and finds the real photos at `../shared`."""
 
 import dataclasses
+import importlib.util
 import logging
 import os
 import pathlib
@@ -49,6 +50,21 @@ def root_logger_as_it_was() -> Iterator[None]:
     for handler in set(logging.root.handlers) - set(before):
         if type(handler) is logging.StreamHandler:
             logging.root.removeHandler(handler)
+
+
+@pytest.fixture
+def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Returns a function that makes one package look as if it were not installed."""
+    find_spec = importlib.util.find_spec
+
+    def hidden(package: str) -> None:
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name, *where: None if name == package else find_spec(name, *where),
+        )
+
+    return hidden
 
 
 @pytest.fixture

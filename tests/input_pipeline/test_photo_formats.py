@@ -182,8 +182,8 @@ def test_what_is_cut_off_is_refused(kind):
         assert "\n" not in str(error.value)
 
 
-def test_a_missing_extra_is_named(monkeypatch):
-    monkeypatch.setattr(photo_formats.importlib.util, "find_spec", lambda name: None)
+def test_a_missing_extra_is_named(hide):
+    hide("pillow_heif")
     with pytest.raises(OSError, match=r"HEIF needs pillow-heif: pip install '\.\[heic\]'"):
         decode.decode(encoded(PHOTO, "HEIF"), 3)
     assert decode.decode(encoded(PHOTO, "AVIF"), 3).shape == (60, 90, 3)

@@ -58,9 +58,9 @@ def test_clocks_agree_with_the_peak_rates() -> None:
 
 
 def test_without_libtpu_one_sentence_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hide: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    hide("libtpu")
     command = ["--config=configs/solar_lite0.py", "--topology=v5e:2x2", "--classes=2"]
     assert command_line.run(compile_tpu.main, command) == 1
     assert capsys.readouterr().err.endswith("pip install -e '.[tpu]' installs libtpu\n")

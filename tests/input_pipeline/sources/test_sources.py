@@ -1,5 +1,3 @@
-import importlib.util
-
 import numpy as np
 import pytest
 import scipy.io
@@ -72,8 +70,8 @@ def test_elpv_has_the_published_sizes():
     assert set(other.names) != set(test.names)
 
 
-def test_a_missing_wheel_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+def test_a_missing_wheel_says_what_to_install(hide):
+    hide("elpv_dataset")
     with pytest.raises(UserError, match=r"elpv-dataset.*pip install '\.\[demo\]'"):
         input_pipeline.load_source("elpv")
 
