@@ -18,7 +18,7 @@ PHOTOS = 20  # of each class
 
 
 def paint_flowers(folder: pathlib.Path) -> None:
-    """Discs in a class's color, anywhere on a noisy meadow."""
+    """Discs in a class's color, anywhere on a meadow of its own each: no two are one photo."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:150, :180]
     for name, color in COLORS.items():
@@ -26,7 +26,8 @@ def paint_flowers(folder: pathlib.Path) -> None:
         for number in range(1, PHOTOS + 1):
             y, x, radius = rng.uniform((40, 40, 20), (110, 140, 40))
             disc = (rows - y) ** 2 + (columns - x) ** 2 < radius**2
-            pixels = np.where(disc[..., None], color, (60, 130, 50))
+            meadow = rng.integers((20, 90, 20), (100, 170, 80), (15, 18, 3), np.uint8)
+            pixels = np.where(disc[..., None], color, meadow.repeat(10, axis=0).repeat(10, axis=1))
             noisy = (pixels + rng.normal(0, 25, pixels.shape)).clip(0, 255).astype(np.uint8)
             Image.fromarray(noisy).save(folder / name / f"{number}.jpg", quality=85)
 

@@ -10,13 +10,14 @@ from damaged import BROKEN, HOLLOW, PNG
 from etils import epath
 from ml_collections import ConfigDict
 
+from benchmarks import saved_runs
 from configs import common
 from efficientnet import records
 from efficientnet.config import DataConfig, RunConfig
 from efficientnet.errors import UserError
 from efficientnet.records import PhotosRecord
 from efficientnet.reporting import runs
-from efficientnet.training import broken_photos, checkpoints, setup
+from efficientnet.training import broken_photos, setup
 from efficientnet.training.run import run
 from input_pipeline.sources import SOURCES, Split
 from input_pipeline.sources.split import from_encoded
@@ -191,7 +192,7 @@ def test_a_begun_run_ends_bit_identical_whatever_becomes_of_broken_photos(
                 path = tmp_path / "photos" / name
                 path.unlink() if photo is None else path.write_bytes(photo)
         summary = run(recipe(epochs=3, broken_limit=3, **changes), str(tmp_path / folder))
-        arrays = checkpoints.read_arrays(epath.Path(tmp_path / folder / "checkpoints"))
+        arrays = saved_runs.read_arrays(epath.Path(tmp_path / folder / "checkpoints"))
         kept = runs.load(str(tmp_path / folder)).predictions("head")
         found.append((summary.history, summary.skipped_photos, arrays, kept))
     (history, skipped, arrays, kept), other = found
