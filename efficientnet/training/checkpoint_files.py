@@ -5,6 +5,7 @@ Checksums of arrays, to know that what comes back from a disk is what went there
 
 import contextlib
 import json
+import logging
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,9 +20,11 @@ from efficientnet.paths import TENSORSTORE_CODES, unreachable
 
 # One device writes an array. Orbax would have all that hold it write a part each, for which JAX
 # compiles a program for every shape and part, in the first save of each start.
+logging.getLogger("absl").disabled = True  # Orbax warns of every handler that is replaced
 ocp.type_handlers.register_type_handler(
     jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False), override=True
 )
+logging.getLogger("absl").disabled = False
 
 
 class DamagedError(Exception):
