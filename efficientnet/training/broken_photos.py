@@ -17,7 +17,7 @@ from etils import epath
 from efficientnet import records
 from efficientnet.config import DataConfig
 from efficientnet.errors import UserError
-from efficientnet.paths import absolute, cache_directory, write_whole
+from efficientnet.paths import absolute, cache_directory, printable, write_whole
 from efficientnet.records import PhotosRecord, SplitIdentity, SplitPhotos
 from efficientnet.runtime import distributed
 from efficientnet.training import workdir
@@ -60,7 +60,8 @@ class Photos:
         Raises:
           UserError: they were not when the run began.
         """
-        lost = [name for name in self.splits[split].names if name not in set(rest.names)]
+        kept = set(rest.names)
+        lost = [name for name in self.splits[split].names if name not in kept]
         record = self.record
         if lost and record and self.begun:
             raise UserError(
@@ -68,8 +69,8 @@ class Photos:
                 "or choose another --workdir"
             )
         if record:
-            photos = record.splits[split]
-            more = [index for index, name in enumerate(photos.names) if name in set(lost)]
+            photos, gone = record.splits[split], set(lost)
+            more = [index for index, name in enumerate(photos.names) if name in gone]
             photos = dataclasses.replace(photos, left_out=(*photos.left_out, *more))
             record = PhotosRecord(
                 splits={**record.splits, split: photos}, skipped=(*record.skipped, *lost)
@@ -198,7 +199,9 @@ def without_broken(splits: Splits, record: PhotosRecord | None) -> Splits:
 
 def remember(folder: epath.Path, batches: BatchSource) -> None:
     """Records what has been found to be broken so far, so that it may be mended or removed."""
-    if not distributed.leads() or not (folder / RECORD).exists():  # earlier versions had none
+    if not (batches.skipped or batches.refused) or not distributed.leads():
+        return
+    if not (folder / RECORD).exists():  # an earlier version began the run
         return
     record = records.read(PhotosRecord, folder / RECORD)
     skipped = tuple(dict.fromkeys((*record.skipped, *batches.skipped)))
@@ -254,7 +257,7 @@ def _show(broken: Sequence[Broken], folder: epath.Path | None, begun: bool) -> N
     if folder is None or not distributed.leads():
         return
     if broken:
-        rows = [f"{_plain(photo.name)}\t{photo.split}\t{photo.reason}\n" for photo in broken]
+        rows = [f"{printable(photo.name)}\t{photo.split}\t{photo.reason}\n" for photo in broken]
         write_whole(folder / LIST, "".join(rows).encode())
     elif not begun:  # what was listed before is mended
         (folder / LIST).unlink(missing_ok=True)
@@ -268,11 +271,6 @@ def _mention(record: PhotosRecord, broken: Sequence[Broken]) -> None:
     mended = left_out - {photo.name for photo in broken}
     if mended:
         log.warning("%d of them can be read now, such as %s", len(mended), min(mended))
-
-
-def _plain(name: str) -> str:
-    """A name in one line, without tabs."""
-    return name if name.isprintable() else ascii(name)
 
 
 def _too_many(broken: Sequence[Broken], before: int, folder: epath.Path | None) -> UserError:
