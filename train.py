@@ -15,7 +15,6 @@ if __name__ == "__main__":  # before the long imports, so that signals are alway
     restart_with_huge_pages()
     preemption.Stop().__enter__()
 
-import logging
 import os
 
 from absl import app, flags
@@ -23,7 +22,7 @@ from absl import app, flags
 from configs import common
 from efficientnet.errors import UserError
 from efficientnet.paths import printable
-from scripts import recipes
+from scripts import command_line, recipes
 
 recipes.define()
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder for checkpoints and results.")
@@ -42,9 +41,7 @@ PROCESS_ID = flags.DEFINE_integer(
 
 def main(_: list[str]) -> None:
     """Runs the recipe given by the flags."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
-    for package in ("efficientnet", "input_pipeline"):
-        logging.getLogger(package).setLevel(logging.INFO)
+    command_line.show_log("efficientnet", "input_pipeline")
     config = common.parse(flags.FLAGS["config"].value)
     # JAX and TensorFlow take seconds to import; a wrong flag is reported before.
     from efficientnet.runtime import compilation_cache, distributed, failures

@@ -1,8 +1,9 @@
-"""What all command lines share: errors in one sentence, and results as one line of JSON."""
+"""What command lines share: arguments, a log, errors in one sentence, results in a line of JSON."""
 
 import argparse
 import io
 import json
+import logging
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,13 @@ def parser(doc: str | None, **options: Any) -> argparse.ArgumentParser:
     )
     made.add_argument("--json", action="store_true", help="end with one line of JSON")
     return made
+
+
+def show_log(*packages: str) -> None:
+    """Shows warnings in the terminal, and of these packages also what they are doing."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
+    for package in packages:
+        logging.getLogger(package).setLevel(logging.INFO)
 
 
 def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:

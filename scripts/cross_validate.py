@@ -19,7 +19,6 @@ if __name__ == "__main__":  # as in train.py
 
 
 import dataclasses
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -62,9 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     args, overrides = parser.parse_known_args(arguments)
     if args.folds < 2:
         raise UserError(f"--folds={args.folds}: expected at least 2")
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
-    for package in ("efficientnet", "input_pipeline"):
-        logging.getLogger(package).setLevel(logging.INFO)
+    command_line.show_log("efficientnet", "input_pipeline")
     workdir = absolute(args.workdir)
     recipe = recipes.read(args.config, overrides)
     folds = {

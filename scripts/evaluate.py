@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--output", metavar="FILE", help="write the predictions to an .npz")
     args = parser.parse_args(arguments)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
+    command_line.show_log()
     if bool(args.workdir) == bool(args.data):
         raise UserError("--weights needs --data, and --workdir has its own data: give one of them")
     if args.batch < 1 or min(args.top) < 1:

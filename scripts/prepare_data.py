@@ -10,7 +10,6 @@ result with
 """
 
 import dataclasses
-import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -78,8 +77,7 @@ def main(arguments: Sequence[str]) -> None:
     elif args.weights:
         raise UserError("--weights goes with --report=DIR: the page shows what the network finds")
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
-    logging.getLogger("input_pipeline").setLevel(logging.INFO)
+    command_line.show_log("input_pipeline")
     source = input_pipeline.load_source(args.source, args.directory, args.seed, group=args.group)
     result: dict[str, object] = {
         "source": source.name,

@@ -103,18 +103,8 @@ def _worst_photos(
 ) -> Iterator[dict[str, str]]:
     """Returns the worst mistakes among the test photos, with predicted and true classes."""
     worst = scores.worst_photos(predictions, SHOWN_PHOTOS)
-    if not len(worst):
-        return
-    names = [predictions.names[index] for index in worst]
-    for index, pixels in zip(worst, thumbnails.read(test, names, run.config), strict=True):
-        sure = predictions.probabilities[index].max()
-        is_class = predictions.class_names[predictions.label[index]]
-        yield {
-            "name": predictions.names[index],
-            "address": pages.photo(pixels),
-            "taken_for": f"{predictions.taken_for(index)}, {sure:.0%}",
-            "is": f"{is_class}, {predictions.of_truth[index]:.1%}",
-        }
+    taken = [(predictions.taken_for(i), predictions.probabilities[i].max()) for i in worst]
+    return thumbnails.with_captions(test, predictions, worst, taken, run.config)
 
 
 def by_class(predictions: Predictions) -> dict[str, Any]:

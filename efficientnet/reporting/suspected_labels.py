@@ -7,7 +7,6 @@ brings pandas and tools for other kinds of data.
 
 import csv
 import io
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +116,11 @@ def write_page(
       config: of the run, see `thumbnails.read`.
     """
     shown = suspects.order[: min(suspects.number, SHOWN_PHOTOS)]
+    likelier = suspects.suggested[shown]
+    taken = [
+        (found.class_names[other], found.probabilities[index, other])
+        for index, other in zip(shown, likelier, strict=True)
+    ]
     content = pages.render(
         "suspected_labels.html",
         title=title,
@@ -124,27 +128,6 @@ def write_page(
         total=len(found.label),
         number=suspects.number,
         agreement=percent(float((found.predicted == found.label).mean())),
-        photos=list(_photos(shown, found, suspects, photos, config)),
+        photos=list(thumbnails.with_captions(photos, found, shown, taken, config)),
     )
     write_whole(path, content)
-
-
-def _photos(
-    shown: np.ndarray,
-    found: Predictions,
-    suspects: Suspects,
-    photos: input_pipeline.Split,
-    config: Any,
-) -> Iterator[dict[str, str]]:
-    if not len(shown):
-        return
-    names = [found.names[index] for index in shown]
-    for index, pixels in zip(shown, thumbnails.read(photos, names, config), strict=True):
-        label, suggested = found.label[index], suspects.suggested[index]
-        probability = found.probabilities[index]
-        yield {
-            "name": found.names[index],
-            "address": pages.photo(pixels),
-            "taken_for": f"{found.class_names[suggested]}, {probability[suggested]:.0%}",
-            "is": f"{found.class_names[label]}, {probability[label]:.1%}",
-        }

@@ -1,11 +1,13 @@
 """Small versions of photos for pages and plots."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 import input_pipeline
+from efficientnet.reporting import pages
+from efficientnet.reporting.predictions import Predictions
 
 THUMBNAIL = 144  # pixels per side
 
@@ -32,3 +34,32 @@ def read(split: input_pipeline.Split, names: Sequence[str], config: Any) -> np.n
         )
     )
     return batch["image"]
+
+
+def with_captions(
+    split: input_pipeline.Split,
+    found: Predictions,
+    shown: np.ndarray,
+    taken_for: Sequence[tuple[str, float]],
+    config: Any,
+) -> Iterator[dict[str, str]]:
+    """Yields photos for the macro `photos`.
+
+    Args:
+      split: with the photos.
+      found: their predictions.
+      shown: int [n], which of these to show.
+      taken_for: the class that each of the n is taken for, and its probability.
+      config: of the run, see `read`.
+    """
+    if not len(shown):
+        return
+    names = [found.names[index] for index in shown]
+    pictures, of_truth = read(split, names, config), found.of_truth
+    for index, pixels, (other, sure) in zip(shown, pictures, taken_for, strict=True):
+        yield {
+            "name": found.names[index],
+            "address": pages.photo(pixels),
+            "taken_for": f"{other}, {sure:.0%}",
+            "is": f"{found.class_names[found.label[index]]}, {of_truth[index]:.1%}",
+        }
