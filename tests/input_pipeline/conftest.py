@@ -1,8 +1,11 @@
+"""Photos that several tests read."""
+
 import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from preparing import encoded
 
 from input_pipeline.sources.split import Split, from_files
 
@@ -29,3 +32,14 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def photos(photo_folder: pathlib.Path) -> Split:
     names = sorted(path.name for path in photo_folder.iterdir())
     return from_files(photo_folder, names, [number % 4 for number in range(len(names))])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five photos to train on and two to test, in two classes."""
+    for number in range(7):
+        split = "train" if number < 5 else "test"
+        path = tmp_path / "photos" / split / ("daisy", "tulip ü")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(number))
+    return tmp_path / "photos"
