@@ -1,8 +1,9 @@
 """The network as data: its layers in order, read by everything that has to know them.
 
-Three places interpret these tables: the module (`model`), the variables that a checkpoint must hold
-(`layers` below) and the TensorFlow graph of an export. Another kind of block is a function here
-that lists its layers and a name in `BLOCKS`; another family is a tuple of `variants.BlockArgs`.
+Four places interpret these tables: the module (`model`), the variables that a checkpoint must hold
+(`layers` below), the `summary` and the TensorFlow graph of an export. Another kind of block is a
+function here that lists its layers and a name in `BLOCKS`; another family is a tuple of
+`variants.BlockArgs`.
 """
 
 import dataclasses
@@ -160,8 +161,17 @@ class Layer:
         return self.name.removeprefix(f"{self.block.name}_") if self.block else self.name
 
 
-def layers(variant: Variant, num_classes: int, channels: int = 3) -> tuple[Layer, ...]:
-    """Returns all layers that have variables, from the stem to the classifier."""
+def layers(
+    variant: Variant, num_classes: int, channels: int = 3, head_batch_norm: bool = False
+) -> tuple[Layer, ...]:
+    """Returns all layers that have variables, from the stem to the classifier.
+
+    Args:
+      variant: the row of `variants.VARIANTS`.
+      num_classes: length of the logits.
+      channels: of the images, 3 or 1.
+      head_batch_norm: whether a BatchNorm comes before the classifier.
+    """
     network = build(variant, channels)
     result = list(_layers(network.stem))
     for block in network.blocks:
@@ -170,6 +180,8 @@ def layers(variant: Variant, num_classes: int, channels: int = 3) -> tuple[Layer
             for conv in convs:
                 result += _layers(conv, block)
     result += _layers(network.top)
+    if head_batch_norm:
+        result.append(_batch_norm("predictions_bn", network.top.filters))
     result.append(_kernel_and_bias("predictions", "dense", (network.top.filters, num_classes)))
     return tuple(result)
 
@@ -181,14 +193,18 @@ def _layers(conv: Conv, block: Block | None = None) -> Iterator[Layer]:
         yield _kernel_and_bias(conv.name, kind, shape, block)
         return
     yield Layer(conv.name, kind, {("params", conv.name, "kernel"): shape}, block)
+    yield _batch_norm(conv.batch_norm, conv.filters, block)
+
+
+def _batch_norm(name: str, filters: int, block: Block | None = None) -> Layer:
     places = (
         ("params", "scale"),
         ("params", "bias"),
         ("batch_stats", "mean"),
         ("batch_stats", "var"),
     )
-    variables = {(group, conv.batch_norm, leaf): (conv.filters,) for group, leaf in places}
-    yield Layer(conv.batch_norm, "batch_norm", variables, block)
+    variables = {(group, name, leaf): (filters,) for group, leaf in places}
+    return Layer(name, "batch_norm", variables, block)
 
 
 def _kernel_and_bias(
