@@ -11,8 +11,8 @@ from typing import Any
 
 from efficientnet.errors import UserError
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.sources.labels import EXPECTED, check_names, names_of, positions, text_of
-from input_pipeline.sources.split import Source, from_encoded
+from input_pipeline.sources.in_memory import Rows, source_of
+from input_pipeline.sources.split import Source
 
 
 def from_dataset(
@@ -34,26 +34,15 @@ def from_dataset(
       UserError: a dataset is not as described, or a label is of no class.
     """
     given = {"train": train, "validation": validation, "test": test}
-    read = {name: _read(name, found) for name, found in given.items() if found is not None}
-    names = class_names or names_of((label for _, label in read["train"]), "the dataset 'train'")
-    check_names(names, "class_names")
-    splits = {}
-    for name, examples in read.items():
-        labels = [label for _, label in examples]
-        numbered = class_names is not None and given[name].element_spec[1].dtype != tf.string
-        numbers = positions(labels, names, numbered)
-        if -1 in numbers:
-            raise UserError(
-                f"the dataset {name!r} has the label {labels[numbers.index(-1)]}, which is none of "
-                f"the {len(names)} classes: correct it, or give class_names"
-            )
-        rows = [f"{name}/{row}" for row in range(len(examples))]
-        splits[name] = from_encoded([photo for photo, _ in examples], rows, numbers)
-    return Source("dataset", tuple(names), splits)
+    tables = {
+        split: _read(f"the dataset {split!r}", examples, class_names or ())
+        for split, examples in given.items()
+        if examples is not None
+    }
+    return source_of("dataset", tables)
 
 
-def _read(name: str, examples: tf.data.Dataset) -> list[tuple[bytes, str]]:
-    what = f"the dataset {name!r}"
+def _read(what: str, examples: tf.data.Dataset, class_names: Sequence[str]) -> Rows:
     if examples.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise UserError(f"{what} never ends: leave repeat() out of it")
     spec = examples.element_spec
@@ -72,13 +61,13 @@ def _read(name: str, examples: tf.data.Dataset) -> list[tuple[bytes, str]]:
             f"{what} has labels of shape {list(label.shape)}: expected one number or name for each "
             "photo, such as the index of a one-hot label"
         )
-    found = [
-        (_encoded(what, image), _label(what, label))
-        for image, label in examples.as_numpy_iterator()
-    ]
-    if not found:
+    photos, labels = [], []
+    for pixels, given in examples.as_numpy_iterator():
+        photos.append(_encoded(what, pixels))
+        labels.append(given)
+    if not photos:
         raise UserError(f"{what} is empty: expected pairs (image, label)")
-    return found
+    return Rows(what, photos, labels, class_names)
 
 
 def _encoded(what: str, image: Any) -> bytes:
@@ -89,10 +78,3 @@ def _encoded(what: str, image: Any) -> bytes:
             f"{what} has an image of shape {list(image.shape)}: expected [height, width, 1 or 3]"
         )
     return tf.io.encode_png(image).numpy()
-
-
-def _label(what: str, label: Any) -> str:
-    text = text_of(label)
-    if not text:
-        raise UserError(f"{what} has the label {label}: {EXPECTED}")
-    return text

@@ -3,6 +3,7 @@
 import decimal
 import logging
 import re
+import reprlib
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
@@ -13,23 +14,31 @@ from efficientnet.errors import UserError
 log = logging.getLogger(__name__)
 
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-EXPECTED = "expected one name or whole number for each photo: correct the label or leave it out"
 
 
-def text_of(value: object) -> str:
-    """Returns the name of the class that a label stands for; '' if it is none.
+def text_of(value: object, row: str) -> str:
+    """Returns the name of the class that a label stands for.
 
     A text is the name as it stands. Numbers are named by their digits, whole floats as integers.
-    Null, NaN, fractions and lists are no labels.
+
+    Args:
+      value: the label; null, NaN, fractions and lists are none.
+      row: where it stands, for the message.
+
+    Raises:
+      UserError: it is no label.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    text = str(value) if isinstance(value, str | int) else ""
-    return "" if text.strip() in ("", "nan", "NaN") or "\ufffd" in text else text
+    plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    name = plain.decode("utf-8", "replace") if isinstance(plain, bytes) else plain
+    if isinstance(name, float) and name.is_integer():
+        name = int(name)
+    text = str(name) if isinstance(name, str | int) else ""
+    if text.strip() in ("", "nan", "NaN") or "\ufffd" in text:
+        raise UserError(
+            f"{row} has label {reprlib.repr(plain)}: expected one name or whole number for each "
+            "photo: correct the label or leave it out"
+        )
+    return text
 
 
 def names_of(labels: Iterable[str], place: str) -> list[str]:
@@ -61,16 +70,33 @@ def check_names(names: Sequence[str], place: str) -> None:
         log.warning("%s has similar names of different classes: %s", place, said)
 
 
-def positions(labels: Sequence[str], names: Sequence[str], numbered: bool = False) -> list[int]:
-    """Returns the place of each label among the names; -1 for a label of no class.
+def positions(
+    labels: Sequence[str],
+    row: Callable[[int], str],
+    names: Sequence[str],
+    place: str,
+    numbered: bool,
+) -> list[int]:
+    """Returns the place of each label among the names of the classes.
 
     Args:
       labels: results of `text_of`.
+      row: what messages call a label's row.
       names: of the classes.
+      place: where the names were read, for messages.
       numbered: whether the labels are numbers from 0 in the order of the names.
+
+    Raises:
+      UserError: a label is of no class.
     """
-    place = {str(label) if numbered else name: label for label, name in enumerate(names)}
-    return [place.get(label, -1) for label in labels]
+    number_of = {str(n) if numbered else name: n for n, name in enumerate(names)}
+    for index, label in enumerate(labels):
+        if label not in number_of:
+            raise UserError(
+                f"{row(index)} has label {label!r}, which is none of the {len(names)} classes of "
+                f"{place}: correct it or leave it out"
+            )
+    return [number_of[label] for label in labels]
 
 
 def _alike(names: Sequence[str], key: Callable[[str], object]) -> Iterable[tuple[str, str]]:

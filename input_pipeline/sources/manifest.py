@@ -19,7 +19,7 @@ from typing import NamedTuple, cast
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.labels import EXPECTED, check_names, names_of, positions, text_of
+from input_pipeline.sources.labels import check_names, names_of, positions, text_of
 from input_pipeline.sources.split import Source, from_files, refuse_bytes
 from input_pipeline.sources.splitting import WORDS, split_of
 
@@ -54,13 +54,9 @@ def load(directory: epath.Path) -> Source:
     class_names = _listed(names_file) if listed else names_of(labels, str(table))
     refuse_bytes(class_names)
     numbered = listed and not set(labels) & set(class_names)
-    numbers = positions(labels, class_names, numbered)
-    if -1 in numbers:
-        row = rows[numbers.index(-1)]
-        raise UserError(
-            f"{row.place}, has label {row.label!r}, which is none of the "
-            f"{len(class_names)} classes in {names_file}: correct it"
-        )
+    numbers = positions(
+        labels, lambda row: f"{rows[row].place},", class_names, str(names_file), numbered
+    )
     splits: dict[str, list[tuple[_Row, int]]] = {}
     for row, number in zip(rows, numbers, strict=True):
         splits.setdefault(split_of(row.split) or "train", []).append((row, number))
@@ -101,11 +97,9 @@ def _rows(table: epath.Path) -> Iterator[_Row]:
             for column in ("path", "split", "group")
         )
         given = record.get("label")
-        label = text_of(given).strip()
         if not path or given in (None, ""):
             raise UserError(f"{place}, has no path or no label: both are needed")
-        if not label:
-            raise UserError(f"{place}, has label {given!r}: {EXPECTED}")
+        label = text_of(given, f"{place},").strip()
         if len((path + label).splitlines()) > 1:  # such as after an unclosed quote
             raise UserError(f"{place}, has a line break in its path or label: remove it")
         if split and not split_of(split):

@@ -11,15 +11,14 @@ Hugging Face metadata; see `labels`. The encoded photos are held in memory.
 import json
 import logging
 import re
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.labels import EXPECTED, check_names, names_of, positions, text_of
-from input_pipeline.sources.split import Source, Split, from_encoded
+from input_pipeline.sources.in_memory import Rows, source_of
+from input_pipeline.sources.split import Source
 from input_pipeline.sources.splitting import SPLITS, WORDS, split_of
 
 log = logging.getLogger(__name__)
@@ -48,17 +47,8 @@ def load(directory: epath.Path) -> Source:
     files = find(directory)
     if not files:
         raise UserError(f"no parquet files in {directory} or its folders: check the path")
-    tables = {split: _Table(f"{split} in {directory}", paths) for split, paths in files.items()}
-    first = tables["train" if "train" in tables else next(iter(tables))]
-    names = first.class_names or names_of(first.labels, first.place)
-    for table in tables.values():
-        if table.class_names not in ([], names):
-            raise UserError(
-                f"the metadata of {table.place} names other classes than that of {first.place}, or "
-                "in another order: write all splits with the same names"
-            )
-    splits = {split: table.split(split, names) for split, table in tables.items()}
-    return Source(directory.name or "parquet", tuple(names), splits)
+    tables = {split: _rows(f"{split} in {directory}", paths) for split, paths in files.items()}
+    return source_of(directory.name or "parquet", tables)
 
 
 def find(directory: epath.Path) -> dict[str, list[epath.Path]]:
@@ -111,77 +101,42 @@ def _files(folder: epath.Path, depth: int) -> Iterator[epath.Path]:
             yield from _files(path, depth - 1)
 
 
-class _Table:
-    """The rows of one split.
+def _rows(place: str, files: Sequence[epath.Path]) -> Rows:
+    """Reads the files of one split, all with the same columns; `place` is for errors."""
+    import pyarrow
 
-    Args:
-      place: for errors.
-      files: all with the same columns.
+    parts = [_read(file) for file in files]
+    columns = parts[0].column_names
+    image = _only(IMAGE_COLUMNS, columns, files[0])
+    label = _only(LABEL_COLUMNS, columns, files[0])
+    used = [image, label] + [GROUP_COLUMN] * (GROUP_COLUMN in columns)
+    try:
+        table = pyarrow.concat_tables([part.select(used) for part in parts])
+    except (pyarrow.ArrowException, KeyError):
+        raise UserError(
+            f"the parquet files of {place} have different columns: write them with the same "
+            f"{', '.join(used)}"
+        ) from None
+    photos = [
+        _encoded(f"row {number} of {place}", photo)
+        for number, photo in enumerate(table.column(image).to_pylist())
+    ]
+    names = _names_in_metadata(table.schema.metadata or {}, label)
+    groups = table.column(GROUP_COLUMN).to_pylist() if GROUP_COLUMN in used else ()
+    return Rows(place, photos, table.column(label).to_pylist(), names, groups)
 
-    Attributes:
-      class_names: in label order, if the metadata names them.
-      labels: of all rows, see `text_of`.
-    """
 
-    def __init__(self, place: str, files: Sequence[epath.Path]):
-        import pyarrow
-
-        self.place = place
-        parts = [_read(file) for file in files]
-        columns = parts[0].column_names
-        self._image = _only(IMAGE_COLUMNS, columns, files[0])
-        label = _only(LABEL_COLUMNS, columns, files[0])
-        used = [self._image, label] + [GROUP_COLUMN] * (GROUP_COLUMN in columns)
-        try:
-            self._rows = pyarrow.concat_tables([part.select(used) for part in parts])
-        except (pyarrow.ArrowException, KeyError):
-            raise UserError(
-                f"the parquet files of {place} have different columns: write them with the same "
-                f"{', '.join(used)}"
-            ) from None
-        self.class_names = _names_in_metadata(self._rows.schema.metadata or {}, label)
-        check_names(self.class_names, place)
-        values = self._rows.column(label).to_pylist()
-        self.labels: list[str] = [
-            text_of(value) or self._refuse(row, f"label {reprlib.repr(value)}: {EXPECTED}")
-            for row, value in enumerate(values)
-        ]
-        self._numbered = bool(self.class_names) and not any(isinstance(v, str) for v in values)
-
-    def split(self, split: str, names: Sequence[str]) -> Split:
-        """Returns the photos with their labels."""
-        numbers = positions(self.labels, names, self._numbered)
-        if -1 in numbers:
-            row = numbers.index(-1)
-            what = (
-                f"label {self.labels[row]}, which is none of the {len(names)} classes: correct it"
-            )
-            self._refuse(row, what)
-        encoded = [
-            self._encoded(row, photo)
-            for row, photo in enumerate(self._rows.column(self._image).to_pylist())
-        ]
-        places = [f"{split}/{row}" for row in range(len(encoded))]
-        groups: list[str] = []
-        if GROUP_COLUMN in self._rows.column_names:
-            given = self._rows.column(GROUP_COLUMN).to_pylist()
-            groups = [str(group or place) for group, place in zip(given, places, strict=True)]
-        return from_encoded(encoded, places, numbers, groups)
-
-    def _encoded(self, row: int, photo: object) -> bytes:
-        content = photo.get("bytes") if isinstance(photo, dict) else photo
-        if isinstance(content, bytes) and content:
-            return content
-        found = "no encoded photo"
-        path = photo.get("path") if isinstance(photo, dict) else photo
-        if isinstance(path, str):
-            found = f"only the path {path!r} of a photo"
-        return self._refuse(
-            row, f"{found}: write the content of the files, or list paths and labels in a manifest"
-        )
-
-    def _refuse(self, row: int, what: str) -> Any:
-        raise UserError(f"row {row} of {self.place} has {what}")
+def _encoded(row: str, photo: object) -> bytes:
+    content = photo.get("bytes") if isinstance(photo, dict) else photo
+    if isinstance(content, bytes) and content:
+        return content
+    found = "no encoded photo"
+    path = photo.get("path") if isinstance(photo, dict) else photo
+    if isinstance(path, str):
+        found = f"only the path {path!r} of a photo"
+    raise UserError(
+        f"{row} has {found}: write the content of the files, or list paths and labels in a manifest"
+    )
 
 
 def _names_in_metadata(metadata: Mapping[bytes, bytes], label: str) -> list[str]:

@@ -6,13 +6,12 @@ photos are held in memory.
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.labels import EXPECTED, names_of, positions, text_of
-from input_pipeline.sources.split import Source, from_encoded
+from input_pipeline.sources.in_memory import Rows, source_of
+from input_pipeline.sources.split import Source
 from input_pipeline.sources.splitting import SPLITS, WORDS
 
 log = logging.getLogger(__name__)
@@ -54,10 +53,11 @@ def load(name: str, directory: epath.Path | None = None) -> Source:
             "a label"
         )
     image, label = keys
-    read: dict[str, list[Any]] = {}
+    class_names = getattr(info.features[label], "names", None) or ()
+    tables: dict[str, Rows] = {}
     for given in sorted(info.splits, key=lambda given: given not in SPLITS):
         split = WORDS.get(given.lower(), "")
-        if not split or split in read:
+        if not split or split in tables:
             log.info("data: the split %s of %s is not used", given, name)
             continue
         examples = builder.as_dataset(
@@ -65,25 +65,12 @@ def load(name: str, directory: epath.Path | None = None) -> Source:
             decoders={image: tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
         )
-        read[split] = list(examples.as_numpy_iterator())
-        megabytes = sum(len(example[image]) for example in read[split]) / 1e6
-        log.info("%s/%s: %d photos, %.0f MB in memory", name, split, len(read[split]), megabytes)
-    labels = {split: [text_of(row[label]) for row in rows] for split, rows in read.items()}
-    for split, found in labels.items():
-        if "" in found:
-            wrong = read[split][found.index("")][label]
-            raise UserError(f"{split} of {name!r} has the label {wrong}: {EXPECTED}")
-    known = getattr(info.features[label], "names", None)
-    names = known or names_of(labels.get("train", ()), f"{name!r}")
-    splits = {}
-    for split, rows in read.items():
-        numbers = positions(labels[split], names, numbered=bool(known))
-        if -1 in numbers:
-            wrong = labels[split][numbers.index(-1)]
-            raise UserError(
-                f"{split} of {name!r} has the label {wrong}, which is none of the {len(names)} "
-                "classes: choose another data set"
-            )
-        places = [f"{split}/{row}" for row in range(len(rows))]
-        splits[split] = from_encoded([row[image] for row in rows], places, numbers)
-    return Source(name, tuple(names), splits)
+        rows = list(examples.as_numpy_iterator())
+        photos = [row[image] for row in rows]
+        megabytes = sum(map(len, photos)) / 1e6
+        log.info("%s/%s: %d photos, %.0f MB in memory", name, split, len(rows), megabytes)
+        labels = [row[label] for row in rows]
+        tables[split] = Rows(f"{split} of {name!r}", photos, labels, class_names)
+    if not tables:
+        raise UserError(f"the data set {name!r} has no split to train on, of {', '.join(WORDS)}")
+    return source_of(name, tables)

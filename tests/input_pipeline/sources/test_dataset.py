@@ -21,8 +21,8 @@ def test_pixels_and_labels_are_those_of_the_dataset(labels):
     names = sorted({str(label) for label in labels})
     assert source.class_names == tuple(names)
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 6, "test": 2}
-    batches = input_pipeline.eval_batches(source.splits["train"], batch_size=6, resolution=8)
-    (batch,) = batches.as_numpy_iterator()
+    train = source.splits["train"]
+    (batch,) = input_pipeline.Loader(train, batch_size=6, resolution=8).evaluate(train)
     assert [names[label] for label in batch["label"]] == [str(label) for label in labels]
     decoded = input_pipeline.decode.decode(source.splits["train"].read(3), 3)
     np.testing.assert_array_equal(decoded, PIXELS[3])
@@ -57,9 +57,9 @@ def test_encoded_and_gray_images_and_named_classes():
         (lambda ok: ok.map(lambda image, label: image), "expected pairs"),
         (lambda ok: ok.map(lambda image, label: (image / 255, label)), "of type float32"),
         (lambda ok: ok.map(lambda image, label: (image[0], label)), r"shape \[7, 3\]"),
-        (lambda ok: ok.map(lambda image, label: (image, label + 7)), "label 7, which is none of"),
+        (lambda ok: ok.map(lambda image, label: (image, label + 7)), "label '7', which is none of"),
         (lambda ok: ok.map(lambda image, label: (image, tf.one_hot(label, 2))), r"of shape \[2\]"),
-        (lambda ok: ok.map(lambda image, label: (image, label / 2)), "has the label 0.5: expected"),
+        (lambda ok: ok.map(lambda image, label: (image, label / 2)), "has label 0.5: expected"),
     ],
 )
 def test_what_is_no_dataset_of_examples_is_refused(train, message):

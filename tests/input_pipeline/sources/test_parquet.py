@@ -47,7 +47,7 @@ def test_parquet_reads_train_and_test_by_name(tmp_path):
     [
         ([b"one", None], [0, 1], "row 1 of train .* no encoded photo"),
         ([b"one", b"two"], [0, None], "row 1 of train .* label None"),
-        ([b"one", b"two"], [0, 2], "row 1 of train .* label 2"),
+        ([b"one", b"two"], [0, 2], "row 1 of train .* label '2'"),
     ],
 )
 def test_parquet_names_what_is_wrong(tmp_path, photos, labels, message):

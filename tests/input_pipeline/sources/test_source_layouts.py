@@ -201,7 +201,10 @@ def test_tfds_splits_may_have_other_names(library):
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [([0, -1], "train of 'pets' has the label -1"), ([[0, 1], 1], r"has the label \[0, 1\]: exp")],
+    [
+        ([0, -1], "row 1 of train of 'pets' has label '-1'"),
+        ([[0, 1], 1], r"has label \[0, 1\]: exp"),
+    ],
 )
 def test_tfds_names_what_is_no_label(library, labels, message):
     library.labels = labels
