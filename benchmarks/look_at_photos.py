@@ -17,7 +17,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from input_pipeline.readable import find_broken
-from input_pipeline.sources import Split, load_source
+from input_pipeline.sources import load_source
+from input_pipeline.sources.split import Split
 from scripts import command_line
 
 

@@ -2,10 +2,12 @@
 
     source = load_source('stanford_cars', '/data/cars')
     train, validation = hold_out(source.splits['train'], fraction=0.1, seed=0)
-    for batch in train_batches(train, batch_size=32, resolution=224, num_steps=100):
-        batch['image']  # uint8 [32, 224, 224, 3], of a tf.data.Dataset
-    for batch in eval_batches(validation, batch_size=32, resolution=224):
+    loader = Loader(train, batch_size=32, resolution=224)
+    for batch in loader.train(start_step=0, num_steps=100):
+        batch['image']  # uint8 [32, 224, 224, 3]
+    for batch in loader.evaluate(validation):
         batch['mask']  # False where the last batch is padded
+    loader.train_dataset(start_step=0, num_steps=100)  # the same as a tf.data.Dataset
 
 A user's own `tf.data.Dataset` of (image, label) becomes a source under any name, which
 `config.data.source` then takes from Python:
@@ -23,27 +25,13 @@ with epy.lazy_api_imports(globals()):
     from input_pipeline.augment.augmentation import Augmentation, without_chance
     from input_pipeline.augment.spec import OPS, parse
     from input_pipeline.cache import decoded
-    from input_pipeline.loader import (
-        Batch,
-        BatchSource,
-        ExampleSpec,
-        Loader,
-        as_numpy,
-        eval_batches,
-        train_batches,
-    )
-    from input_pipeline.sources import (
-        SOURCES,
-        Source,
-        Split,
-        corrected,
-        fold,
-        hold_out,
-        joined,
-        load_source,
-        split_of,
-    )
+    from input_pipeline.loader import Batch, BatchSource, ExampleSpec, Loader
+    from input_pipeline.sources import SOURCES, load_source
+    from input_pipeline.sources.corrections import corrected
     from input_pipeline.sources.dataset import from_dataset
+    from input_pipeline.sources.groups import fold
+    from input_pipeline.sources.split import Source, Split, joined
+    from input_pipeline.sources.splitting import hold_out, split_of
     from input_pipeline.sources.unlabeled import find_photos, photo_split
     from input_pipeline.statistics import cached_statistics
 
@@ -57,11 +45,9 @@ __all__ = [
     "Loader",
     "Source",
     "Split",
-    "as_numpy",
     "cached_statistics",
     "corrected",
     "decoded",
-    "eval_batches",
     "find_photos",
     "fold",
     "from_dataset",
@@ -71,6 +57,5 @@ __all__ = [
     "parse",
     "photo_split",
     "split_of",
-    "train_batches",
     "without_chance",
 ]

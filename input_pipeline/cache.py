@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efficientnet.errors import UserError
-from input_pipeline.loader import as_numpy, eval_batches
+from input_pipeline.loader import Loader
 from input_pipeline.sources.split import Split, stamp_of
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _fill(photos: np.ndarray, split: Split, preprocess: str) -> np.ndarray:
     """Decodes all photos into `photos`; returns which are readable, bool [n]."""
     readable = np.zeros(len(split), bool)
     _, resolution, _, channels = photos.shape
-    batches = eval_batches(
+    loader = Loader(
         split,
         batch_size=min(32, len(split)),
         resolution=resolution,
@@ -126,7 +126,7 @@ def _fill(photos: np.ndarray, split: Split, preprocess: str) -> np.ndarray:
         broken_limit=len(split),  # to name all of them
     )
     with tqdm(total=len(split), desc="decoding", unit=" photos", mininterval=1.0) as line:
-        for batch in as_numpy(batches):
+        for batch in loader.evaluate(split):
             good = batch["mask"]
             photos[batch["index"][good]] = batch["image"][good]
             readable[batch["index"][good]] = True

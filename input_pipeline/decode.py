@@ -58,8 +58,18 @@ MOST_PIXELS = 2**30
 # OpenCV's flags by the divisor of a JPEG's sides while it is decoded.
 _REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}
 
+# The errors of a split's `read` and of decoding.
+UNREADABLE = (OSError, tf.errors.OpError)
+
 # Makes the warp for a photo from its height and width: target point -> photo point.
 Plan = Callable[[int, int], Matrix]
+
+
+def in_one_line(error: Exception) -> str:
+    """Returns in one line why a photo can't be read or decoded."""
+    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    message = message.replace("}} ", "}}").split("}}")[-1].split("[Op:")[0]
+    return " ".join(message.split())[:200]
 
 
 def decode(encoded: bytes, channels: int) -> np.ndarray:

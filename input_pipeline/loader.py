@@ -3,22 +3,19 @@
 import atexit
 import dataclasses
 import functools
-import itertools
 import logging
-import math
-import mmap
 import os
 import re
-import threading
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Generator, Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from efficientnet.errors import UserError
 from input_pipeline.augment.augmentation import Augmentation, without_chance
-from input_pipeline.order import Order, Rows, numbers_of, uniform
+from input_pipeline.filler import Filler, OpenBatch
+from input_pipeline.order import Order
 from input_pipeline.quiet_tensorflow import tf
 from input_pipeline.sources.split import Split
 
@@ -28,10 +25,6 @@ Batch = dict[str, np.ndarray]
 
 # Batches that are prepared ahead.
 PREFETCH = 2
-# Maximum number of examples that a thread prepares in one call.
-PART = 32
-# The errors of a split's `read` and of the decoder.
-UNREADABLE = (OSError, tf.errors.OpError)
 
 
 class ExampleSpec(NamedTuple):
@@ -114,22 +107,30 @@ class Loader:
         return ExampleSpec((self.resolution, self.resolution, self.channels), np.uint8)
 
     def train(self, start_step: int, num_steps: int) -> Iterator[Batch]:
-        """Yields the batches of `train_dataset` as NumPy arrays."""
-        return as_numpy(self.train_dataset(start_step, num_steps))
+        """Returns the batches of `train_dataset`; the next one may raise a `UserError`."""
+        return _as_numpy(self.train_dataset(start_step, num_steps))
 
     def evaluate(self, split: Split) -> Iterator[Batch]:
-        """Yields the batches of `eval_dataset` as NumPy arrays."""
-        return as_numpy(self.eval_dataset(split))
+        """Returns the batches of `eval_dataset`; the next one may raise a `UserError`."""
+        return _as_numpy(self.eval_dataset(split))
 
     def train_dataset(self, start_step: int, num_steps: int) -> tf.data.Dataset:
-        """Returns shuffled and augmented batches, see `train_batches`."""
+        """Returns shuffled and augmented batches, see `Order` for what is in which.
+
+        Raises:
+          UserError: the specification is wrong, or the split is empty.
+        """
         augmentation = Augmentation(self.augment, self.resolution, self.channels)
         order = self._order(self.split, self.seed)
         steps = range(start_step, start_step + num_steps)
         return self.dataset(self.split, order, steps, augmentation)
 
     def eval_dataset(self, split: Split) -> tf.data.Dataset:
-        """Returns every example of a split once, see `eval_batches`."""
+        """Returns every example of a split once and in order; the last batch is padded.
+
+        Raises:
+          UserError: the specification is wrong or random.
+        """
         augmentation = without_chance(self.preprocess, self.resolution, self.channels)
         order = self._order(split, None)
         return self.dataset(split, order, order.steps, augmentation)
@@ -145,7 +146,7 @@ class Loader:
         threads = self.threads or os.cpu_count() or 1
         check = functools.partial(self._check, split)
         attempts = max(self.broken_limit, len(self.skipped)) + 2
-        filler = _Filler(split, order, augmentation, attempts, threads, check)
+        filler = Filler(split, order, augmentation, attempts, threads, check)
         as_it_is = tf.autograph.experimental.do_not_convert
 
         def batches(iteration: tf.Tensor) -> tf.data.Dataset:
@@ -168,7 +169,7 @@ class Loader:
         )
         return iteration.flat_map(batches).prefetch(PREFETCH).with_options(options)
 
-    def _check(self, split: Split, batch: "_Batch") -> np.ndarray:
+    def _check(self, split: Split, batch: OpenBatch) -> np.ndarray:
         """Records the unreadable photos of a batch; raises if there are too many.
 
         Returns:
@@ -191,132 +192,9 @@ class Loader:
         return mask
 
 
-class _Batch(NamedTuple):
-    """A batch that is being filled: its examples, images, and problems by the place in it."""
-
-    rows: Rows
-    images: np.ndarray
-    problems: dict[int, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Filler:
-    """Fills batches in place, several parts at a time.
-
-    tf.data moves only the numbers of the parts: it would copy every image once more to put tensors
-    of parts together.
-    """
-
-    split: Split
-    order: Order
-    augmentation: Augmentation
-    attempts: int  # how many photos in a row are tried in place of an unreadable one
-    threads: int
-    check: Callable[[_Batch], np.ndarray]  # returns the mask of a whole batch
-    # The batches that are being filled, by iteration and step.
-    open: dict[int, dict[int, _Batch]] = dataclasses.field(default_factory=dict)
-    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-    count: Iterator[int] = dataclasses.field(default_factory=itertools.count)
-    # Memory of earlier batches; new memory would cost a page fault for every 4 KiB.
-    free: list[mmap.mmap] = dataclasses.field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """Number of examples in a part; so small that all threads take part in a batch."""
-        return min(PART, -(-self.order.local // self.threads))
-
-    @property
-    def parts(self) -> int:
-        """Number of parts of a batch."""
-        return -(-self.order.local // self.size)
-
-    def begin(self) -> np.ndarray:
-        """Returns a number for a new iteration over the batches."""
-        number = next(self.count)
-        self.open[number] = {}
-        # tf.data keeps the array, which is aligned, as long as the iterator.
-        token = np.frombuffer(mmap.mmap(-1, 8), np.int64).reshape([])
-        token[...] = number
-        weakref.finalize(token, self.open.pop, number).atexit = False
-        return token
-
-    def fill(self, iteration: np.int64, part: np.int64) -> np.int64:
-        """Fills a part, counted over all batches, and returns its number."""
-        step, first = divmod(int(part), self.parts)
-        with self.lock:
-            batches = self.open[int(iteration)]
-            if step not in batches:
-                batches[step] = _Batch(self.order.batch(step), self._memory(), {})
-        rows, images, problems = batches[step]
-        places = range(self.order.local)[first * self.size : (first + 1) * self.size]
-        there = slice(places.start, places.stop)
-        index = rows.index[there]
-        numbers = numbers_of(rows.epoch[there], index)
-        seed = self.order.seed or 0
-        draws = uniform(seed, numbers, self.augmentation.draws)
-        for place, photo, number, drawn in zip(
-            places, index.tolist(), numbers.tolist(), draws.tolist(), strict=True
-        ):
-            images[place], problem = self._image(photo, drawn, (seed, number))
-            if problem:
-                problems[place] = problem
-        return part
-
-    def taken(self, iteration: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns a whole batch as tensors, and forgets it."""
-        local = self.order.local
-        spec = {
-            "image": tf.TensorSpec(self._shape, tf.uint8),
-            "label": tf.TensorSpec([local], tf.int32),
-            "index": tf.TensorSpec([local], tf.int64),
-            "mask": tf.TensorSpec([local], tf.bool),
-        }
-        types = [of.dtype for of in spec.values()]
-        tensors = tf.numpy_function(self._take, [iteration, step], types)
-        for tensor, of in zip(tensors, spec.values(), strict=True):
-            tensor.set_shape(of.shape)
-        return dict(zip(spec, tensors, strict=True))
-
-    def _take(self, iteration: np.int64, step: np.int64) -> tuple[np.ndarray, ...]:
-        batch = self.open[int(iteration)].pop(int(step))
-        index = batch.rows.index
-        return batch.images, self.split.labels[index], index, self.check(batch)
-
-    def _memory(self) -> np.ndarray:
-        """Returns an array for a batch's images, which TensorFlow takes as it is."""
-        try:
-            memory = self.free.pop()
-        except IndexError:
-            memory = mmap.mmap(-1, math.prod(self._shape))
-        images = np.frombuffer(memory, np.uint8).reshape(self._shape)
-        weakref.finalize(images, self.free.append, memory).atexit = False
-        return images
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        side = self.augmentation.resolution
-        return self.order.local, side, side, self.augmentation.channels
-
-    def _image(
-        self, index: int, draws: list[float], seed: tuple[int, int]
-    ) -> tuple[np.ndarray | int, str]:
-        problem = ""
-        for other in range(index, index + self.attempts):
-            try:
-                photo = self.split.read(other % len(self.split))
-                return self.augmentation(photo, draws, seed), problem
-            except UNREADABLE as error:
-                problem = problem or in_one_line(error)
-        return 0, problem  # its batch is never returned
-
-
-def as_numpy(batches: tf.data.Dataset) -> Iterator[Batch]:
-    """Yields a dataset's batches as NumPy arrays, and restores the type of its errors.
-
-    Raises:
-      UserError: a photo of the next batch is unreadable.
-    """
-    iterator = _as_numpy(batches)
+def _as_numpy(batches: tf.data.Dataset) -> Iterator[Batch]:
+    """Yields batches as NumPy arrays, and restores the type of their errors."""
+    iterator = _arrays(batches)
     _UNFINISHED.add(iterator)
     return iterator
 
@@ -331,7 +209,7 @@ def _close() -> None:
         iterator.close()
 
 
-def _as_numpy(batches: tf.data.Dataset) -> Generator[Batch, None, None]:
+def _arrays(batches: tf.data.Dataset) -> Generator[Batch, None, None]:
     try:
         yield from batches.as_numpy_iterator()
     except tf.errors.OpError as error:
@@ -340,51 +218,3 @@ def _as_numpy(batches: tf.data.Dataset) -> Generator[Batch, None, None]:
         if sentence is None:
             raise
         raise UserError(sentence[1]) from None
-
-
-def in_one_line(error: Exception) -> str:
-    """Returns in one line why a photo can't be read or decoded."""
-    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    message = message.replace("}} ", "}}").split("}}")[-1].split("[Op:")[0]
-    return " ".join(message.split())[:200]
-
-
-def train_batches(
-    split: Split, *, num_steps: int, start_step: int = 0, **settings: Any
-) -> tf.data.Dataset:
-    """Returns shuffled and augmented batches for num_steps steps from start_step on.
-
-    Step s covers positions [s * batch_size, (s + 1) * batch_size) of the concatenation of one
-    permutation of the split per epoch. Every example occurs once per epoch, a batch may span the
-    end of one epoch and the beginning of the next, and any step is found in constant time.
-
-    Args:
-      split: to read.
-      num_steps: number of batches.
-      start_step: the first step, 0 for a new run.
-      settings: batch_size, resolution and the other attributes of a `Loader`.
-
-    Returns:
-      A dataset of dicts, see `Loader`; use `as_numpy` to iterate over it, so that an unreadable
-      photo raises a `UserError`.
-
-    Raises:
-      UserError: a wrong specification or an empty split.
-    """
-    return Loader(split, **settings).train_dataset(start_step, num_steps)
-
-
-def eval_batches(split: Split, **settings: Any) -> tf.data.Dataset:
-    """Returns every example once and in order; the last batch is padded, with mask False.
-
-    Args:
-      split: to read.
-      settings: batch_size, resolution and the other attributes of a `Loader`.
-
-    Returns:
-      A dataset of dicts, see `train_batches`.
-
-    Raises:
-      UserError: a wrong or random specification.
-    """
-    return Loader(split, **settings).eval_dataset(split)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from efficientnet.paths import written_whole
 from input_pipeline import decode, photo_formats
-from input_pipeline.loader import UNREADABLE, in_one_line
+from input_pipeline.decode import UNREADABLE, in_one_line
 from input_pipeline.sources.split import TAIL, Ends, Split
 
 # Changed when photos that were whole before may no longer be.

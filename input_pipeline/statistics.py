@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from efficientnet.paths import write_whole
 from input_pipeline.cache import VERSION
-from input_pipeline.loader import as_numpy, eval_batches
+from input_pipeline.loader import Loader
 from input_pipeline.sources.split import Split, stamp_of
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def statistics(
     count = 0
     total = np.zeros([channels])
     squares = np.zeros([channels])
-    batches = eval_batches(
+    loader = Loader(
         split,
         batch_size=32,
         resolution=resolution,
@@ -39,7 +39,7 @@ def statistics(
         broken_limit=broken_limit,
     )
     with tqdm(total=len(split), desc="statistics", unit=" photos", mininterval=1.0) as line:
-        for batch in as_numpy(batches):
+        for batch in loader.evaluate(split):
             images = batch["image"][batch["mask"]].astype(np.float64) / 255
             total += images.sum((0, 1, 2))
             squares += np.square(images).sum((0, 1, 2))

@@ -47,16 +47,13 @@ def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -
     split = _split(directory)
     if cached:
         split = input_pipeline.decoded(split, CACHED, 3, "memory")
-    batches = input_pipeline.train_batches(
+    loader = input_pipeline.Loader(
         split,
         batch_size=setting.batch,
         resolution=setting.resolution,
-        num_steps=MANY,
         augment=AUGMENTS[augment],
     )
-    return _workload(
-        batches.as_numpy_iterator(), setting, ("tensorflow-cpu", "opencv-python-headless")
-    )
+    return _workload(loader.train(0, MANY), setting, ("tensorflow-cpu", "opencv-python-headless"))
 
 
 def part(setting: Setting, directory: str, what: str) -> Workload:

@@ -24,15 +24,15 @@ def read(split: input_pipeline.Split, names: Sequence[str], config: Any) -> np.n
       uint8 [n, THUMBNAIL, THUMBNAIL, channels].
     """
     place = {name: index for index, name in enumerate(split.names)}
-    (batch,) = input_pipeline.as_numpy(
-        input_pipeline.eval_batches(
-            split.take(np.array([place[name] for name in names])),
-            batch_size=len(names),
-            resolution=THUMBNAIL,
-            channels=config.channels,
-            preprocess=config.preprocess,
-        )
+    photos = split.take(np.array([place[name] for name in names]))
+    loader = input_pipeline.Loader(
+        photos,
+        batch_size=len(names),
+        resolution=THUMBNAIL,
+        channels=config.channels,
+        preprocess=config.preprocess,
     )
+    (batch,) = loader.evaluate(photos)
     return batch["image"]
 
 

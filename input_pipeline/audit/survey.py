@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from input_pipeline.loader import UNREADABLE, in_one_line
+from input_pipeline.decode import UNREADABLE, in_one_line
 from input_pipeline.sources.split import Split
 
 # Photos read ahead; their results are held in memory.

@@ -15,10 +15,9 @@ from input_pipeline.sources import (
     stanford_cars,
     tfds,
 )
-from input_pipeline.sources.corrections import corrected
-from input_pipeline.sources.groups import fold, grouped
-from input_pipeline.sources.split import Source, Split, joined
-from input_pipeline.sources.splitting import complete, hold_out, split_of
+from input_pipeline.sources.groups import grouped
+from input_pipeline.sources.split import Source
+from input_pipeline.sources.splitting import complete
 
 SOURCES: dict[str, Callable[..., Source]] = {
     "elpv": elpv.load,
@@ -78,16 +77,3 @@ def load_source(
     elif "directory" in accepted and accepted["directory"].default is inspect.Parameter.empty:
         raise UserError(f"data source {name!r} needs a directory: say where its files are")
     return complete(grouped(load(**arguments), group), seed, keep_validation)
-
-
-__all__ = [
-    "SOURCES",
-    "Source",
-    "Split",
-    "corrected",
-    "fold",
-    "hold_out",
-    "joined",
-    "load_source",
-    "split_of",
-]

@@ -50,5 +50,5 @@ def find_photos(arguments: Sequence[str]) -> list[str]:
 
 
 def photo_split(paths: Sequence[str]) -> Split:
-    """Returns the photos as a split for `eval_batches`, all with the label 0."""
+    """Returns the photos as a split to evaluate, all with the label 0."""
     return from_paths(paths, paths, [0] * len(paths))

@@ -8,8 +8,7 @@ from PIL import Image
 
 from configs import common
 from efficientnet.network.variants import Variant
-from input_pipeline.sources import Source
-from input_pipeline.sources.split import Split, from_encoded
+from input_pipeline.sources.split import Source, Split, from_encoded
 
 COLORS = ((200, 60, 60), (60, 200, 60), (60, 60, 200))
 

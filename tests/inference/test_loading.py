@@ -44,13 +44,13 @@ def finished(
 
 def loss_of(network: TrainedNetwork, photos: Split) -> float:
     """The mean cross-entropy of photos, in nats."""
-    batches = input_pipeline.eval_batches(
+    loader = input_pipeline.Loader(
         photos,
         batch_size=21,
         resolution=network.resolution,
         preprocess=network.preparation,
     )
-    (batch,) = batches.as_numpy_iterator()
+    (batch,) = loader.evaluate(photos)
     logits = network(batch["image"])
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
     return float(np.mean(losses))

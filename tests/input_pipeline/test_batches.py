@@ -14,20 +14,21 @@ AUGMENT = (
 
 
 def gather(batches):
-    batches = list(input_pipeline.as_numpy(batches))
+    batches = list(batches)
     return {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
 
 
-def train(photos, **changes):
-    arguments = {
-        "batch_size": 8,
-        "resolution": 16,
-        "augment": AUGMENT,
-        "seed": 5,
-        "num_steps": 12,
-        **changes,
-    }
-    return input_pipeline.train_batches(photos, **arguments)
+def loader_of(photos, **changes):
+    settings = {"batch_size": 8, "resolution": 16, "augment": AUGMENT, "seed": 5, **changes}
+    return input_pipeline.Loader(photos, **settings)
+
+
+def train(photos, start_step=0, num_steps=12, **changes):
+    return loader_of(photos, **changes).train(start_step, num_steps)
+
+
+def evaluate(photos, **settings):
+    return input_pipeline.Loader(photos, **settings).evaluate(photos)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def reference(photos):
 
 
 def test_a_training_batch_has_the_promised_types(photos):
-    batch = next(train(photos).as_numpy_iterator())
+    batch = next(train(photos))
     assert {key: (value.shape, value.dtype) for key, value in batch.items()} == {
         "image": ((8, 16, 16, 3), np.uint8),
         "label": ((8,), np.int32),
@@ -104,9 +105,9 @@ def test_orders_of_many_epochs_are_all_different(photos):
 def test_evaluation_counts_every_example_once(photos, batch_size, count):
     parts = [
         list(
-            input_pipeline.eval_batches(
+            evaluate(
                 photos, batch_size=batch_size, resolution=8, process_index=i, process_count=count
-            ).as_numpy_iterator()
+            )
         )
         for i in range(count)
     ]
@@ -119,8 +120,8 @@ def test_evaluation_counts_every_example_once(photos, batch_size, count):
 
 
 def test_one_channel_is_the_luma_and_gray_photos_fill_three(photos):
-    color = gather(input_pipeline.eval_batches(photos, batch_size=10, resolution=16))["image"]
-    gray = gather(input_pipeline.eval_batches(photos, batch_size=10, resolution=16, channels=1))
+    color = gather(evaluate(photos, batch_size=10, resolution=16))["image"]
+    gray = gather(evaluate(photos, batch_size=10, resolution=16, channels=1))
     assert gray["image"].shape[1:] == (16, 16, 1)
     luma = color[..., :3] @ np.array([0.299, 0.587, 0.114])
     assert abs(luma - gray["image"][..., 0]).mean() < 1.5
@@ -144,9 +145,7 @@ def test_wrong_arguments_are_refused_at_once(photos, changes, message):
 
 def test_random_evaluation_and_empty_splits_are_refused(photos):
     with pytest.raises(UserError, match="must not be random"):
-        input_pipeline.eval_batches(
-            photos, batch_size=4, resolution=8, preprocess="flip_left_right"
-        )
+        evaluate(photos, batch_size=4, resolution=8, preprocess="flip_left_right")
     with pytest.raises(UserError, match="no example to train on"):
         train(photos.take(np.arange(0)))
 
@@ -167,7 +166,7 @@ def test_a_program_may_end_in_the_middle_of_batches():
 
 
 def test_iterations_over_one_dataset_do_not_disturb_each_other(photos, reference):
-    dataset = train(photos)
+    dataset = loader_of(photos).train_dataset(0, 12)
     abandoned = dataset.as_numpy_iterator()
     next(abandoned)
     together = zip(dataset.as_numpy_iterator(), dataset.as_numpy_iterator(), strict=True)

@@ -174,10 +174,10 @@ def test_training_sees_an_exif_rotated_photo_upright(tmp_path):
     upright = encoded(ImageOps.exif_transpose(Image.open(io.BytesIO(data))), "PNG")
     split = split_of(tmp_path, a=data, b=upright)
     # An operation that draws takes training's way of decoding.
-    batches = input_pipeline.train_batches(
-        split, batch_size=2, resolution=20, augment="resize|flip_left_right(0)", num_steps=1
+    loader = input_pipeline.Loader(
+        split, batch_size=2, resolution=20, augment="resize|flip_left_right(0)"
     )
-    first, second = next(batches.as_numpy_iterator())["image"]
+    first, second = next(loader.train(0, 1))["image"]
     np.testing.assert_array_equal(first, second)
 
 
@@ -186,10 +186,8 @@ def test_training_sees_an_exif_rotated_photo_upright(tmp_path):
 def test_very_long_photos(tmp_path, size, kind):
     split = split_of(tmp_path, **{f"long.{kind}": encoded(PHOTO.resize(size), kind)})
     for augment in ("resize|flip_left_right", "random_resized_crop|rotate(25)"):
-        batches = input_pipeline.train_batches(
-            split, batch_size=1, resolution=32, augment=augment, num_steps=1
-        )
-        assert next(batches.as_numpy_iterator())["image"].std() > 5
+        loader = input_pipeline.Loader(split, batch_size=1, resolution=32, augment=augment)
+        assert next(loader.train(0, 1))["image"].std() > 5
 
 
 def top_left_corner(height, width):
@@ -230,7 +228,7 @@ LOOK_AT_EACH = """
 import pathlib, sys
 import input_pipeline
 from input_pipeline import decode
-from input_pipeline.loader import UNREADABLE
+from input_pipeline.decode import UNREADABLE
 def window(*photo):
     return decode.decode_window(*photo, lambda *_: ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), 8, 0)
 for path in pathlib.Path(sys.argv[1]).iterdir():
@@ -315,15 +313,14 @@ def test_in_place_of_a_broken_photo_stands_the_next_one(tmp_path, count):
     split = split_of(tmp_path, **files, **{"4.jpg": b"", "5.jpg": b"no photo"})
     parts = [
         next(
-            input_pipeline.train_batches(
+            input_pipeline.Loader(
                 split,
                 batch_size=6,
                 resolution=8,
-                num_steps=1,
                 broken_limit=2,
                 process_index=part,
                 process_count=count,
-            ).as_numpy_iterator()
+            ).train(0, 1)
         )
         for part in range(count)
     ]

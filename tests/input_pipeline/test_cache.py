@@ -19,8 +19,8 @@ def pixels(split: Split) -> np.ndarray:
 def test_a_cached_photo_is_the_decoded_photo(photos, channels):
     cached = input_pipeline.decoded(photos, 16, channels, "memory")
     options = {"batch_size": 37, "resolution": 16, "channels": channels}
-    (expected,) = input_pipeline.eval_batches(photos, **options).as_numpy_iterator()
-    (result,) = input_pipeline.eval_batches(cached, **options).as_numpy_iterator()
+    (expected,) = input_pipeline.Loader(photos, **options).evaluate(photos)
+    (result,) = input_pipeline.Loader(cached, **options).evaluate(cached)
     assert all((result[key] == expected[key]).all() for key in expected)
     assert cached.names == photos.names
 
@@ -35,27 +35,25 @@ def test_padded_photos_are_padded_once(tmp_path):
         padded = input_pipeline.decoded(split, 16, 3, place, preprocess="pad((255, 0, 0))")
         assert not (pixels(squeezed) == red).any((0, 1, 2))[0]
         assert (pixels(padded)[:, :4] == red).all()
-        options = {"batch_size": 2, "resolution": 16, "num_steps": 1}
-        batches = input_pipeline.train_batches(
-            padded, augment="pad((255, 0, 0))|flip_left_right", **options
-        )
-        (batch,) = batches.as_numpy_iterator()
+        augment = "pad((255, 0, 0))|flip_left_right"
+        loader = input_pipeline.Loader(padded, batch_size=2, resolution=16, augment=augment)
+        (batch,) = loader.train(0, 1)
         np.testing.assert_array_equal(batch["image"], pixels(padded))
 
 
 def test_training_from_the_cache_keeps_order_and_draws(photos):
     cached = input_pipeline.decoded(photos, 32, 3, "memory")
-    options = {"batch_size": 20, "resolution": 24, "num_steps": 4, "seed": 3}
+    options = {"batch_size": 20, "resolution": 24, "seed": 3}
     augment = "random_resized_crop|flip_left_right|rotate|color_jitter(0.2)|gaussian_noise"
     fresh, again, original = (
-        input_pipeline.train_batches(split, augment=text, **options).as_numpy_iterator()
+        input_pipeline.Loader(split, augment=text, **options).train(0, 4)
         for split, text in ((cached, augment), (cached, augment), (photos, ""))
     )
     for one, two, three in zip(fresh, again, original, strict=True):
         assert (one["image"] == two["image"]).all()
         assert (one["index"] == three["index"]).all()
     part = cached.take(np.arange(5))
-    (batch,) = input_pipeline.eval_batches(part, batch_size=5, resolution=8).as_numpy_iterator()
+    (batch,) = input_pipeline.Loader(part, batch_size=5, resolution=8).evaluate(part)
     assert batch["mask"].all()
 
 
@@ -124,8 +122,7 @@ def test_broken_photos_are_left_out_up_to_a_limit(photos, tmp_path, place):
         left = input_pipeline.decoded(split, 8, 3, where, 1)
         assert list(left.labels) == [0, 2, 3]
         assert list(left.names) == ["a", "c", "d"]
-        batches = input_pipeline.eval_batches(left, batch_size=3, resolution=8)
-        (batch,) = batches.as_numpy_iterator()
+        (batch,) = input_pipeline.Loader(left, batch_size=3, resolution=8).evaluate(left)
         assert (batch["image"] == pixels(left)).all()
     with pytest.raises(UserError, match=r"^b is not a readable photo"):
         input_pipeline.decoded(split, 8, 3, where)
@@ -135,8 +132,8 @@ def test_statistics_are_computed_once(photos, tmp_path, monkeypatch):
     first = input_pipeline.cached_statistics(photos, tmp_path, resolution=8)
     monkeypatch.setattr("input_pipeline.statistics.statistics", None)
     assert input_pipeline.cached_statistics(photos, tmp_path, resolution=8) == first
-    batches = input_pipeline.eval_batches(photos, batch_size=37, resolution=8)
-    images = next(batches.as_numpy_iterator())["image"] / 255
+    (batch,) = input_pipeline.Loader(photos, batch_size=37, resolution=8).evaluate(photos)
+    images = batch["image"] / 255
     np.testing.assert_allclose(first[0], images.mean((0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(first[1], images.std((0, 1, 2)), rtol=1e-6)
     with pytest.raises(TypeError):

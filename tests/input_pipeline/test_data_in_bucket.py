@@ -16,10 +16,10 @@ from scripts import command_line, prepare_data
 def evaluated(source, split="train"):
     """What the network sees of each photo, by name."""
     examples = source.splits[split]
-    batches = input_pipeline.eval_batches(examples, batch_size=4, resolution=16)
+    loader = input_pipeline.Loader(examples, batch_size=4, resolution=16)
     return {
         examples.names[index]: image.tobytes()
-        for batch in batches.as_numpy_iterator()
+        for batch in loader.evaluate(examples)
         for index, image in zip(
             batch["index"][batch["mask"]], batch["image"][batch["mask"]], strict=True
         )

@@ -200,9 +200,9 @@ def test_a_folder_of_all_formats(tmp_path):
     paths = input_pipeline.find_photos([str(tmp_path)])
     assert len(paths) == len(ENDINGS) + 2
     split = input_pipeline.photo_split(paths)
-    (batch,) = input_pipeline.eval_batches(
+    (batch,) = input_pipeline.Loader(
         split, batch_size=len(paths), resolution=48, preprocess="pad"
-    ).as_numpy_iterator()
+    ).evaluate(split)
     assert batch["mask"].all()
     average = batch["image"].mean(0)
     assert abs(batch["image"] - average).mean((1, 2, 3)).max() < 12

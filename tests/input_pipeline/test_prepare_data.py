@@ -26,10 +26,10 @@ def test_records_hold_what_the_source_holds(folder, tmp_path, capsys, monkeypatc
     for name, split in source.splits.items():
         assert prepared.splits[name].names == list(split.names)
         assert (prepared.splits[name].labels == split.labels).all()
-    options = {"batch_size": 5, "resolution": 8, "num_steps": 2, "augment": "rotate(20)"}
+    options = {"batch_size": 5, "resolution": 8, "augment": "rotate(20)"}
     for one, two in zip(
-        input_pipeline.as_numpy(input_pipeline.train_batches(source.splits["train"], **options)),
-        input_pipeline.as_numpy(input_pipeline.train_batches(prepared.splits["train"], **options)),
+        input_pipeline.Loader(source.splits["train"], **options).train(0, 2),
+        input_pipeline.Loader(prepared.splits["train"], **options).train(0, 2),
         strict=True,
     ):
         assert all((one[key] == two[key]).all() for key in one)
@@ -205,8 +205,7 @@ def test_statistics_are_those_of_numpy(folder, capsys, tmp_path, monkeypatch):
     assert status == 0
     result = json.loads(text.out.splitlines()[-1])
     train = input_pipeline.load_source("folders", str(folder)).splits["train"]
-    batches = input_pipeline.eval_batches(train, batch_size=5, resolution=16)
-    (batch,) = batches.as_numpy_iterator()
+    (batch,) = input_pipeline.Loader(train, batch_size=5, resolution=16).evaluate(train)
     np.testing.assert_allclose(result["mean"], batch["image"].mean((0, 1, 2)) / 255)
     np.testing.assert_allclose(result["std"], batch["image"].std((0, 1, 2)) / 255)
 

@@ -201,10 +201,9 @@ def test_auto_augment_follows_its_policy():
     ],
 )
 def test_gray_images_can_be_changed_too(text, photos):
-    batches = input_pipeline.train_batches(
-        photos, batch_size=8, resolution=12, channels=1, augment=text, num_steps=1
-    )
-    assert next(batches.as_numpy_iterator())["image"].shape == (8, 12, 12, 1)
+    loader = input_pipeline.Loader(photos, batch_size=8, resolution=12, channels=1, augment=text)
+    (batch,) = loader.train(0, 1)
+    assert batch["image"].shape == (8, 12, 12, 1)
 
 
 def test_what_is_read_stays_as_it_is():

@@ -31,8 +31,8 @@ def photos(source):
     found = []
     for name in ("train", "test"):
         split = source.splits[name]
-        batches = input_pipeline.eval_batches(split, batch_size=len(split), resolution=32)
-        for batch in batches.as_numpy_iterator():
+        loader = input_pipeline.Loader(split, batch_size=len(split), resolution=32)
+        for batch in loader.evaluate(split):
             for image, label in zip(batch["image"], batch["label"], strict=True):
                 found.append((name, source.class_names[label], image.tobytes()))
     return sorted(found)

@@ -148,6 +148,6 @@ def test_the_real_cars(shared):
     assert sizes == {"train": 4776, "test": 1666}
     assert len(source.class_names) == 196
     assert source.class_names[source.splits["train"].labels.max()] == source.class_names[-1]
-    batches = input_pipeline.eval_batches(source.splits["test"], batch_size=4, resolution=64)
-    batch = next(batches.as_numpy_iterator())
+    test = source.splits["test"]
+    batch = next(input_pipeline.Loader(test, batch_size=4, resolution=64).evaluate(test))
     assert batch["image"].std() > 20
