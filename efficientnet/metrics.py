@@ -83,8 +83,8 @@ def top(k: int, **more: Any) -> Metric:
 
 _ROWS = (
     top(1, bounds=("top1_low", "top1_high"), plotted=True, highlighted=True),
-    top(3),
-    top(5, highlighted=True),
+    top(3, plotted=True),
+    top(5, plotted=True, highlighted=True),
     Metric(
         "loss",
         "Loss (nats)",

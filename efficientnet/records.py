@@ -41,6 +41,7 @@ class EpochRecord:
       validation: metrics of the weights.
       validation_ema: metrics of their moving average, if there is one.
       chosen: which of the two counts, by the name of its field.
+      learning_rate: mean over its steps; None in what an earlier version wrote.
     """
 
     stage: str
@@ -51,6 +52,7 @@ class EpochRecord:
     validation: Values
     validation_ema: Values | None = dataclasses.field(default=None, metadata={LEFT_OUT: True})
     chosen: str
+    learning_rate: float | None = dataclasses.field(default=None, metadata={LEFT_OUT: True})
 
     @property
     def validated(self) -> Values:

@@ -15,7 +15,7 @@ from efficientnet import metrics
 from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
 from efficientnet.metrics import METRICS, Metric, Outputs
-from efficientnet.reporting import comparison, grids, plots, report, scores, tables
+from efficientnet.reporting import comparison, curves, grids, report, scores, tables
 from efficientnet.training import losses, monitoring
 
 CONFIDENCE = Metric(
@@ -63,7 +63,7 @@ def test_a_new_row_is_counted_and_shown_everywhere(
         run.predictions("all").probabilities.max(axis=1).mean()
     )
     assert f"{test['confidence']:.2%}" in tables.stage_table(run.stages)
-    assert CONFIDENCE in plots.plotted()
+    assert CONFIDENCE in curves.plotted(3)
     compared = comparison.Comparison([before, run])
     assert "Confidence" in compared.table()
     report.write_report(run, made_up.split(run.predictions("all")))

@@ -36,6 +36,7 @@ AVERAGED = {
     "step": 10,
     "validation_ema": {**VALUES, "top1": 0.6},
     "chosen": "validation_ema",
+    "learning_rate": 0.0005,
 }
 STAGE = {
     "name": "head",

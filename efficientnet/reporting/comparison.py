@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import make_folder, write_whole
-from efficientnet.reporting import pages, plots, tables
+from efficientnet.reporting import curves, pages, plots, tables
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
 from efficientnet.reporting.tables import duration, percent
@@ -122,11 +123,10 @@ def write_page(folder: epath.Path, comparison: Comparison) -> None:
         header=comparison.header,
         rows=list(comparison.rows()),
         curves=[
-            (
-                pages.drawing(plots.overlaid_curves(histories, metric)),
-                f"{metric.title} of all runs",
-            )
-            for metric in plots.plotted()
+            (pages.drawing(curves.of_runs(histories, panels)), f"{title} of all runs")
+            for title, panels in curves.pictures(
+                len(comparison.predictions[0].class_names), list(chain(*histories.values()))
+            ).items()
         ],
         differences=_differences(comparison),
         mistakes=pages.drawing(mistakes),

@@ -1,7 +1,7 @@
 """Plots of a run, each a matplotlib figure."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,9 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from efficientnet.metrics import METRICS, Metric
-from efficientnet.records import EpochRecord, StageResult
-from efficientnet.reporting.fonts import LEGEND_LETTERS, drawable
+from efficientnet.reporting.fonts import drawable
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.scores import Calibration
 
@@ -25,86 +23,28 @@ COLORBAR = 0.8  # as high as the square matrix beside it
 DOTS_PER_INCH = 120
 
 
-def plotted() -> list[Metric]:
-    """Returns the metrics whose curves are plotted."""
-    return [metric for metric in METRICS.values() if metric.plotted]
+def colors_of(number: int) -> list[Any]:
+    """Returns so many colors that can be told apart."""
+    if number <= 10:
+        return [f"C{place}" for place in range(number)]
+    return list(mpl.colormaps["turbo"](np.linspace(0.05, 0.95, number)))
 
 
-def curves(history: Sequence[EpochRecord], stages: Sequence[StageResult], metric: Metric) -> Figure:
-    """Plots a metric over the epochs of all stages, one color per stage, with the test results.
+def scale_for(values: Sequence[float]) -> dict[str, Any]:
+    """Returns the arguments of `set_xscale` and `set_yscale` for an axis of these values.
 
-    Args:
-      history: of all epochs.
-      stages: the results of all stages.
-      metric: one that is computed in training and validation.
+    It is logarithmic where those above zero span a decade, with a place for zero if it occurs.
     """
-    figure, panel = _panel()
-    names = drawable([stage.name for stage in stages], LEGEND_LETTERS)
-    for color, (name, stage) in enumerate(zip(names, stages, strict=True)):
-        points = [(x, e) for x, e in enumerate(history, 1) if e.stage == stage.name]
-        epochs = [x for x, _ in points]
-        for split, style in (("train", ":"), ("validation", "-")):
-            values = [
-                (e.train if split == "train" else e.validated).get(metric.name, math.nan)
-                for _, e in points
-            ]
-            marker = "o" if split == "validation" else "."
-            label = f"{name}, {split}"
-            panel.plot(epochs, values, style, marker=marker, color=f"C{color}", label=label)
-        # Epochs shorter than a batch may end with the same step; they share an entry.
-        best = next(x for x, e in points if e.epoch == stage.best_epoch)
-        panel.plot(
-            [best],
-            [stage.metrics.test.get(metric.name, math.nan)],
-            "D",
-            color=f"C{color}",
-            markerfacecolor="white",
-            label=f"{name}, test of the best weights",
-        )
-        if color:
-            panel.axvline(epochs[0] - 0.5, color="0.75", linewidth=1)
-    _finish_curves(figure, panel, metric)
-    return figure
+    positive = [value for value in values if value > 0]
+    if min(values) < 0 or not positive or max(positive) < 10 * min(positive):
+        return {"value": "linear"}
+    if len(positive) < len(values):
+        return {"value": "symlog", "linthresh": min(positive)}
+    return {"value": "log"}
 
 
-def overlaid_curves(runs: Mapping[str, Sequence[EpochRecord]], metric: Metric) -> Figure:
-    """Plots a validation metric of several runs, one color per run; dots mark starts of stages.
-
-    Args:
-      runs: the history of each run by its name, see `curves`.
-      metric: one that is computed in training and validation.
-    """
-    figure, panel = _panel()
-    names = drawable(tuple(runs), LEGEND_LETTERS)
-    for color, (name, history) in enumerate(zip(names, runs.values(), strict=True)):
-        values = [record.validated.get(metric.name, math.nan) for record in history]
-        first = [
-            place
-            for place, record in enumerate(history)
-            if not place or record.stage != history[place - 1].stage
-        ]
-        epochs = range(1, len(values) + 1)
-        panel.plot(epochs, values, "-o", markevery=first, color=f"C{color}", label=name)
-    _finish_curves(figure, panel, metric)
-    return figure
-
-
-def _panel() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.4, 4.4), layout="constrained")
-    return figure, figure.subplots()
-
-
-def _finish_curves(figure: Figure, panel: Axes, metric: Metric) -> None:
-    panel.set(xlabel="epoch", title=metric.title)
-    panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    if metric.unit == "percent":
-        panel.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
-    # Below the axes, where there is no line.
-    figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=2)
-    _plain(panel)
-
-
-def _plain(panel: Axes) -> None:
+def plain(panel: Axes) -> None:
+    """Gives a panel a pale grid and no frame."""
     panel.grid(alpha=0.3)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
@@ -201,7 +141,7 @@ def reliability(calibration: Calibration) -> Figure:
     below.set(xlabel="confidence", ylabel="photos", xlim=(0, 1))
     below.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
     for panel in (above, below):
-        _plain(panel)
+        plain(panel)
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import input_pipeline
 from efficientnet.metrics import METRICS, Metric
 from efficientnet.paths import write_whole
-from efficientnet.reporting import pages, plots, scores, thumbnails
+from efficientnet.reporting import curves, pages, plots, scores, thumbnails
 from efficientnet.reporting.fonts import can_draw
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
@@ -40,11 +40,8 @@ def write_report(run: Run, test: input_pipeline.Split) -> None:
         stage_header=_stage_header(),
         stage_rows=list(_stage_rows(run)),
         curves=[
-            (
-                pages.drawing(plots.curves(run.history, run.stages, metric)),
-                f"{metric.title} over the epochs",
-            )
-            for metric in plots.plotted()
+            (pages.drawing(curves.of_run(run.history, run.stages, panels)), title)
+            for title, panels in curves.pictures(run.summary.classes, run.history).items()
         ],
         worst=list(_worst_photos(run, last, test)),
         mistakes=int((last.predicted != last.label).sum()),

@@ -239,6 +239,11 @@ class StageSchedule(NamedTuple):
         """Number of steps of the stage."""
         return max(self.epoch_ends)
 
+    def mean_rate(self, end: int) -> float:
+        """Returns the mean learning rate of the epoch that ends with step `end`."""
+        begin = max((step for step in self.epoch_ends if step < end), default=0)
+        return float(jnp.mean(self.learning_rate(jnp.arange(begin, end))))
+
 
 def stage_schedule(experiment: Experiment, stage: StageConfig) -> StageSchedule:
     """Returns the schedule of one of an experiment's stages."""

@@ -184,7 +184,7 @@ class Trainer:
         images, done = schedule.num_steps * config.batch_size, progress.step * config.batch_size
         with progress_bar(stage.name, images, done) as bar:
             if progress.step in schedule.epoch_ends and not progress.validated:
-                state = self._end_epoch(stage, schedule.epoch_ends[progress.step], state, bar)
+                state = self._end_epoch(stage, schedule, state, bar)
             remaining = 0 if self.progress.monitor.stopped else schedule.num_steps - progress.step
             for batch in experiment.train_batches(progress.global_step, remaining):
                 if self.progress.step == 0 and not stage.cached_copies:
@@ -210,7 +210,7 @@ class Trainer:
                 self._move_on(skipped=nan_guard.skipped)
                 stopwatch.stop()
                 if epoch is not None:
-                    state = self._end_epoch(stage, epoch, state, bar)
+                    state = self._end_epoch(stage, schedule, state, bar)
                 self._save(state)
                 if self.progress.monitor.stopped:
                     log.info("stage %s ends early, after epoch %d", stage.name, epoch)
@@ -274,13 +274,17 @@ class Trainer:
         self.tensorboard.write_images("train", self.progress.global_step + 1, {"photos": photos})
 
     def _end_epoch(
-        self, stage: StageConfig, epoch: int, state: steps.TrainState, bar: tqdm
+        self,
+        stage: StageConfig,
+        schedule: steps.StageSchedule,
+        state: steps.TrainState,
+        bar: tqdm,
     ) -> steps.TrainState:
         """Ends an epoch; if the run is to stop, leaves that to the run that resumes it."""
         if self._policy.stops:
             return state
         try:
-            record = self._validate(stage, epoch, state)
+            record = self._validate(stage, schedule, state)
         except evaluate.Interrupted:
             self._policy.save_is_due(self.progress.global_step)
             return state
@@ -289,7 +293,9 @@ class Trainer:
         )
         return state.replace(epoch_metrics=self._no_metrics())
 
-    def _validate(self, stage: StageConfig, epoch: int, state: steps.TrainState) -> EpochRecord:
+    def _validate(
+        self, stage: StageConfig, schedule: steps.StageSchedule, state: steps.TrainState
+    ) -> EpochRecord:
         """Validates, saves the weights if they are the best so far, and returns the record."""
         progress = self.progress
         trained = {name: float(value) for name, value in state.epoch_metrics.compute().items()}
@@ -314,12 +320,13 @@ class Trainer:
         chosen = max(measured, key=lambda name: monitoring.score(stage, measured[name]))
         record = EpochRecord(
             stage=stage.name,
-            epoch=epoch,
+            epoch=schedule.epoch_ends[progress.step],
             step=progress.global_step,
             lr_scale=progress.monitor.lr_scale,
             train=trained,
             **measured,
             chosen=chosen,
+            learning_rate=schedule.mean_rate(progress.step) * progress.monitor.lr_scale,
         )
         self._move_on(
             history=(*progress.history, record),

@@ -107,7 +107,7 @@ def result(name: str, metrics: StageMetrics, best_epoch: int = 2) -> StageResult
     )
 
 
-def entry(stage: str, epoch: int, test: dict[str, float]) -> EpochRecord:
+def entry(stage: str, epoch: int, test: dict[str, float], rate: float = 1e-3) -> EpochRecord:
     """An epoch's record; the average of the weights is a tenth better than the weights."""
     values = {name: test[name] for name in metrics_table.per_example() if name in test}
     return EpochRecord(
@@ -115,6 +115,7 @@ def entry(stage: str, epoch: int, test: dict[str, float]) -> EpochRecord:
         epoch=epoch,
         step=10 * epoch,
         lr_scale=1.0,
+        learning_rate=rate,
         train=values,
         validation=values,
         validation_ema={name: value + 0.1 for name, value in values.items()},

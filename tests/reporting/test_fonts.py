@@ -17,9 +17,10 @@ from odd_names import ODD
 from efficientnet.metrics import METRICS
 from efficientnet.paths import printable
 from efficientnet.records import StageMetrics
-from efficientnet.reporting import fonts, grids, plots, predictions, report, scores
+from efficientnet.reporting import curves, fonts, grids, plots, predictions, report, scores
 from efficientnet.reporting.pages import drawing
 
+PANELS = (METRICS["top1"], None)
 NAMES = ("玫瑰", "Rose", "🌹", "Tulpe für $1")
 
 
@@ -49,8 +50,8 @@ def test_every_picture_with_such_names_is_drawn(caplog: pytest.LogCaptureFixture
         plots.confusion_matrix(scores.confusion(found), NAMES),
         plots.photo_grid(found, worst, np.zeros((len(worst), 8, 8, 1), np.uint8)),
         plots.mistakes(np.eye(4, dtype=bool), NAMES),
-        plots.curves(history, stages, METRICS["top1"]),
-        plots.overlaid_curves({"花": history}, METRICS["top1"]),
+        curves.of_run(history, stages, PANELS),
+        curves.of_runs({"花": history}, PANELS),
     ):
         plots.pixels(figure)
     assert len(caplog.messages) == 3  # of classes, of the stage and of the run
@@ -86,7 +87,7 @@ def test_pictures_show_odd_names_as_they_are(name: str) -> None:
     for figure in (
         plots.confusion_matrix(np.eye(2, dtype=int), [name, "other"]),
         plots.mistakes(np.eye(2, dtype=bool), [name, "other"]),
-        plots.overlaid_curves({name: history, "other": history}, METRICS["top1"]),
+        curves.of_runs({name: history, "other": history}, PANELS),
         grids.plot("test.top1", grid, results),
     ):
         drawn = " ".join(texts(figure))

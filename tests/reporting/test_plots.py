@@ -1,34 +1,9 @@
 """What pictures show."""
 
-import pathlib
-
 import made_up
 import numpy as np
 
-from efficientnet.metrics import METRICS
-from efficientnet.records import StageMetrics
 from efficientnet.reporting import plots, scores
-
-
-def test_curves_show_the_weights_that_count_and_mark_the_stages(tmp_path: pathlib.Path) -> None:
-    run = made_up.run(tmp_path)
-    (panel,) = plots.curves(run.history, run.stages, METRICS["top1"]).axes
-    lines = {line.get_label(): line.get_xydata() for line in panel.get_lines()}
-    late = run.stages[1].metrics.test["top1"]
-    np.testing.assert_allclose(lines["all, validation"], [(3, late + 0.1), (4, late + 0.1)])
-    np.testing.assert_allclose(lines["all, train"], [(3, late), (4, late)])
-    np.testing.assert_allclose(lines["all, test of the best weights"], [(4, late)])
-    boundaries = [line for line in panel.get_lines() if list(line.get_xdata()) == [2.5, 2.5]]
-    assert len(boundaries) == 1
-
-
-def test_the_test_result_stands_at_its_epoch_where_epochs_share_a_step() -> None:
-    values = {"top1": 0.5}
-    history = [made_up.entry("a", epoch, values) for epoch in (2, 4, 6)]
-    stages = [made_up.result("a", StageMetrics(test=values, validation=values), best_epoch=4)]
-    (panel,) = plots.curves(history, stages, METRICS["top1"]).axes
-    lines = {line.get_label(): line.get_xydata() for line in panel.get_lines()}
-    np.testing.assert_allclose(lines["a, test of the best weights"], [(2, 0.5)])
 
 
 def test_few_classes_are_counted_in_their_cells_and_many_are_not() -> None:
@@ -55,7 +30,7 @@ def test_mistakes_are_black() -> None:
     np.testing.assert_array_equal(np.concatenate(columns, axis=1), np.where(wrong, 0, 255))
 
 
-def test_figures_become_pixels(tmp_path: pathlib.Path) -> None:
+def test_figures_become_pixels() -> None:
     found = made_up.predict(3, 20)
     worst = scores.worst_photos(found, 7)
     photos = np.zeros((len(worst), 8, 8, 1), np.uint8)

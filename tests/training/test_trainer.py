@@ -63,6 +63,9 @@ def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.
     )
     assert summary["photos"] == {"train": 40, "validation": 10, "test": 21}
     assert [entry["stage"] for entry in summary["history"]] == ["head", "late", "late"]
+    rates = [entry["learning_rate"] for entry in summary["history"]]
+    # Of cosines from 1e-2 over 5 steps and from 1e-3 over 10.
+    assert rates == pytest.approx([6e-3, 8.657e-4, 2.343e-4], rel=1e-3)
     kept = runs.load(str(tmp_path)).predictions("late")
     assert kept.names == tuple(f"{number}.png" for number in range(21))
     assert (kept.predicted == kept.label).mean() == pytest.approx(late["metrics"]["test"]["top1"])
