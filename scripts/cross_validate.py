@@ -75,10 +75,11 @@ def main(arguments: Sequence[str]) -> None:
     failures.silence_failed_saves()
     compilation_cache.enable()
 
+    source = setup.open_source(recipe.data)
     done = []
     for number, (folder, config) in enumerate(folds.items(), start=1):
         print(f"{folder.name}, {number} of {args.folds}: {folder}", flush=True)
-        done.append(train_and_predict(config, folder))
+        done.append(train_and_predict(config, folder, source))
     result = write_results(workdir, recipe, done)
     for split in SPLITS:
         print(f"\n{SPLITS[split]}:")
@@ -98,8 +99,8 @@ class Fold(NamedTuple):
     found: Predictions
 
 
-def train_and_predict(config: RunConfig, folder: epath.Path) -> Fold:
-    """Trains and predicts a fold, unless it is done.
+def train_and_predict(config: RunConfig, folder: epath.Path, source: input_pipeline.Source) -> Fold:
+    """Trains and predicts a fold of a data set, unless it is done.
 
     Raises:
       UserError: the data have changed since the fold was trained, or see `run`.
@@ -109,8 +110,8 @@ def train_and_predict(config: RunConfig, folder: epath.Path) -> Fold:
     summary = finished_summary(folder, config)
     if summary is None:
         path.unlink(missing_ok=True)
-        summary = run(config, str(folder))
-    data, changes = setup.data_of_run(config, folder)
+        summary = run(config, str(folder), source)
+    data, changes = setup.data_of_run(config, folder, source)
     if changes:
         raise UserError(
             f"the data have changed since {folder} was trained ({'; '.join(changes)}): choose "

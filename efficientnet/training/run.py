@@ -18,6 +18,7 @@ from efficientnet.runtime import distributed, failures
 from efficientnet.runtime.preemption import Stop
 from efficientnet.training import broken_photos, setup, workdir
 from efficientnet.training.trainer import Trainer
+from input_pipeline.sources.split import Source
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +26,14 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 @reaching_buckets()
-def run(config: RunConfig, path: str) -> RunSummary:
+def run(config: RunConfig, path: str, source: Source | None = None) -> RunSummary:
     """Trains a config to its end, resuming from what the workdir already holds.
 
     Args:
       config: of the run.
       path: the workdir, which will hold `config.json`, `network.json`, `checkpoints/`,
         `tensorboard/`, `predictions/`, `summary.json` and `report/index.html`.
+      source: the data set, if it is open; see `setup.open_source`.
 
     Returns:
       The content of `summary.json`.
@@ -49,14 +51,14 @@ def run(config: RunConfig, path: str) -> RunSummary:
     else:
         alone = jax.process_count() == 1
         with failures.explained(folder, workdir.LOCK), workdir.locked(folder), Stop(alone) as stop:
-            summary = _train(config, folder, stop)
+            summary = _train(config, folder, source, stop)
     log.info("%s", tables.stage_table(summary.stages))
     log.info("results: %s, curves: tensorboard --logdir %s", folder / report.PAGE, folder)
     return summary
 
 
-def _train(config: RunConfig, folder: epath.Path, stop: Stop) -> RunSummary:
-    prepared = setup.prepare(config, folder)
+def _train(config: RunConfig, folder: epath.Path, source: Source | None, stop: Stop) -> RunSummary:
+    prepared = setup.prepare(config, folder, source)
     workdir.write_config(folder, config, _network(prepared))
     if prepared.photos and distributed.leads():
         records.write(folder / broken_photos.RECORD, prepared.photos)

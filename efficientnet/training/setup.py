@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 import input_pipeline
 from efficientnet import weights
-from efficientnet.config import RunConfig, StageConfig
+from efficientnet.config import DataConfig, RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
@@ -23,7 +23,8 @@ from efficientnet.records import PhotosRecord, SplitIdentity
 from efficientnet.runtime import devices
 from efficientnet.training import broken_photos, workdir
 from efficientnet.weights import Preprocessing
-from efficientnet.weights.conventions import MEAN_STD
+from efficientnet.weights.conventions import MEAN_STD, Conventions
+from input_pipeline.augment import spec
 
 log = logging.getLogger(__name__)
 
@@ -133,19 +134,33 @@ def check(config: RunConfig, devices: int | None = None) -> None:
             )
 
 
-def load_data(config: RunConfig) -> Data:
-    """Returns the splits that an experiment trains, validates and tests on."""
-    settings = config.data
-    chosen = settings.validation_split
-    split = input_pipeline.split_of(chosen) or chosen
+def open_source(config: DataConfig) -> input_pipeline.Source:
+    """Opens the data set, with its labels corrected; the same for all folds."""
     source = input_pipeline.load_source(
-        settings.source,
-        settings.directory or None,
-        keep_validation=split == "validation",
-        group=settings.group,
+        config.source,
+        config.directory or None,
+        keep_validation=_validation_split(config) == "validation",
+        group=config.group,
     )
-    if settings.corrections:
-        source = input_pipeline.corrected(source, user_path(settings.corrections))
+    if config.corrections:
+        source = input_pipeline.corrected(source, user_path(config.corrections))
+    return source
+
+
+def _validation_split(config: DataConfig) -> str:
+    return input_pipeline.split_of(config.validation_split) or config.validation_split
+
+
+def load_data(config: RunConfig, source: input_pipeline.Source | None = None) -> Data:
+    """Returns the splits that an experiment trains, validates and tests on.
+
+    Args:
+      config: of the run.
+      source: the data set, if it is open; see `open_source`.
+    """
+    settings = config.data
+    source = source or open_source(settings)
+    split = _validation_split(settings)
     if split == "auto":
         split = "validation" if "validation" in source.splits else ""
     if split == "train" or (split and split not in source.splits):
@@ -206,32 +221,40 @@ def load_data(config: RunConfig) -> Data:
     )
 
 
-def data_of_run(config: RunConfig, folder: epath.Path) -> tuple[Data, list[str]]:
+def data_of_run(
+    config: RunConfig, folder: epath.Path, source: input_pipeline.Source | None = None
+) -> tuple[Data, list[str]]:
     """Returns the photos that a run uses, and how the data have changed since it began.
 
     Args:
       config: of the run; its directory may be another.
       folder: of the run.
+      source: the data set, if it is open.
     """
-    data = load_data(config)
+    data = load_data(config, source)
     splits, record = broken_photos.of_run(folder, data.splits)
     changes = workdir.changes_since(folder, data.class_names, broken_photos.identity(splits))
     return data.on(broken_photos.without_broken(splits, record)), changes
 
 
-def prepare(config: RunConfig, folder: epath.Path | None = None) -> Experiment:
+def prepare(
+    config: RunConfig,
+    folder: epath.Path | None = None,
+    source: input_pipeline.Source | None = None,
+) -> Experiment:
     """Reads the index of the data and the weights; looks at all photos, and decodes some to cache.
 
     Args:
       config: of the run.
       folder: the run's, which may hold a checkpoint; None if there is none.
+      source: the data set, if it is open.
 
     Raises:
       UserError: a field has a wrong value, too many photos can't be read, or the data are not those
         that the run in the folder began on.
     """
     check(config)
-    data = load_data(config)
+    data = load_data(config, source)
     photos = broken_photos.choose(config.data, data.class_names, data.splits, folder)
     data = data.on(photos.splits)
     log.info(
@@ -244,9 +267,9 @@ def prepare(config: RunConfig, folder: epath.Path | None = None) -> Experiment:
     )
     log.info("data: %s", _class_sizes(data))
     variant = get_variant(config.variant)
-    start = _start(config, variant, len(data.class_names))
+    variables, conventions = _start(config, variant, len(data.class_names))
     resolution = config.resolution or variant.resolution
-    mean, std = _normalization(config, start.preprocessing, data.train, resolution)
+    mean, std = _normalization(config, conventions.preprocessing, data.train, resolution)
     if config.data.cache:
         allowed = max(config.data.broken_limit - len(photos.left_out), 0)
         photos = photos.leave_out("train", decode_once(config, data.train, allowed))
@@ -259,11 +282,11 @@ def prepare(config: RunConfig, folder: epath.Path | None = None) -> Experiment:
         data=data,
         batches=batches,
         variant=variant,
-        padding=start.padding,
-        bn_epsilon=start.bn_epsilon,
+        padding=conventions.padding,
+        bn_epsilon=conventions.bn_epsilon,
         mean=mean,
         std=std,
-        variables=start.variables,
+        variables=variables,
         identity=photos.identity,
         photos=photos.record,
     )
@@ -280,27 +303,21 @@ def _class_sizes(data: Data) -> str:
     )
 
 
-class _Start(NamedTuple):
-    """The network before the first stage, with the conventions of its weights."""
-
-    variables: dict[str, Any]
-    preprocessing: Preprocessing
-    padding: str
-    bn_epsilon: float
-
-
-def _start(config: RunConfig, variant: Variant, num_classes: int) -> _Start:
+def _start(
+    config: RunConfig, variant: Variant, num_classes: int
+) -> tuple[dict[str, Any], Conventions]:
+    """Returns the network before the first stage, with the conventions of its weights."""
     if not config.weights:
         log.info("weights: random")
         model = EfficientNet(variant, num_classes, head_batch_norm=config.head_batch_norm)
         variables = init_variables(model, jax.random.key(config.seed), config.channels)
-        return _Start(variables, MEAN_STD, variant.padding, variant.bn_epsilon)
+        return variables, Conventions(MEAN_STD, variant.padding, variant.bn_epsilon)
     found = weights.load_pretrained(config.weights, config.variant)
     found = weights.adapt(found, num_classes, config.channels)
     variables = {"params": found.params, "batch_stats": found.batch_stats}
     if config.head_batch_norm:
         variables = _with_head_batch_norm(variables)
-    return _Start(variables, found.preprocessing, found.padding, found.bn_epsilon)
+    return variables, Conventions(found.preprocessing, found.padding, found.bn_epsilon)
 
 
 def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
@@ -328,7 +345,7 @@ def decode_once(
         config.channels,
         folder if settings.cache == "disk" else "memory",
         broken_limit,
-        next((o for o in config.augment.split("|") if o.strip().startswith("pad")), "resize"),
+        spec.find(config.augment, "pad") or "resize",
     )
 
 

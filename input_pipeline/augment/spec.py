@@ -41,8 +41,18 @@ def parse(text: str) -> tuple[Operation, ...]:
     Raises:
       UserError: the text is not of this form, or an operation or argument is unknown or wrong.
     """
+    return tuple(map(_operation, _terms(text)))
+
+
+def find(text: str, name: str) -> str:
+    """Returns the first operation of a name in a specification, with its arguments; '' for none."""
+    found = (ast.unparse(term) for term in _terms(text) if _name(term) == name)
+    return next(found, "")
+
+
+def _terms(text: str) -> list[ast.expr]:
     if not text.strip():
-        return ()
+        return []
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError:
@@ -54,16 +64,18 @@ def parse(text: str) -> tuple[Operation, ...]:
     while isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.BitOr):
         terms.append(tree.right)
         tree = tree.left
-    return tuple(_operation(term) for term in (tree, *reversed(terms)))
+    return [tree, *reversed(terms)]
+
+
+def _name(term: ast.expr) -> str:
+    return ast.unparse(term.func if isinstance(term, ast.Call) else term)
 
 
 def _operation(term: ast.expr) -> Operation:
+    name = _name(term)
+    if name not in OPS:
+        raise UserError(f"unknown augmentation {name!r}: expected one of {', '.join(OPS)}")
     call = term if isinstance(term, ast.Call) else ast.Call(term, [], [])
-    if not isinstance(call.func, ast.Name) or call.func.id not in OPS:
-        raise UserError(
-            f"unknown augmentation {ast.unparse(call.func)!r}: expected one of {', '.join(OPS)}"
-        )
-    name = call.func.id
     accepted = list(inspect.signature(OPS[name]).parameters)
     try:
         positional = [ast.literal_eval(value) for value in call.args]

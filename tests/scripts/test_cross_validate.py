@@ -22,6 +22,7 @@ from efficientnet.reporting import predictions, scores
 from efficientnet.runtime.preemption import Stopped
 from efficientnet.training import setup
 from input_pipeline.sources import SOURCES
+from input_pipeline.sources.split import Source
 from scripts import command_line, cross_validate
 
 # How ml_collections loads a config.
@@ -49,14 +50,14 @@ class Training:
     predicted: int = 0
     stop_in: str = ""
 
-    def run(self, config: RunConfig, path: str) -> RunSummary:
+    def run(self, config: RunConfig, path: str, source: Source) -> RunSummary:
         folder = epath.Path(path)
         if folder.name == self.stop_in:
             self.stop_in = ""
             raise Stopped("stopped after step 1, which is saved; the same command resumes")
         self.trained.append(folder.name)
         folder.mkdir(parents=True)
-        data = setup.load_data(config)
+        self.data = data = setup.load_data(config, source)
         records.write(folder / "config.json", config.to_json())
         network = made_up.network(data.class_names, data.identity())
         records.write(folder / "network.json", network)
@@ -71,8 +72,7 @@ class Training:
         return {}, self.logits
 
     def load_run(self, path: str) -> None:
-        config = RunConfig.from_json(records.read_json(epath.Path(path) / "config.json"))
-        photos = setup.load_data(config).validation
+        photos = self.data.validation
         labels = np.where(np.array(photos.names) == "3.png", 2, photos.labels)
         self.logits = 4 * np.eye(3, dtype=np.float32)[labels]
 
@@ -121,8 +121,18 @@ def test_every_photo_is_predicted_once_and_the_results_say_how_well(
     assert "3.png" in pages.assert_self_contained(suspected).text
 
 
-def test_what_is_done_is_not_done_again(tmp_path: pathlib.Path, training: Training) -> None:
+def test_what_is_done_is_not_done_again(
+    tmp_path: pathlib.Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
     training.stop_in = "fold_1"
+    opened: list[Source] = []
+    tiny = SOURCES["tiny"]
+
+    def load() -> Source:
+        opened.append(tiny())
+        return opened[-1]
+
+    monkeypatch.setitem(SOURCES, "tiny", load)
     with pytest.raises(Stopped):
         cross_validate.main(words(tmp_path, "--folds=3"))
     assert (training.trained, training.predicted) == (["fold_0"], 1)
@@ -131,6 +141,7 @@ def test_what_is_done_is_not_done_again(tmp_path: pathlib.Path, training: Traini
     assert (training.trained, training.predicted) == (["fold_0", "fold_1", "fold_2"], 3)
     cross_validate.main(words(tmp_path, "--folds=3"))
     assert (len(training.trained), training.predicted) == (3, 3)
+    assert len(opened) == 3, "each command opens the data once"
 
 
 def test_other_folds_or_fields_are_refused_before_anything_runs(

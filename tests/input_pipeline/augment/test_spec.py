@@ -5,6 +5,7 @@ import pytest
 
 import input_pipeline
 from efficientnet.errors import UserError
+from input_pipeline.augment import spec
 from input_pipeline.augment.geometry import Affine, FlipLeftRight, RandomResizedCrop, Translate
 
 
@@ -17,6 +18,19 @@ def test_operations_come_in_reading_order_with_their_arguments():
     )
     assert input_pipeline.parse("translate(0.2)") == (Translate(translate=0.2),)
     assert input_pipeline.parse(" ") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("flip_left_right | pad(fill='blur') |pad", "pad(fill='blur')"),
+        (" pad ", "pad"),
+        ("resize(method='bicubic')|flip_left_right", ""),
+        ("", ""),
+    ],
+)
+def test_an_operation_is_found_by_its_name(text, found):
+    assert spec.find(text, "pad") == found
 
 
 @pytest.mark.parametrize(
