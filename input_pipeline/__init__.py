@@ -25,7 +25,7 @@ with epy.lazy_api_imports(globals()):
     from input_pipeline.augment.augmentation import Augmentation, without_chance
     from input_pipeline.augment.spec import OPS, parse
     from input_pipeline.cache import decoded
-    from input_pipeline.loader import Batch, BatchSource, ExampleSpec, Loader
+    from input_pipeline.loader import Batch, BatchSource, Loader
     from input_pipeline.sources import SOURCES, load_source
     from input_pipeline.sources.corrections import corrected
     from input_pipeline.sources.dataset import from_dataset
@@ -41,7 +41,6 @@ __all__ = [
     "Augmentation",
     "Batch",
     "BatchSource",
-    "ExampleSpec",
     "Loader",
     "Source",
     "Split",

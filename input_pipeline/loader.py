@@ -8,7 +8,7 @@ import os
 import re
 import weakref
 from collections.abc import Generator, Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -27,13 +27,6 @@ Batch = dict[str, np.ndarray]
 PREFETCH = 2
 
 
-class ExampleSpec(NamedTuple):
-    """Shape and type of one example's 'image'."""
-
-    shape: tuple[int, ...]
-    dtype: type[np.generic]
-
-
 class BatchSource(Protocol):
     """The source of batches for training: photos, or features computed from them.
 
@@ -48,10 +41,6 @@ class BatchSource(Protocol):
     @property
     def refused(self) -> list[str]:
         """Names of those that were one too many, and have raised an error."""
-
-    @property
-    def example(self) -> ExampleSpec:
-        """Shape and type of 'image' for each example."""
 
     def train(self, start_step: int, num_steps: int) -> Iterable[Batch]:
         """Returns this process's part of the batches for steps, which count over all stages."""
@@ -100,11 +89,6 @@ class Loader:
     broken_limit: int = 0
     skipped: list[str] = dataclasses.field(default_factory=list)
     refused: list[str] = dataclasses.field(default_factory=list)
-
-    @property
-    def example(self) -> ExampleSpec:
-        """See `BatchSource`."""
-        return ExampleSpec((self.resolution, self.resolution, self.channels), np.uint8)
 
     def train(self, start_step: int, num_steps: int) -> Iterator[Batch]:
         """Returns the batches of `train_dataset`; the next one may raise a `UserError`."""

@@ -15,7 +15,7 @@ from efficientnet.errors import UserError
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import devices
-from efficientnet.training import feature_cache, losses, setup, steps
+from efficientnet.training import losses, setup, steps
 from efficientnet.training.setup import Data, Experiment
 from efficientnet.weights.download import ARCHIVES
 
@@ -84,14 +84,7 @@ def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...
     """Returns the jitted training step of a stage, and the shapes of its arguments."""
     stage = experiment.config.stages[number]
     if stage.cached_copies:
-        width = experiment.variant.top_filters
-        experiment = feature_cache.with_features(
-            experiment,
-            np.empty((stage.cached_copies, 0, width), np.float32),
-            np.empty(0, bool),
-            np.empty((0, width), np.float32),
-            np.empty(0, bool),
-        )
+        experiment = dataclasses.replace(experiment, on_features=True)
     schedule = steps.stage_schedule(experiment, stage)
     state = jax.eval_shape(
         lambda variables: steps.initial_state(variables, stage, schedule.optimizer),
@@ -112,10 +105,13 @@ def eval_step(experiment: Experiment) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _batch(experiment: Experiment, size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The shapes of a batch from the input pipeline."""
-    example = experiment.batches.example
+    """The shapes of a batch from the input pipeline, or of cached features."""
+    side, channels = experiment.resolution, experiment.config.channels
+    image = jax.ShapeDtypeStruct((size, side, side, channels), np.uint8)
+    if experiment.on_features:
+        image = jax.ShapeDtypeStruct((size, experiment.variant.top_filters), np.float32)
     batch = {
-        "image": jax.ShapeDtypeStruct((size, *example.shape), example.dtype),
+        "image": image,
         "label": jax.ShapeDtypeStruct((size,), np.int32),
         "mask": jax.ShapeDtypeStruct((size,), np.bool_),
     }

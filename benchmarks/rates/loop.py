@@ -39,11 +39,6 @@ class ReadyBatches:
     skipped: list[str] = dataclasses.field(default_factory=list)
     refused: list[str] = dataclasses.field(default_factory=list)
 
-    @property
-    def example(self) -> input_pipeline.ExampleSpec:
-        """See `BatchSource`."""
-        return input_pipeline.ExampleSpec(self.batch["image"].shape[1:], np.uint8)
-
     def train(self, start_step: int, num_steps: int) -> Iterator[input_pipeline.Batch]:
         """See `BatchSource`."""
         return itertools.repeat(self.batch, num_steps)

@@ -24,10 +24,10 @@ Dtype = Any
 def normalize(images: Array, mean: ArrayLike, std: ArrayLike) -> Array:
     """Maps uint8 [N, H, W, C] to (images - mean) / std in float32; both on the scale 0..255.
 
-    Features [N, F], which a feature cache gives in place of images, are mapped as they are.
+    Features [N, F], which a feature cache gives in place of images, stay as they are.
     """
     if images.ndim == 2:
-        return (images - mean) / std
+        return images
     # Rows as one axis each, because XLA would compute three channels one by one.
     n, height, width, channels = images.shape
     mean, std = (jnp.tile(jnp.broadcast_to(value, channels), width) for value in (mean, std))

@@ -36,11 +36,6 @@ class FeatureBatches:
     skipped: list[str]
     refused: list[str] = dataclasses.field(default_factory=list)
 
-    @property
-    def example(self) -> input_pipeline.ExampleSpec:
-        """See `BatchSource`."""
-        return input_pipeline.ExampleSpec(self.features.shape[2:], np.float32)
-
     def train(self, start_step: int, num_steps: int) -> Iterator[input_pipeline.Batch]:
         """See `BatchSource`."""
         for rows in map(self.order.batch, range(start_step, start_step + num_steps)):
@@ -63,7 +58,7 @@ def _batch(
 
 
 def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) -> Experiment:
-    """Computes the features of the validation photos and of `copies` of each training photo.
+    """Returns the experiment with features in place of images, computed by its network.
 
     They are not saved; a resumed run computes them again.
 
@@ -107,38 +102,20 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
     for features, index, mask in rows(experiment.eval_batches(experiment.data.validation)):
         validation[index[mask]] = features[mask]
         validation_readable[index[mask]] = True
-    return with_features(experiment, train, readable, validation, validation_readable)
-
-
-def with_features(
-    experiment: Experiment,
-    train: np.ndarray,
-    readable: np.ndarray,
-    validation: np.ndarray,
-    validation_readable: np.ndarray,
-) -> Experiment:
-    """Returns the experiment with features in place of images, see `FeatureBatches`."""
-    config, data = experiment.config, experiment.data
     order = Order(
-        len(data.train),
-        config.batch_size,
-        config.seed,
+        total,
+        experiment.config.batch_size,
+        experiment.config.seed,
         jax.process_index(),
         jax.process_count(),
     )
     batches = FeatureBatches(
         order=order,
-        labels=data.train.labels,
+        labels=experiment.data.train.labels,
         features=train,
         readable=readable,
         validation_features=validation,
         validation_readable=validation_readable,
         skipped=experiment.batches.skipped,
     )
-    return dataclasses.replace(
-        experiment,
-        batches=batches,
-        mean=np.zeros(1, np.float32),
-        std=np.ones(1, np.float32),
-        on_features=True,
-    )
+    return dataclasses.replace(experiment, batches=batches, on_features=True)
