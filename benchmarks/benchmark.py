@@ -14,9 +14,10 @@ save    a checkpoint: its time, how long training waits for it, and the share of
 In all modes but `save`, each contender has its own process, which is warmed up and then runs in
 turns with the others. A line holds `mode`, `contender`, `images_per_second` (median over the
 rounds), `spread` (interquartile range), `relative` (the rate as a multiple of each other
-contender's, the median of the ratios within each round), `peak_memory_mb` (of the whole process
-after warming up), `temporary_memory_mb` (of a compiled step, mostly activations), `threads` and
-`versions`. The extra 'oracles' installs the other libraries.
+contender's, the median of the ratios within each round), `device`, `peak_memory_mb` (of the host,
+by the whole process after warming up), `peak_device_memory_mb` (of a GPU or TPU),
+`temporary_memory_mb` (of a compiled step, mostly activations), `threads` and `versions`. The extra
+'oracles' installs the other libraries, which run on a GPU if JAX finds one.
 All contenders keep their memory until the end: if memory is scarce, compare few at a time.
 """
 
@@ -45,6 +46,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--resolution", type=int, help="pixels, default the variant's own")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument(
+        "--matmul-precision",
+        default="highest",
+        choices=("highest", "high", "default"),
+        help="of training in float32 on GPUs and TPUs; the peers use TF32 unless it is the highest",
+    )
+    parser.add_argument(
         "--batch-norm",
         default="trained",
         choices=("frozen", "statistics", "trained"),
@@ -72,6 +79,7 @@ def main(arguments: Sequence[str]) -> None:
         options.resolution or variant.resolution,
         options.dtype,
         options.batch_norm,
+        options.matmul_precision,
     )
     for name in ("batch", "resolution", "rounds"):
         value = getattr(options, name)

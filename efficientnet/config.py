@@ -73,6 +73,7 @@ Share = Annotated[float, Range(at_least=0, below=1)]
 Factor = Annotated[float, Range(more_than=0, at_most=1)]
 
 Dtype = Literal["float32", "bfloat16"]
+MatmulPrecision = Literal["highest", "high", "default"]
 Normalization = Literal["weights", "imagenet", "training"]
 Cache = Literal["", "memory", "disk"]
 Optimizer = Literal["adamw", "adam", "sgd", "rmsprop", "lamb", "lion"]
@@ -255,6 +256,7 @@ class RunConfig(Config):
     resolution: PositiveCount | None = None  # pixels per side; None is the variant's own
     channels: Literal[1, 3] = 3  # 3 for color, 1 for gray
     dtype: Dtype = "float32"  # of activations; parameters are always float32
+    matmul_precision: MatmulPrecision = "highest"  # of float32 training, see docs/gpu.md
 
     # Rematerialization: keep only the input of each block for the gradient and recompute the rest.
     # A larger batch or network fits into memory, for about a third more computation.

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import pathlib
 import select
 import statistics
@@ -116,6 +117,8 @@ class _Process(contextlib.AbstractContextManager["_Process"]):
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.rates.contender"],
             cwd=CHECKOUT,
+            # JAX would take most of a GPU's memory at once, and the others would have none.
+            env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

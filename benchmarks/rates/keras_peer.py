@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.rates.ours import threads
+from benchmarks.rates.ours import device_facts, threads
 from benchmarks.rates.workload import CLASSES, Setting, Workload, repeated
 
 
@@ -45,5 +45,7 @@ def _network(setting: Setting, backend: str) -> tuple[Any, np.ndarray]:
 
 
 def _workload(step: Any, setting: Setting, backend: str) -> Workload:
-    packages = ("keras", "tensorflow-cpu" if backend == "tensorflow" else "jax")
-    return Workload(repeated(step, setting.batch), packages, threads())
+    run = repeated(step, setting.batch)
+    if backend == "tensorflow":  # the installed build of it knows no GPU
+        return Workload(run, ("keras", "tensorflow-cpu"), threads(), {"device": "cpu"})
+    return Workload(run, ("keras", "jax"), threads(), device_facts())

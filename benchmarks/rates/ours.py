@@ -118,13 +118,29 @@ def random_batch(setting: Setting) -> dict[str, np.ndarray]:
     }
 
 
+def device_facts() -> dict[str, Any]:
+    """Returns the name of the device, and the peak of its memory where it has its own."""
+    device = jax.devices()[0]
+    memory = device.memory_stats() or {}
+    peak = memory.get("peak_bytes_in_use")
+    return {
+        "device": device.device_kind,
+        **({} if peak is None else {"peak_device_memory_mb": round(peak / 1e6, 1)}),
+    }
+
+
 def threads() -> int:
     """The number of threads that XLA uses."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _network(setting: Setting) -> EfficientNet:
-    return EfficientNet(get_variant(setting.variant), CLASSES, dtype=jnp.dtype(setting.dtype))
+    return EfficientNet(
+        get_variant(setting.variant),
+        CLASSES,
+        dtype=jnp.dtype(setting.dtype),
+        matmul_precision=setting.matmul_precision,
+    )
 
 
 def _workload(setting: Setting, compiled: Compiled, profile: bool = False) -> Workload:
@@ -132,11 +148,12 @@ def _workload(setting: Setting, compiled: Compiled, profile: bool = False) -> Wo
         jax.block_until_ready(compiled.step())
 
     executable = compiled.executable
-    facts: dict[str, Any] = {
-        "temporary_memory_mb": round(executable.memory_analysis().temp_size_in_bytes / 1e6, 1)
-    }
     release_free_memory()  # as the trainer does
     run = repeated(step, setting.batch)
+    facts: dict[str, Any] = {
+        **device_facts(),
+        "temporary_memory_mb": round(executable.memory_analysis().temp_size_in_bytes / 1e6, 1),
+    }
     if profile:
         facts["costliest"] = costliest(step, executable.as_text())
     return Workload(run, PACKAGES, threads(), facts)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-from efficientnet.config import BatchNormPolicy, Dtype
+from efficientnet.config import BatchNormPolicy, Dtype, MatmulPrecision
 
 CLASSES = 196
 # The first call compiles, the next ones fill pools and caches.
@@ -26,6 +26,7 @@ class Setting:
     resolution: int  # pixels per side
     dtype: Dtype
     batch_norm: BatchNormPolicy  # of what trains: 'frozen', 'statistics' or 'trained'
+    matmul_precision: MatmulPrecision = "highest"  # of training in float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Workload:
     Attributes:
       run: runs for about the given seconds; returns the numbers of images and of seconds.
       packages: whose versions to report.
-      facts: what else to report, such as `temporary_memory_mb`.
+      threads: of the CPU that it uses.
+      facts: what else to report, such as `device` and `temporary_memory_mb`.
     """
 
     run: Callable[[float], tuple[int, float]]

@@ -66,7 +66,7 @@ def grad_cam(
     labels = jnp.argmax(logits, axis=-1) if labels is None else labels
     (gradient,) = vjp(jax.nn.one_hot(labels, logits.shape[-1]))
     weights = jnp.mean(gradient, axis=(1, 2))
-    return logits, jax.nn.relu(jnp.einsum("nhwc,nc->nhw", maps, weights))
+    return logits, jax.nn.relu(jnp.sum(maps * weights[:, None, None], axis=-1))
 
 
 def explain(

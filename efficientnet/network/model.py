@@ -1,5 +1,6 @@
 """EfficientNet as a plain Flax Linen module, with the layer names of Keras Applications."""
 
+import contextlib
 from collections.abc import Collection
 from typing import Any
 
@@ -36,6 +37,9 @@ class EfficientNet(nn.Module):
         computed of separately; with one part per device, no device waits for another.
       head_batch_norm: normalize the features with a BatchNorm `predictions_bn` in the group
         `predictions`, as the heads of the Keras guide do.
+      matmul_precision: of products and convolutions of float32 arrays: 'highest' is float32; with
+        'high' and 'default' GPUs round the factors to TensorFloat-32 (10 bits of fraction), and
+        TPUs multiply in three passes and in one of bfloat16 (7 bits).
     """
 
     variant: Variant
@@ -50,6 +54,16 @@ class EfficientNet(nn.Module):
     remat: bool = False
     batch_norm_parts: int = 1
     head_batch_norm: bool = False
+    matmul_precision: str = "highest"
+
+    def in_precision(self) -> contextlib.AbstractContextManager[None]:
+        """Returns the context in which a forward pass is traced, and its gradient should be.
+
+        A network in bfloat16 multiplies numbers that are rounded already, so it takes the default.
+        """
+        if self.dtype == jnp.bfloat16:
+            return contextlib.nullcontext()
+        return jax.default_matmul_precision(self.matmul_precision)
 
     @nn.compact
     def __call__(
@@ -70,11 +84,22 @@ class EfficientNet(nn.Module):
         Returns:
           Float32 logits [N, num_classes], or features [N, variant.top_filters].
         """
-        x = images
-        if not self.classifier_only:
-            x = self.features(images, training_groups, batch_norm_groups)
-        if self.features_only:
-            return x
+        with self.in_precision():
+            x = images
+            if not self.classifier_only:
+                x = self.features(images, training_groups, batch_norm_groups)
+            if self.features_only:
+                return x
+            return self.classify(x, training_groups, batch_norm_groups)
+
+    def classify(
+        self,
+        features: jax.Array,
+        training_groups: Collection[str],
+        batch_norm_groups: Collection[str],
+    ) -> jax.Array:
+        """The classifier: pooled features to float32 logits."""
+        x = features
         if self.head_batch_norm:
             average = "predictions" not in batch_norm_groups
             x = BatchNorm(

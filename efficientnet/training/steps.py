@@ -116,7 +116,8 @@ def make_train_step(
             losses = cross_entropy(logits, targets, stage.label_smoothing, class_weights)
             return jnp.mean(losses * weights), (logits, losses, updates["batch_stats"])
 
-        return jax.value_and_grad(loss_function, has_aux=True)(trainable)
+        with model.in_precision():
+            return jax.value_and_grad(loss_function, has_aux=True)(trainable)
 
     def accumulated(
         trainable: dict[str, Any], frozen: dict[str, Any], batch_stats: Any, batch: Any, key: Any
@@ -271,7 +272,7 @@ def train_program(
     if stage.balance_classes:
         weights = balancing_weights(data.train.labels, len(data.class_names))
     step = make_train_step(
-        experiment.model(stage),
+        experiment.model(stage).clone(matmul_precision=experiment.config.matmul_precision),
         stage,
         schedule.optimizer,
         mean=experiment.mean,

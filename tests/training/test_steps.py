@@ -1,5 +1,7 @@
 """One training step: what it changes, what it must not, and that parts make the whole."""
 
+import contextlib
+import re
 from typing import Any, get_args
 
 import flax.linen as nn
@@ -30,6 +32,7 @@ class Small(nn.Module):
 
     num_classes: int = CLASSES
     dropout: float = 0.0
+    in_precision = contextlib.nullcontext
 
     @nn.compact
     def __call__(
@@ -331,3 +334,19 @@ def test_stochastic_depth_of_a_frozen_backbone_is_active_if_a_stage_says_so(acti
         "params/predictions/kernel",
         "params/predictions/bias",
     }
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("precision", ["highest", "default"])
+def test_products_of_float32_have_the_precision_of_the_network(
+    precision: str, platform: str
+) -> None:
+    model = EfficientNet(HEADED, num_classes=CLASSES, matmul_precision=precision)
+    step, state = start(model)
+    images = batch(resolution=32)
+    lowered = step.trace(state, images).lower(lowering_platforms=(platform,)).as_text()
+    products = re.findall(r"stablehlo\.(?:dot_general|convolution).*", lowered)
+    rounded = [product for product in products if "[HIGHEST, HIGHEST]" not in product]
+    rounded = [product for product in rounded if product.count("<precision HIGHEST>") != 2]
+    assert len(products) > 100
+    assert len(rounded) > 100 if precision == "default" else not rounded
