@@ -66,7 +66,7 @@ def test_a_new_row_is_counted_and_shown_everywhere(
     assert CONFIDENCE in curves.plotted(3)
     compared = comparison.Comparison([before, run])
     assert "Confidence" in compared.table()
-    report.write_report(run, made_up.split(run.predictions("all")))
+    report.write_report(run, made_up.splits(run.predictions("all")))
     comparison.write_page(epath.Path(tmp_path), compared)
     for path in (run.folder / report.PAGE, tmp_path / comparison.PAGE):
         page = pages.assert_self_contained(path.read_bytes())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from efficientnet.paths import write_whole
-from efficientnet.reporting import pages
+from efficientnet.reporting import class_counts, pages
 from input_pipeline.audit import photos as limits
 from input_pipeline.audit.photos import Measured, Photo, shrunk
 from input_pipeline.audit.problems import Audit
@@ -39,6 +39,9 @@ def write_audit(audit: Audit, folder: pathlib.Path) -> pathlib.Path:
         splits=[(name, len(split)) for name, split in audit.source.splits.items()],
         kinds=collections.Counter(problem.kind for problem in problems),
         mend=[problem for problem in problems if problem.must_mend],
+        counts=class_counts.shown(
+            {name: audit.counts(name) for name in audit.source.splits}, audit.source.class_names
+        ),
         classes=_classes(audit),
         few=_few(audit),
         few_below=FEW,

@@ -53,8 +53,9 @@ def plain(panel: Axes) -> None:
 def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Plots how often examples of each class (rows) are predicted as each class (columns).
 
-    With few classes, cells are numbered and colored by their share of the row; with many, colors
-    are logarithmic, so that single mistakes are visible.
+    Colors are the share of the row. With few classes, cells are numbered; with many, colors are
+    logarithmic and cells without examples white, so that single mistakes are visible. A picture of
+    log((counts + 1) / row sum), as some studies have it, tints all cells of a row instead.
 
     Args:
       counts: int [true class, predicted class].
@@ -64,8 +65,8 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     size = 8 if MAX_ANNOTATED_CLASSES < classes <= MAX_NAMED_CLASSES else 5
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     panel = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     if classes <= MAX_ANNOTATED_CLASSES:
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         figure.colorbar(
             image,
@@ -75,19 +76,23 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
         )
         _annotate(panel, counts, shares)
     else:
+        least = min(shares.min(where=shares > 0, initial=0.5), 0.5)
         image = panel.imshow(
-            np.ma.masked_equal(counts, 0), cmap="viridis_r", norm=LogNorm(1, max(counts.max(), 2))
+            np.ma.masked_equal(shares, 0), cmap="viridis_r", norm=LogNorm(least, 1)
         )
-        ticks = mpl.ticker.LogLocator(subs=(1, 2, 5))
         bar = figure.colorbar(
-            image, ticks=ticks, format="%d", label="photos (logarithmic)", shrink=COLORBAR
+            image,
+            ticks=mpl.ticker.LogLocator(subs=(1, 2, 5)),
+            format=mpl.ticker.PercentFormatter(1.0),
+            label="share of the class (logarithmic)",
+            shrink=COLORBAR,
         )
         bar.minorticks_off()
     if classes <= MAX_NAMED_CLASSES:
         names = drawable(class_names)
         panel.set_xticks(range(classes), names)
         panel.set_yticks(range(classes), names)
-        _turn_names(panel)
+        turn_names(panel)
     panel.set(xlabel="predicted", ylabel="true")
     return figure
 
@@ -196,7 +201,7 @@ def mistakes(wrong: np.ndarray, names: Sequence[str]) -> Figure:
         for name, share in zip(drawable(names), wrong.mean(axis=0), strict=True)
     ]
     panel.set_xticks(range(len(names)), labels, fontsize="small")
-    _turn_names(panel)
+    turn_names(panel)
     panel.set(ylabel="test photos, the hardest first")
     return figure
 
@@ -209,7 +214,7 @@ def pixels(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _turn_names(panel: Axes) -> None:
+def turn_names(panel: Axes) -> None:
     """Rotates the names below an axis if they would overlap."""
     labels = panel.get_xticklabels()
     if len(labels) > 3:

@@ -5,10 +5,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 import input_pipeline
 from efficientnet.metrics import METRICS, Metric
 from efficientnet.paths import write_whole
-from efficientnet.reporting import curves, pages, plots, scores, thumbnails
+from efficientnet.reporting import class_counts, curves, pages, plots, scores, tables, thumbnails
 from efficientnet.reporting.fonts import can_draw
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
@@ -18,17 +20,20 @@ PAGE = "report/index.html"
 SHOWN_PHOTOS = 24
 SHOWN_PAIRS = 10
 SHOWN_CLASSES = 10
+AVERAGED = ("precision", "recall", "f1")
+AVERAGES = (("over classes", "macro"), ("over classes, weighted by their photos", "weighted"))
 
 
-def write_report(run: Run, test: input_pipeline.Split) -> None:
+def write_report(run: Run, splits: Mapping[str, input_pipeline.Split]) -> None:
     """Writes the self-contained page.
 
     Args:
       run: the finished run, whose predictions are in its workdir.
-      test: the test photos, some of which are shown.
+      splits: its photos by split; some of those in 'test' are shown.
     """
     *before, last = (run.predictions(stage.name) for stage in run.stages)
     calibration = scores.calibration(last)
+    classes = len(last.class_names)
     content = pages.render(
         "report.html",
         title=run.name,
@@ -43,9 +48,16 @@ def write_report(run: Run, test: input_pipeline.Split) -> None:
             (pages.drawing(curves.of_run(run.history, run.stages, panels)), title)
             for title, panels in curves.pictures(run.summary.classes, run.history).items()
         ],
-        worst=list(_worst_photos(run, last, test)),
+        worst=list(_worst_photos(run, last, splits["test"])),
         mistakes=int((last.predicted != last.label).sum()),
         **by_class(last),
+        counts=class_counts.shown(
+            {
+                name: np.bincount(split.labels, minlength=classes).tolist()
+                for name, split in splits.items()
+            },
+            last.class_names,
+        ),
         calibration=pages.drawing(plots.reliability(calibration)),
         bins=scores.CALIBRATION_BINS,
         earlier=[
@@ -97,7 +109,7 @@ def _stage_rows(run: Run) -> Iterator[tuple[str, ...]]:
 
 def _worst_photos(
     run: Run, predictions: Predictions, test: input_pipeline.Split
-) -> Iterator[dict[str, str]]:
+) -> Iterator[dict[str, Any]]:
     """Returns the worst mistakes among the test photos, with predicted and true classes."""
     worst = scores.worst_photos(predictions, SHOWN_PHOTOS)
     taken = [(predictions.taken_for(i), predictions.probabilities[i].max()) for i in worst]
@@ -108,17 +120,17 @@ def by_class(predictions: Predictions) -> dict[str, Any]:
     """Returns the values of the macros `confusion` and `classes`.
 
     These are the picture of the `confusion` and the rows of the most confused `pairs`, of all
-    `classes`, and of the `hardest` if these are not all.
+    `classes`, of the `averages` over these, and of the `hardest` if these are not all.
     """
     classes, names = scores.per_class(predictions), predictions.class_names
     counts = scores.confusion(predictions)
 
-    def row(label: int) -> tuple[str, ...]:
+    def row(label: int) -> tuple[tables.Cell, ...]:
         wrong = counts[label].copy()
         wrong[label] = 0
-        mostly = f"{names[wrong.argmax()]} ({wrong.max()})" if wrong.any() else ""
+        mostly = (names[wrong.argmax()], f" ({wrong.max()})") if wrong.any() else ""
         return (
-            names[label] if can_draw(names[label]) else f"{names[label]} ({label})",
+            names[label] if can_draw(names[label]) else (names[label], f" ({label})"),
             str(classes.photos[label]),
             *(percent(values[label]) for values in (classes.precision, classes.recall, classes.f1)),
             mostly,
@@ -130,6 +142,10 @@ def by_class(predictions: Predictions) -> dict[str, Any]:
         "pairs": [
             (names[pair.true], names[pair.predicted], pair.photos, percent(pair.share))
             for pair in scores.confused_pairs(counts, SHOWN_PAIRS)
+        ],
+        "averages": [
+            (title, *(percent(scores.OF_SPLIT[f"{name}_{kind}"](predictions)) for name in AVERAGED))
+            for title, kind in AVERAGES
         ],
         "classes": list(map(row, range(len(names)))),
         "hardest": list(map(row, hardest)),

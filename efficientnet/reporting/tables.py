@@ -6,6 +6,9 @@ from efficientnet.metrics import METRICS, Metric
 from efficientnet.paths import printable
 from efficientnet.records import StageResult
 
+# A cell of a page's table: text, or a name and what follows it, see `text` in macros.html.
+Cell = str | tuple[str, str]
+
 
 def stage_table(stages: Sequence[StageResult]) -> str:
     """Returns the stages of a run as an aligned table, one line per stage."""

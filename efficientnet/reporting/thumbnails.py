@@ -42,7 +42,7 @@ def with_captions(
     shown: np.ndarray,
     taken_for: Sequence[tuple[str, float]],
     config: Any,
-) -> Iterator[dict[str, str]]:
+) -> Iterator[dict[str, Any]]:
     """Yields photos for the macro `photos`.
 
     Args:
@@ -60,6 +60,6 @@ def with_captions(
         yield {
             "name": found.names[index],
             "address": pages.photo(pixels),
-            "taken_for": f"{other}, {sure:.0%}",
-            "is": f"{found.class_names[found.label[index]]}, {of_truth[index]:.1%}",
+            "taken_for": (other, f", {sure:.0%}"),
+            "is": (found.class_names[found.label[index]], f", {of_truth[index]:.1%}"),
         }

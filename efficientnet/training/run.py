@@ -79,7 +79,7 @@ def _train(config: RunConfig, folder: epath.Path, source: Source | None, stop: S
         **_machine(),
     )
     if distributed.leads():
-        report.write_report(runs.Run(folder, config, summary), data.test)
+        report.write_report(runs.Run(folder, config, summary), data.splits)
         records.write(folder / runs.SUMMARY, summary)
     return summary
 

@@ -51,6 +51,11 @@ def split(found: Predictions) -> Split:
     return from_encoded(encoded, found.names, found.label.tolist())
 
 
+def splits(found: Predictions) -> dict[str, Split]:
+    """Photos of a run with such predictions."""
+    return {name: split(found) for name in ("train", "validation", "test")}
+
+
 def run(
     folder: epath.PathLike, classes: int = 3, seed: int = 0, truth: int = 0, margin: float = 2.0
 ) -> runs.Run:

@@ -17,7 +17,16 @@ from odd_names import ODD
 from efficientnet.metrics import METRICS
 from efficientnet.paths import printable
 from efficientnet.records import StageMetrics
-from efficientnet.reporting import curves, fonts, grids, plots, predictions, report, scores
+from efficientnet.reporting import (
+    class_counts,
+    curves,
+    fonts,
+    grids,
+    plots,
+    predictions,
+    report,
+    scores,
+)
 from efficientnet.reporting.pages import drawing
 
 PANELS = (METRICS["top1"], None)
@@ -48,6 +57,7 @@ def test_every_picture_with_such_names_is_drawn(caplog: pytest.LogCaptureFixture
     stages = [made_up.result("头", metrics, best_epoch=1)]
     for figure in (
         plots.confusion_matrix(scores.confusion(found), NAMES),
+        class_counts.picture({"train": [9, 2, 2, 2]}, NAMES),
         plots.photo_grid(found, worst, np.zeros((len(worst), 8, 8, 1), np.uint8)),
         plots.mistakes(np.eye(4, dtype=bool), NAMES),
         curves.of_run(history, stages, PANELS),
@@ -62,7 +72,7 @@ def test_the_page_has_the_names_with_their_numbers(tmp_path: pathlib.Path) -> No
     for stage in made_up.STAGES:
         found = dataclasses.replace(run.predictions(stage), class_names=NAMES)
         predictions.save(run.folder / "predictions" / f"{stage}.npz", found)
-    report.write_report(run, made_up.split(found))
+    report.write_report(run, made_up.splits(found))
     page = pages.assert_self_contained((tmp_path / report.PAGE).read_bytes())
     assert "玫瑰 (0)" in page.text
     assert "🌹 (2)" in page.text
@@ -87,6 +97,7 @@ def test_pictures_show_odd_names_as_they_are(name: str) -> None:
     for figure in (
         plots.confusion_matrix(np.eye(2, dtype=int), [name, "other"]),
         plots.mistakes(np.eye(2, dtype=bool), [name, "other"]),
+        class_counts.picture({"train": [9, 2, 2]}, [name, "other", "third"]),
         curves.of_runs({name: history, "other": history}, PANELS),
         grids.plot("test.top1", grid, results),
     ):
@@ -114,7 +125,7 @@ def test_pages_show_odd_names_as_text(tmp_path: pathlib.Path) -> None:
     found = dataclasses.replace(found, class_names=ODD, names=names)
     for stage in made_up.STAGES:
         predictions.save(run.folder / "predictions" / f"{stage}.npz", found)
-    report.write_report(run, made_up.split(found))
+    report.write_report(run, made_up.splits(found))
     page = pages.assert_self_contained((tmp_path / report.PAGE).read_bytes())
     for name in ODD:
         assert printable(name) in page.text

@@ -14,8 +14,15 @@ def test_few_classes_are_counted_in_their_cells_and_many_are_not() -> None:
         "0\n0.0%",
         "4\n100.0%",
     ]
-    many = plots.confusion_matrix(np.eye(50, dtype=int), [str(n) for n in range(50)])
+    counts = np.eye(50, dtype=int)
+    counts[7, :4] = (1, 2, 0, 0)
+    many = plots.confusion_matrix(counts, [str(n) for n in range(50)])
     assert not many.axes[0].texts
+    (image,) = many.axes[0].get_images()
+    shares = image.get_array()
+    assert shares[7, [0, 1, 7]].tolist() == [0.25, 0.5, 0.25]
+    assert shares.mask[7, 2:7].all()  # white: no photo
+    assert image.get_clim() == (0.25, 1)
 
 
 def test_a_class_without_photos_has_no_share() -> None:

@@ -2,19 +2,20 @@
 
 import dataclasses
 import pathlib
+import re
 
 import made_up
 import pages
 import pytest
 
-from efficientnet.reporting import report
+from efficientnet.reporting import predictions, report
 
 
 @pytest.mark.parametrize("classes", [2, 196])
 def test_the_page_stands_alone(tmp_path: pathlib.Path, classes: int) -> None:
     run = made_up.run(tmp_path, classes)
     last = run.predictions("all")
-    report.write_report(run, made_up.split(last))
+    report.write_report(run, made_up.splits(last))
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["index.html"]
     page = pages.assert_self_contained((tmp_path / report.PAGE).read_bytes())
 
@@ -26,12 +27,15 @@ def test_the_page_stands_alone(tmp_path: pathlib.Path, classes: int) -> None:
         assert words in page.text
     assert f"{100 * run.stages[1].metrics.test['top1']:.1f} %" in page.text
     assert ("Hardest classes" in page.text) == (classes > 10)
+    for average in ("macro", "weighted"):
+        assert f"{100 * run.result.metrics.test[f'precision_{average}']:.1f} %" in page.text
+    assert f"{180 / classes:,.1f} on average" in page.text  # of three splits of 60 photos
     assert page.text.count('"learning_rate"') == 2
 
 
 def test_a_run_without_mistakes_says_so(tmp_path: pathlib.Path) -> None:
     run = made_up.run(tmp_path, margin=99.0)
-    report.write_report(run, made_up.split(run.predictions("all")))
+    report.write_report(run, made_up.splits(run.predictions("all")))
     page = pages.assert_self_contained((tmp_path / report.PAGE).read_bytes())
     assert "Every test photo was classified correctly." in page.text
     assert "No two classes were confused." in page.text
@@ -42,12 +46,31 @@ def test_weights_that_were_picked_on_the_test_photos_are_said_to_be(tmp_path: pa
     result = dataclasses.replace(run.result, selected_on="test")
     summary = dataclasses.replace(run.summary, stages=(run.stages[0], result))
     run = dataclasses.replace(run, summary=summary)
-    report.write_report(run, made_up.split(run.predictions("all")))
+    report.write_report(run, made_up.splits(run.predictions("all")))
     assert b"chosen on the test photos themselves" in (tmp_path / report.PAGE).read_bytes()
+
+
+def test_names_from_right_to_left_keep_their_direction_to_themselves(
+    tmp_path: pathlib.Path,
+) -> None:
+    run = made_up.run(tmp_path)
+    names = ("שושנה", "وردة", "rose")
+    for stage in made_up.STAGES:
+        found = dataclasses.replace(run.predictions(stage), class_names=names)
+        predictions.save(run.folder / "predictions" / f"{stage}.npz", found)
+    report.write_report(run, made_up.splits(found))
+    page = (tmp_path / report.PAGE).read_text("utf-8")
+    for name in names[:2]:
+        for place in re.finditer(name, page):
+            start, end = place.span()
+            alone = page[start - 1] == ">" and page[end] == "<"
+            assert alone, page[start - 40 : end + 40]
+        assert f"<bdi>{name}</bdi>, " in page  # with a probability behind it
+    assert re.search("<bdi>(?:שושנה|وردة)</bdi> [(]", page)  # with a number of photos
 
 
 def test_a_report_in_a_bucket(bucket) -> None:
     folder = bucket.root / "runs" / "cars"
     run = made_up.run(folder)
-    report.write_report(run, made_up.split(run.predictions("all")))
+    report.write_report(run, made_up.splits(run.predictions("all")))
     pages.assert_self_contained((folder / report.PAGE).read_bytes())

@@ -113,7 +113,12 @@ def test_the_report_is_one_page_with_every_name_escaped(tmp_path, capsys):
     assert result["report"] == str(tmp_path / "a/audit/index.html")
     page = assert_self_contained((tmp_path / "a/audit/index.html").read_bytes())
     assert f"0 {odd}.jpg" in page.text
-    for words in ("In two splits, or with two labels: 1 pairs", "broken <i>.jpg", "Blurriest"):
+    for words in (
+        "In two splits, or with two labels: 1 pairs",
+        "broken <i>.jpg",
+        "Blurriest",
+        "on average",
+    ):
         assert words in page.text
     assert not list((tmp_path / "a/audit").glob("*.part"))
 
