@@ -16,19 +16,18 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from etils import epath
 
-from efficientnet import metrics
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The range of a number, or of each number of a tuple."""
+    """The range of a number."""
 
     at_least: float = -math.inf
     more_than: float = -math.inf
@@ -48,19 +47,6 @@ class Range:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Names:
-    """The allowed names: the keys of a table that is declared elsewhere."""
-
-    table: Callable[[], Mapping[str, object]]
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self.table()
-
-    def __str__(self) -> str:
-        return f"one of {', '.join(self.table())}"
-
-
 Value = TypeVar("Value")
 _MAY_CHANGE = "may change when a run is resumed"
 MayChange = Annotated[Value, _MAY_CHANGE]
@@ -78,6 +64,7 @@ Normalization = Literal["weights", "imagenet", "training"]
 Cache = Literal["", "memory", "disk"]
 Optimizer = Literal["adamw", "adam", "sgd", "rmsprop", "lamb", "lion"]
 Schedule = Literal["constant", "cosine", "exponential", "step"]
+Monitor = Literal["top1", "top3", "top5", "loss"]  # the metrics that are means over examples
 BatchNormPolicy = Literal["frozen", "statistics", "trained"]
 StageStart = Literal["best", "last"]
 
@@ -227,7 +214,7 @@ class StageConfig(Config):
 
     # The validation metric, computed after each epoch, that chooses the stage's best weights and
     # decides the following.
-    monitor: Annotated[str, Names(metrics.per_example)] = "top1"
+    monitor: Monitor = "top1"
     min_improvement: float = 1e-3  # smallest change that counts, in the metric's unit
     plateau_patience: PositiveCount = 3  # after this many epochs without improvement, multiply ...
     plateau_factor: Factor = 1.0  # ... the learning rate by this factor; 1 never changes it
@@ -268,8 +255,8 @@ class RunConfig(Config):
     # Photos are normalized to (photo - mean) / std with the values of the 'weights', of 'imagenet',
     # or of the 'training' photos; or with the given ones, for each channel on the scale 0 to 1.
     normalization: Normalization = "weights"
-    mean: Annotated[tuple[float, ...], Range(at_least=0, at_most=1)] = ()
-    std: Annotated[tuple[float, ...], Range(at_least=1e-6, at_most=1)] = ()
+    mean: tuple[Annotated[float, Range(at_least=0, at_most=1)], ...] = ()
+    std: tuple[Annotated[float, Range(at_least=1e-6, at_most=1)], ...] = ()
 
     # Data.
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -368,7 +355,10 @@ def converted(value: Any, hint: Any) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ValueError("several values, in brackets")
-        return tuple(converted(item, arguments[0]) for item in value)
+        try:
+            return tuple(converted(item, arguments[0]) for item in value)
+        except ValueError as error:
+            raise ValueError(f"each value {error}") from None
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
@@ -379,19 +369,8 @@ def converted(value: Any, hint: Any) -> Any:
 
 
 def _limited(value: Any, hint: Any, *notes: Any) -> Any:
-    """Returns the converted value if it is among the `Names` or in the `Range` of the notes."""
-    for names in (note for note in notes if isinstance(note, Names)):
-        if value not in names:
-            raise ValueError(str(names))
+    """Returns the converted value if it is in the `Range` of the notes."""
     limit = next((note for note in notes if isinstance(note, Range)), Range())
-    if typing.get_origin(hint) is tuple:
-        try:
-            numbers: tuple[float, ...] = converted(value, hint)
-        except ValueError:
-            numbers = (math.nan,)
-        if not all(number in limit for number in numbers):
-            raise ValueError(f"numbers {limit}")
-        return numbers
     try:
         value = converted(value, hint)
     except ValueError as error:

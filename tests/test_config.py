@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from configs import common
+from efficientnet import metrics
 from efficientnet.config import DataConfig, RunConfig, StageConfig, hints, may_change
 from efficientnet.errors import UserError
 from efficientnet.training import optim
@@ -62,8 +63,8 @@ def test_numbers_become_those_declared() -> None:
         ({"resolution": 0}, "config.resolution is 0: expected at least 1, or None"),
         ({"variant": 3}, "config.variant is 3: expected text"),
         ({"channels": 2}, "config.channels is 2: expected one of 1, 3"),
-        ({"std": (0.2, 2.0)}, "config.std is (0.2, 2.0): expected numbers from 1e-06 to 1"),
-        ({"std": 0.2}, "config.std is 0.2: expected numbers from 1e-06 to 1"),
+        ({"std": (0.2, 2.0)}, "config.std is (0.2, 2.0): expected each value from 1e-06 to 1"),
+        ({"std": 0.2}, "config.std is 0.2: expected several values, in brackets"),
         (
             {"mean": (0.1, 0.2)},
             "config.mean has 2 values: expected one for each of the 3 channels, or none to take "
@@ -158,8 +159,9 @@ def test_what_may_change_when_a_run_is_resumed() -> None:
     }
 
 
-def test_the_table_has_each_optimizer() -> None:
+def test_the_choices_are_those_of_the_tables() -> None:
     assert typing.get_args(hints(StageConfig)["optimizer"]) == tuple(optim.OPTIMIZERS)
+    assert typing.get_args(hints(StageConfig)["monitor"]) == tuple(metrics.per_example())
 
 
 def test_a_config_is_read_without_what_takes_long_to_import() -> None:
