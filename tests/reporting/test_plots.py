@@ -1,7 +1,13 @@
 """What pictures show."""
 
+import os
+import pathlib
+import subprocess
+import sys
+
 import made_up
 import numpy as np
+import pytest
 
 from efficientnet.reporting import plots, scores
 
@@ -46,3 +52,21 @@ def test_figures_become_pixels() -> None:
     assert pixels.ndim == 3
     assert pixels.min() == 0
     assert pixels.max() == 255
+
+
+@pytest.mark.parametrize(
+    ("backend", "left"),
+    [
+        ("module://matplotlib_inline.backend_inline", "agg"),
+        ("module://json.tool", "module://json.tool"),  # any that is there
+    ],
+)
+def test_a_notebooks_backend_that_is_not_installed_is_no_obstacle(backend: str, left: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import efficientnet, matplotlib; print(matplotlib.get_backend())"],
+        cwd=pathlib.Path(__file__).resolve().parents[2],
+        env=os.environ | {"MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"{left}\n", done.stderr
