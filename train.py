@@ -29,7 +29,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "The folder for checkpoints and r
 COORDINATOR = flags.DEFINE_string(
     "coordinator",
     os.environ.get("JAX_COORDINATOR_ADDRESS"),
-    "With several processes: HOST:PORT of the first, or 'auto' on Cloud TPU, Slurm or Open MPI.",
+    "With several processes: HOST:PORT of the first, or 'auto' on Cloud TPU or under Slurm; see "
+    "docs/clusters.md.",
 )
 NUM_PROCESSES = flags.DEFINE_integer(
     "num_processes", os.environ.get("JAX_NUM_PROCESSES"), "The number of processes."

@@ -38,6 +38,7 @@ KNOWN = {  # files, or folders that end in a slash
     "efficientnet/inference/writers.py": "answers, which go where the command was given",
     "efficientnet/paths.py": "the cache directory, and files where is_in_bucket() said so",
     "efficientnet/reporting/audit.py": "a page, which goes where the command was given",
+    "efficientnet/runtime/accelerators.py": "the device files of GPUs",
     "efficientnet/training/broken_photos.py": "what is known of photos, in the cache directory",
     "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
     "efficientnet/weights/readers/checkpoint.py": "a local copy of a checkpoint in a bucket",

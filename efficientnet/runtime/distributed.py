@@ -2,6 +2,8 @@
 
 import itertools
 import logging
+import os
+import warnings
 
 import jax
 import numpy as np
@@ -9,6 +11,7 @@ from jax._src import distributed as state  # the key-value store has no public n
 from jax.experimental import multihost_utils
 
 from efficientnet.errors import UserError
+from efficientnet.runtime import accelerators
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +23,17 @@ START_SECONDS = 300
 # of a proposal before they reach a step that is so many steps away.
 MARGIN = 4
 
+# Where JAX finds no cluster, by what the environment holds; the last is for all others.
+UNDETECTED = {
+    "OMPI_COMM_WORLD_RANK": "JAX does not detect Open MPI 5, start the processes with "
+    "docs/clusters/openmpi.sh",
+    "KUBERNETES_SERVICE_HOST": "on Kubernetes without TPUs set JAX_COORDINATOR_ADDRESS, "
+    "JAX_NUM_PROCESSES and JAX_PROCESS_ID as docs/clusters/kubernetes_gpu.yaml does",
+    "SLURM_JOB_ID": "under Slurm start the processes with srun, as docs/clusters/slurm.sh does",
+    "": "it works on Cloud TPU, under Slurm and under Open MPI 4; elsewhere give "
+    "--coordinator=HOST:PORT, --num_processes and --process_id, and to a single process none",
+}
+
 _runs = itertools.count()
 
 
@@ -28,35 +42,53 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
 
     Args:
       coordinator: host:port of process 0; 'auto' takes everything from the environment (Cloud TPU,
-        Slurm, Open MPI); None means that this process is alone.
+        Slurm, Open MPI 4); None means that this process is alone.
       num_processes: the number of processes; None with 'auto'.
       process_id: the number of this process, from 0; None with 'auto'.
 
     Raises:
-      UserError: the processes don't find each other, or the arguments don't go together.
+      UserError: the processes don't find each other, the arguments don't go together, or the task
+        would take a GPU that it can't see.
     """
     given = [value is not None for value in (coordinator, num_processes, process_id)]
     if coordinator is None:
         if any(given):
             raise UserError("--num_processes and --process_id need --coordinator=HOST:PORT")
         return
-    if coordinator != "auto" and not all(given):
+    auto = coordinator == "auto"
+    if not auto and not all(given):
         raise UserError(
             "--coordinator=HOST:PORT needs --num_processes and --process_id; on Cloud TPU use "
             "--coordinator=auto"
         )
+    # Kaggle's TPU host, which is always alone; JAX would look for its number among others.
+    if auto and os.environ.get("TPU_PROCESS_ADDRESSES") == "local":
+        log.info("this TPU host is alone: it needs no coordinator")
+        return
+    accelerators.check_local_number()
+    # Processes reach each other without the proxy for the Internet; empty means none to gRPC.
+    os.environ.setdefault("grpc_proxy", "")
+    jax.config.update("jax_check_proxy_envs", False)
     try:
-        jax.distributed.initialize(
-            None if coordinator == "auto" else coordinator,
-            num_processes,
-            process_id,
-            initialization_timeout=START_SECONDS,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"\s*Kubernetes environment detected")
+            jax.distributed.initialize(
+                None if auto else coordinator,
+                num_processes,
+                process_id,
+                initialization_timeout=START_SECONDS,
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            )
     except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        if auto and isinstance(error, ValueError):
+            advice = next(UNDETECTED[name] for name in UNDETECTED if not name or name in os.environ)
+            raise UserError(
+                f"--coordinator=auto finds no cluster here ({reason}): {advice}"
+            ) from error
         raise UserError(
-            f"the processes of --coordinator={coordinator} didn't find each other "
-            f"({str(error).splitlines()[0]}): start the same command on every host"
+            f"the processes of --coordinator={coordinator} didn't find each other ({reason}): "
+            "start the same command on every host"
         ) from error
     log.info("process %d of %d", jax.process_index(), jax.process_count())
 

@@ -14,7 +14,7 @@ from efficientnet.config import RunConfig
 from efficientnet.paths import reaching_buckets
 from efficientnet.records import NetworkRecord, RunSummary, SplitSizes
 from efficientnet.reporting import report, runs, tables
-from efficientnet.runtime import distributed, failures
+from efficientnet.runtime import accelerators, distributed, failures
 from efficientnet.runtime.preemption import Stop
 from efficientnet.training import broken_photos, setup, workdir
 from efficientnet.training.trainer import Trainer
@@ -58,6 +58,7 @@ def run(config: RunConfig, path: str, source: Source | None = None) -> RunSummar
 
 
 def _train(config: RunConfig, folder: epath.Path, source: Source | None, stop: Stop) -> RunSummary:
+    accelerators.warn_of_idle()
     prepared = setup.prepare(config, folder, source)
     workdir.write_config(folder, config, _network(prepared))
     if prepared.photos and distributed.leads():

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from etils import epath
+from jax._src import xla_bridge
 
 from benchmarks import saved_runs
 from efficientnet.errors import UserError
@@ -126,16 +128,71 @@ def test_processes_agree_on_what_any_of_them_has_found() -> None:
         assert said.splitlines()[-1] == "True False True False False"
 
 
+PROXY = """
+import sys
+import jax
+from efficientnet.runtime import distributed
+jax.config.update("jax_platforms", "cpu")
+distributed.START_SECONDS = 20
+distributed.start(sys.argv[1], 1, 0)
+print(jax.process_count())
+"""
+
+
+@pytest.mark.slow
+def test_a_proxy_does_not_stand_between_processes() -> None:
+    proxy = f"http://localhost:{free_port()}"  # where nobody answers
+    done = subprocess.run(
+        [sys.executable, "-c", PROXY, f"localhost:{free_port()}"],
+        cwd=CHECKOUT,
+        env=os.environ | {"http_proxy": proxy, "https_proxy": proxy, "KUBERNETES_SERVICE_HOST": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "1\n", done.stderr
+    assert not done.stderr  # neither the proxy nor Kubernetes is worth a word
+
+
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*distributed.UNDETECTED, "OMPI_MCA_orte_hnp_uri", "SLURM_STEP_NODELIST"):
+        if name:
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("grpc_proxy", "")
+    monkeypatch.setattr(xla_bridge, "backends_are_initialized", lambda: False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((None, 2, 0), "need --coordinator=HOST:PORT"),
         (("localhost:1", 2, None), "needs --num_processes and --process_id"),
-        (("auto", None, None), "didn't find each other"),
+        (("auto", None, None), "finds no cluster here .* to a single process none"),
     ],
 )
 def test_flags_that_do_not_fit_are_refused(
-    arguments: tuple[str | None, int | None, int | None], message: str
+    no_cluster: None, arguments: tuple[str | None, int | None, int | None], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         distributed.start(*arguments)
+
+
+@pytest.mark.parametrize("name", [name for name in distributed.UNDETECTED if name])
+def test_a_cluster_that_jax_does_not_detect_is_named(
+    no_cluster: None, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(UserError) as raised:
+        distributed.start("auto", None, None)
+    assert distributed.UNDETECTED[name] in str(raised.value)
+    named = re.findall(r"docs/clusters/\w+\.\w+", distributed.UNDETECTED[name])
+    assert named
+    assert all((CHECKOUT / file).is_file() for file in named)
+
+
+def test_a_tpu_host_that_is_alone_needs_no_coordinator(
+    no_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TPU_PROCESS_ADDRESSES", "local")  # as on Kaggle
+    distributed.start("auto", None, None)
+    assert distributed.state.global_state.client is None
