@@ -18,6 +18,7 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
+from efficientnet.runtime.provenance import Provenance
 
 RecordT = TypeVar("RecordT")
 Values = dict[str, float]  # metrics by name, see `efficientnet.metrics`
@@ -185,6 +186,8 @@ class RunSummary:
     skipped_photos: tuple[str, ...] | None = dataclasses.field(
         default=None, metadata={LEFT_OUT: True}
     )
+    # None for a run that an earlier version finished.
+    provenance: Provenance | None = dataclasses.field(default=None, metadata={LEFT_OUT: True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from efficientnet.errors import UserError
 from efficientnet.inference.network import Network, TrainedNetwork
 from efficientnet.inference.predict import photo_loader
 from efficientnet.paths import absolute, user_path
-from efficientnet.reporting import predictions, scores, tables
+from efficientnet.reporting import predictions, runs, scores, tables
 from efficientnet.runtime import devices
 from efficientnet.runtime.progress_bar import progress_bar
 from efficientnet.training import setup, steps
@@ -70,11 +70,15 @@ def main(arguments: Sequence[str]) -> None:
     rate = len(split) / seconds
     if args.output:
         predictions.save(user_path(args.output), found)
+    origin = runs.read_provenance(network.folder) if isinstance(network, TrainedNetwork) else None
+    if origin:
+        print(f"run {origin.run_id}, {origin.latest.code}")
     print(f"{len(found.names):,} photos of {args.split}, {len(class_names):,} classes")
     print(tables.aligned(("metric", "value"), [(n, rows[n].exact(v)) for n, v in values.items()]))
     print(f"{tables.duration(seconds)}, {rate:.1f} images/s with compilation")
     if args.json:
         result = {"split": args.split, "photos": len(found.names), "flip": args.flip, **values}
+        result |= {"run_id": origin.run_id} if origin else {}
         command_line.print_json({**result, "seconds": seconds, "images_per_second": rate})
 
 

@@ -39,6 +39,7 @@ KNOWN = {  # files, or folders that end in a slash
     "efficientnet/paths.py": "the cache directory, and files where is_in_bucket() said so",
     "efficientnet/reporting/audit.py": "a page, which goes where the command was given",
     "efficientnet/runtime/accelerators.py": "the device files of GPUs",
+    "efficientnet/runtime/provenance.py": "the checkout, and the driver of the devices",
     "efficientnet/training/broken_photos.py": "what is known of photos, in the cache directory",
     "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
     "efficientnet/weights/readers/checkpoint.py": "a local copy of a checkpoint in a bucket",

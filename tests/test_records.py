@@ -5,6 +5,7 @@ import json
 import pathlib
 from typing import Any
 
+import made_up
 import pytest
 from etils import epath
 
@@ -101,6 +102,7 @@ NETWORK = {
         (Progress, {**PROGRESS, "best": None, "monitor": {**PROGRESS["monitor"], "best": None}}),
         (RunSummary, SUMMARY),
         (RunSummary, {**SUMMARY, "skipped_photos": ["7.png"]}),
+        (RunSummary, {**SUMMARY, "provenance": records.to_json(made_up.provenance())}),
         (NetworkRecord, NETWORK),
     ],
 )

@@ -64,11 +64,33 @@ def write_report(run: Run, splits: Mapping[str, input_pipeline.Split]) -> None:
             (stage.name, _confusion_matrix(found))
             for stage, found in zip(run.stages, before, strict=False)
         ],
+        origin=list(_origin(run)),
         recipe=json.dumps(run.config.to_json(), indent=2),
     )
     path = run.folder / PAGE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
+
+
+def _origin(run: Run) -> Iterator[tuple[str, str]]:
+    """Returns what the results come from: (name, value)."""
+    known, processes = run.summary.provenance, run.summary.processes
+    on = f"{run.summary.devices}, {processes} process{'es' if processes > 1 else ''}"
+    if known is None:
+        yield "Run", "of an earlier version, which did not record its code and command"
+        yield "Devices", on
+        return
+    latest, starts = known.latest, known.starts
+    yield "Run", known.run_id
+    yield "Code", latest.code
+    yield "Command", known.commands[-1]
+    yield "Started", f"{starts[0].date} on {starts[0].host}"
+    if len(starts) > 1:
+        times = "once" if len(starts) == 2 else f"{len(starts) - 1} times"
+        yield "Resumed", f"{times}, last {starts[-1].date} on {starts[-1].host}"
+    yield "Devices", on + (f", {latest.driver}" if latest.driver else "")
+    yield "Platform", f"Python {latest.python} on {latest.platform}"
+    yield "Data", f"{known.data_digest}, a digest of {known.data_covers}"
 
 
 def _confusion_matrix(found: Predictions) -> str:

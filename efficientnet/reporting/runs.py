@@ -11,10 +11,12 @@ from efficientnet.paths import absolute
 from efficientnet.records import EpochRecord, RunSummary, StageResult
 from efficientnet.reporting import predictions
 from efficientnet.reporting.predictions import Predictions
+from efficientnet.runtime.provenance import Provenance
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
 PREDICTIONS = "predictions"
+PROVENANCE = "provenance.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,18 @@ class Run:
     def name(self) -> str:
         """The name of the workdir."""
         return self.folder.name
+
+    @property
+    def run_id(self) -> str:
+        """The unique name of the run; '-' for one that an earlier version finished."""
+        return self.summary.provenance.run_id if self.summary.provenance else "-"
+
+    @property
+    def commit(self) -> str:
+        """The commit of the code, '+' if it was changed, of every environment; '-' if unknown."""
+        known = self.summary.provenance.environments if self.summary.provenance else ()
+        codes = (f"{one.commit[:10]}{'' if one.clean else '+'}" for one in known if one.commit)
+        return ", ".join(dict.fromkeys(codes)) or "-"
 
     @property
     def stages(self) -> tuple[StageResult, ...]:
@@ -75,6 +89,12 @@ def read_config(folder: epath.Path) -> RunConfig:
         raise UserError(
             f"{folder / CONFIG}: {error}; use the version that the run was made with"
         ) from error
+
+
+def read_provenance(folder: epath.Path) -> Provenance | None:
+    """Reads where a run's results come from; None if an earlier version trained it."""
+    path = folder / PROVENANCE
+    return records.read(Provenance, path) if path.exists() else None
 
 
 def load(path: str) -> Run:

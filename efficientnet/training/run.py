@@ -1,10 +1,10 @@
 """A whole run in its workdir: trains what is not trained yet, then writes the report."""
 
+import dataclasses
 import importlib.metadata
+import json
 import logging
-import os
 import platform
-from typing import Any
 
 import jax
 from etils import epath
@@ -14,15 +14,18 @@ from efficientnet.config import RunConfig
 from efficientnet.paths import reaching_buckets
 from efficientnet.records import NetworkRecord, RunSummary, SplitSizes
 from efficientnet.reporting import report, runs, tables
-from efficientnet.runtime import accelerators, distributed, failures
+from efficientnet.runtime import accelerators, distributed, failures, provenance
 from efficientnet.runtime.preemption import Stop
+from efficientnet.runtime.provenance import Provenance
 from efficientnet.training import broken_photos, setup, workdir
 from efficientnet.training.trainer import Trainer
-from input_pipeline.sources.split import Source
+from input_pipeline.sources.split import Source, stamp_of
 
 log = logging.getLogger(__name__)
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+COVERED = "class names, and names, labels and order of the photos of each split; not their contents"
+SHOWN_CHANGES = 3
 
 
 @reaching_buckets()
@@ -31,8 +34,8 @@ def run(config: RunConfig, path: str, source: Source | None = None) -> RunSummar
 
     Args:
       config: of the run.
-      path: the workdir, which will hold `config.json`, `network.json`, `checkpoints/`,
-        `tensorboard/`, `predictions/`, `summary.json` and `report/index.html`.
+      path: the workdir, which will hold `config.json`, `network.json`, `provenance.json`,
+        `checkpoints/`, `tensorboard/`, `predictions/`, `summary.json` and `report/index.html`.
       source: the data set, if it is open; see `setup.open_source`.
 
     Returns:
@@ -60,7 +63,9 @@ def run(config: RunConfig, path: str, source: Source | None = None) -> RunSummar
 def _train(config: RunConfig, folder: epath.Path, source: Source | None, stop: Stop) -> RunSummary:
     accelerators.warn_of_idle()
     prepared = setup.prepare(config, folder, source)
-    workdir.write_config(folder, config, _network(prepared))
+    network = _network(prepared)
+    workdir.write_config(folder, config, network)
+    origin = _note_start(folder, network) if distributed.leads() else None
     if prepared.photos and distributed.leads():
         records.write(folder / broken_photos.RECORD, prepared.photos)
     try:
@@ -69,20 +74,43 @@ def _train(config: RunConfig, folder: epath.Path, source: Source | None, stop: S
         broken_photos.remember(folder, prepared.batches)
     data = prepared.data
     sizes = SplitSizes(train=len(data.train), validation=len(data.validation), test=len(data.test))
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     summary = RunSummary(
         stages=progress.finished,
         history=progress.history,
         photos=sizes,
         classes=len(data.class_names),
+        devices=provenance.devices(),
+        processes=jax.process_count(),
+        versions={"python": platform.python_version(), **versions},
         skipped_photos=tuple(sorted(set(prepared.batches.skipped)))
         if config.data.broken_limit
         else None,
-        **_machine(),
+        provenance=origin,
     )
     if distributed.leads():
         report.write_report(runs.Run(folder, config, summary), data.splits)
         records.write(folder / runs.SUMMARY, summary)
     return summary
+
+
+def _note_start(folder: epath.Path, network: NetworkRecord) -> Provenance:
+    """Adds this start to the record of where the run's results come from; a new run gets an id."""
+    digest = stamp_of(json.dumps(records.to_json([network.class_names, network.data])))
+    now, known = provenance.environment(), runs.read_provenance(folder)
+    if known:
+        changes = list(now.changes_since(known.latest))
+        if changes:
+            more = len(changes) - SHOWN_CHANGES
+            others = f", and {more} more changes" if more > 0 else ""
+            log.info("this run goes on with %s%s", ", ".join(changes[:SHOWN_CHANGES]), others)
+        # The data may have changed as long as there was no checkpoint.
+        known = dataclasses.replace(known, data_digest=digest)
+    else:
+        known = Provenance(run_id=provenance.new_run_id(), data_digest=digest, data_covers=COVERED)
+    origin = known.started(now)
+    records.write(folder / runs.PROVENANCE, origin)
+    return origin
 
 
 def _network(experiment: setup.Experiment) -> NetworkRecord:
@@ -96,16 +124,3 @@ def _network(experiment: setup.Experiment) -> NetworkRecord:
         std=tuple(experiment.std.tolist()),
         data=dict(experiment.identity),
     )
-
-
-def _machine() -> dict[str, Any]:
-    """Describes devices and versions."""
-    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    if jax.default_backend() == "cpu":
-        devices += f" ({platform.machine()}, {os.cpu_count()} cores)"
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "devices": devices,
-        "processes": jax.process_count(),
-        "versions": {"python": platform.python_version(), **versions},
-    }

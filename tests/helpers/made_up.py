@@ -22,6 +22,7 @@ from efficientnet.records import (
 )
 from efficientnet.reporting import predictions, runs, scores
 from efficientnet.reporting.predictions import Predictions
+from efficientnet.runtime.provenance import Environment, Provenance
 from input_pipeline.sources.split import Split, from_encoded
 
 STAGES = ("head", "all")
@@ -94,6 +95,26 @@ def summary(
         processes=1,
         versions={"python": "3.11", "jax": "0"},
     )
+
+
+def provenance(run_id: str = "20261127-184512-9f3a6c1d", commit: str = "abc123") -> Provenance:
+    """Where the results of a run come from that was started twice, with another JAX each time."""
+    environments = [
+        Environment(
+            version="0.1.0",
+            commit=commit,
+            clean=True,
+            python="3.11.9",
+            platform="Linux-6.1-x86_64",
+            devices="8 x cpu",
+            driver="",
+            processes=1,
+            packages={"jax": version, "numpy": "2.4"},
+        )
+        for version in ("0.9", "0.10")
+    ]
+    known = Provenance(run_id=run_id, data_digest="b3cac278", data_covers="class names")
+    return known.started(environments[0]).started(environments[1])
 
 
 def result(name: str, metrics: StageMetrics, best_epoch: int = 2) -> StageResult:

@@ -33,6 +33,29 @@ def test_the_page_stands_alone(tmp_path: pathlib.Path, classes: int) -> None:
     assert page.text.count('"learning_rate"') == 2
 
 
+def test_the_page_says_where_the_results_come_from(tmp_path: pathlib.Path) -> None:
+    run = made_up.run(tmp_path)
+    assert (run.run_id, run.commit) == ("-", "-")  # an earlier version finished it
+    origin = made_up.provenance()
+    changed = dataclasses.replace(origin.environments[1], clean=False)
+    origin = dataclasses.replace(origin, environments=(origin.environments[0], changed))
+    run = dataclasses.replace(run, summary=dataclasses.replace(run.summary, provenance=origin))
+    assert (run.run_id, run.commit) == (origin.run_id, "abc123, abc123+")
+    report.write_report(run, made_up.splits(run.predictions("all")))
+    page = pages.assert_self_contained((tmp_path / report.PAGE).read_bytes())
+    for words in (
+        origin.run_id,
+        "commit abc123, with changes that are not committed",
+        "once, last " + origin.starts[1].date,
+        "Every start",
+        "jax 0.10 (before: 0.9)",
+        "numpy 2.4.",
+        "b3cac278, a digest of class names",
+    ):
+        assert words in page.text
+    assert page.text.count(origin.commands[0]) == 3
+
+
 def test_a_run_without_mistakes_says_so(tmp_path: pathlib.Path) -> None:
     run = made_up.run(tmp_path, margin=99.0)
     report.write_report(run, made_up.splits(run.predictions("all")))

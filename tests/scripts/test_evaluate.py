@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -73,7 +74,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
         yield folder
 
 
-def measured(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, float]:
+def measured(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
     assert command_line.run(evaluate.main, [*words, "--json"]) == 0
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
@@ -96,6 +97,7 @@ def test_a_run_is_measured_as_in_training(
 
     values = measured(capsys, f"--workdir={workdir}", "--split=validation")
     assert values["photos"] == finished.summary.photos.validation
+    assert values["run_id"] == finished.run_id
     for name, value in finished.result.metrics.validation.items():
         assert values[name] == pytest.approx(value, rel=1e-4), name
 

@@ -66,6 +66,10 @@ def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.
     rates = [entry["learning_rate"] for entry in summary["history"]]
     # Of cosines from 1e-2 over 5 steps and from 1e-3 over 10.
     assert rates == pytest.approx([6e-3, 8.657e-4, 2.343e-4], rel=1e-3)
+    origin = runs.load(str(tmp_path)).summary.provenance
+    assert origin is not None
+    assert origin == runs.read_provenance(epath.Path(tmp_path))
+    assert (len(origin.starts), origin.latest.packages["jax"]) == (1, jax.__version__)
     kept = runs.load(str(tmp_path)).predictions("late")
     assert kept.names == tuple(f"{number}.png" for number in range(21))
     assert (kept.predicted == kept.label).mean() == pytest.approx(late["metrics"]["test"]["top1"])
@@ -132,6 +136,9 @@ def test_a_killed_run_ends_bit_identical(
         for name in ("whole", "killed")
     ]
     assert [s["metrics"] for s in results[0]] == [s["metrics"] for s in results[1]]
+    origins = [runs.load(str(tmp_path / name)).summary.provenance for name in ("whole", "killed")]
+    assert [len(origin.starts) for origin in origins if origin] == [1, 2]
+    assert len({origin.run_id for origin in origins if origin}) == 2
 
 
 def test_another_config_is_refused_by_field(tiny: Recipe, tmp_path: pathlib.Path) -> None:
