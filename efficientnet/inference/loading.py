@@ -15,8 +15,8 @@ from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.variants import get_variant
 from efficientnet.paths import absolute
 from efficientnet.records import NetworkRecord
-from efficientnet.reporting.runs import CONFIG, SUMMARY, read_config
-from efficientnet.training import checkpoints, workdir
+from efficientnet.reporting.runs import CONFIG, NETWORK, SUMMARY, read_config
+from efficientnet.training import checkpoints
 from efficientnet.weights import Preprocessing, check_classifier, load_pretrained
 
 log = logging.getLogger(__name__)
@@ -94,13 +94,13 @@ def load_run(path: str, stage: str | None = None) -> TrainedNetwork:
     lacking = [name for name in (CONFIG, "checkpoints") if not (folder / name).exists()]
     if lacking:
         raise UserError(f"{path} is no run's workdir: it has no {' and no '.join(lacking)}")
-    if not (folder / workdir.NETWORK).exists():
+    if not (folder / NETWORK).exists():
         raise UserError(
-            f"{folder} has no {workdir.NETWORK}: it was begun by an older version, and the same "
+            f"{folder} has no {NETWORK}: it was begun by an older version, and the same "
             "train.py command completes it"
         )
     config = read_config(folder)
-    record = records.read(NetworkRecord, folder / workdir.NETWORK)
+    record = records.read(NetworkRecord, folder / NETWORK)
     with records.reading(folder / CONFIG):
         module = EfficientNet(
             variant=get_variant(config.variant),

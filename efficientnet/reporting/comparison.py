@@ -3,7 +3,6 @@
 import pathlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
 
 import numpy as np
 from etils import epath
@@ -139,24 +138,13 @@ def write_page(folder: epath.Path, comparison: Comparison) -> None:
 
 def _differences(comparison: Comparison) -> list[tuple[str, ...]]:
     """Returns the config fields in which the runs differ, with their values in each run."""
-    fields = [dict(_flat(run.config.to_json(), "config")) for run in comparison.runs]
+    fields = [{name: str(value) for name, value in run.settings.items()} for run in comparison.runs]
     names = list(dict.fromkeys(name for known in fields for name in known))
     return [
         (name, *(known.get(name, "") for known in fields))
         for name in names
         if len({known.get(name) for known in fields}) > 1
     ]
-
-
-def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _flat(item, f"{name}.{key}")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _flat(item, f"{name}[{index}]")
-    else:
-        yield name, str(value)
 
 
 def _counts(comparison: Comparison) -> list[tuple[str, ...]]:

@@ -38,7 +38,12 @@ def parse_setting(text: str) -> tuple[str, str]:
     field, equals, value = text.partition("=")
     if not equals or not field or not value:
         raise UserError(f"{text!r}: expected FIELD=VALUE, such as config.batch_size=64")
-    return f"config.{field.removeprefix('--').removeprefix('config.')}", value
+    return field_name(field), value
+
+
+def field_name(text: str) -> str:
+    """Reads 'config.field', or the same without 'config.'."""
+    return f"config.{text.removeprefix('--').removeprefix('config.')}"
 
 
 def parse_axis(text: str) -> tuple[str, list[str]]:

@@ -1,6 +1,8 @@
 """Reading a finished run from its workdir."""
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 from etils import epath
 
@@ -8,15 +10,20 @@ from efficientnet import records
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute
-from efficientnet.records import EpochRecord, RunSummary, StageResult
+from efficientnet.records import EpochRecord, NetworkRecord, RunSummary, SplitIdentity, StageResult
 from efficientnet.reporting import predictions
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.runtime.provenance import Provenance
 
 CONFIG = "config.json"
+NETWORK = "network.json"
 SUMMARY = "summary.json"
 PREDICTIONS = "predictions"
 PROVENANCE = "provenance.json"
+
+
+class UnfinishedError(UserError):
+    """A run has no results yet."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +77,18 @@ class Run:
         """Wall clock time of all stages."""
         return sum(stage.seconds for stage in self.stages)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The values of all fields of the config, such as 'config.stages[0].epochs'."""
+        return dict(_flat(self.config.to_json(), "config"))
+
+    @property
+    def tested_on(self) -> SplitIdentity | None:
+        """Identifies the test photos; None if an earlier version, which did not, began the run."""
+        if not (self.folder / NETWORK).exists():
+            return None
+        return records.read(NetworkRecord, self.folder / NETWORK).data.get("test")
+
     def predictions(self, stage: str) -> Predictions:
         """Reads the predictions of a stage's best weights for the test photos.
 
@@ -77,6 +96,17 @@ class Run:
           UserError: they are missing or damaged.
         """
         return predictions.load(self.folder / PREDICTIONS / f"{stage}.npz")
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(item, f"{name}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _flat(item, f"{name}[{index}]")
+    else:
+        yield name, value
 
 
 def read_config(folder: epath.Path) -> RunConfig:
@@ -101,13 +131,16 @@ def load(path: str) -> Run:
     """Reads a workdir.
 
     Raises:
-      UserError: the folder has no run, or the run is not finished or damaged.
+      UnfinishedError: the run is not finished.
+      UserError: the folder has no run, or it is damaged.
     """
     folder = absolute(path)
     if not (folder / CONFIG).exists():
         raise UserError(f"{path} is not a run's workdir: it has no {CONFIG}")
     if not (folder / SUMMARY).exists():
-        raise UserError(f"the run in {path} is not finished: first run its command to the end")
+        raise UnfinishedError(
+            f"the run in {path} is not finished: first run its command to the end"
+        )
     config, content = read_config(folder), records.read_json(folder / SUMMARY)
     with records.reading(folder / SUMMARY):
         if content["stages"] and "history" not in content:

@@ -16,12 +16,11 @@ from efficientnet.config import RunConfig, may_change
 from efficientnet.errors import UserError
 from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable
 from efficientnet.records import NetworkRecord, RunSummary, SplitIdentity
-from efficientnet.reporting.runs import CONFIG, SUMMARY, read_config
+from efficientnet.reporting.runs import CONFIG, NETWORK, SUMMARY, read_config
 from efficientnet.runtime import distributed
 
 log = logging.getLogger(__name__)
 
-NETWORK = "network.json"
 LOCK = ".lock"
 
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -58,15 +59,22 @@ def splits(found: Predictions) -> dict[str, Split]:
 
 
 def run(
-    folder: epath.PathLike, classes: int = 3, seed: int = 0, truth: int = 0, margin: float = 2.0
+    folder: epath.PathLike,
+    classes: int = 3,
+    seed: int = 0,
+    truth: int = 0,
+    margin: float = 2.0,
+    weights: str = "noisy_student",
+    **fields: Any,
 ) -> runs.Run:
-    """A finished run of two stages, as train.py leaves it."""
+    """A finished run of two stages, which have these fields, as train.py leaves it."""
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = RunConfig(
         seed=seed,
+        weights=weights,
         data=DataConfig(source="made_up"),
-        stages=tuple(StageConfig(name, train="all", epochs=2) for name in STAGES),
+        stages=tuple(StageConfig(name, train="all", epochs=2, **fields) for name in STAGES),
     )
     stages: list[StageResult] = []
     history: list[EpochRecord] = []

@@ -69,3 +69,28 @@ def test_runs_of_other_photos_are_refused(
     assert command_line.run(compare.main, words) == 1
     assert "were tested on different photos" in capsys.readouterr().err
     assert not (tmp_path / "comparison").exists()
+
+
+def test_runs_are_compared_by_a_field(
+    two: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = tmp_path / "begun"
+    made_up.run(begun)
+    (begun / "summary.json").unlink()
+    words = ["--by", "seed", *two, str(begun), f"--output={tmp_path / 'page'}", "--json"]
+    assert command_line.run(compare.main, words) == 0
+    said = capsys.readouterr().out
+    assert f"left out: the run in {begun} is not finished" in said
+    result = json.loads(said.splitlines()[-1])
+    assert [(row["run"], row["config.seed"]) for row in result["runs"]] == [("one", 0), ("two", 1)]
+    for row in result["runs"]:
+        assert f"{100 * row['validation.top1']:.1f} %" in said
+    assert (tmp_path / "page" / "by_field.html").exists()
+
+
+def test_a_metric_without_a_field_is_refused(
+    two: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*two, f"--output={tmp_path / 'page'}", "--metric=test.top1"]
+    assert command_line.run(compare.main, words) == 1
+    assert "--metric=test.top1 goes with --by" in capsys.readouterr().err
