@@ -1,12 +1,17 @@
-"""Shows where in photos a network sees a class, with Grad-CAM (Selvaraju et al. 2017).
+"""Shows where in photos networks see a class, with Grad-CAM (Selvaraju et al. 2017).
 
 python scripts/explain.py photo.jpg --workdir=runs/mine --output=why.png
 python scripts/explain.py folder --workdir=runs/mine --class=daisy --output=explanations
+python scripts/explain.py folder --workdir=runs/b0 --workdir=runs/b3 --output=why.png
+python scripts/explain.py folder --workdir=runs/mine --stage=head --stage=all --output=why.png
 
-Each photo is drawn as the network sees it, and beside it under a heat map of a class: of the most
-probable one, or of --class. A folder gets one picture per photo; a .png holds them all.
+Each photo is drawn as the network sees it, and beside it under a heat map of a class: of the one
+that the network finds most probable, or of --class. Several networks, which may have other classes
+and sizes, have a column each. A folder gets one picture per photo; a .png holds them all.
 """
 
+import argparse
+import dataclasses
 import difflib
 import os
 import pathlib
@@ -18,10 +23,11 @@ from PIL import Image
 import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.inference import heatmaps
-from efficientnet.inference.explain import BATCH_SIZE, Explanation, explain
+from efficientnet.inference.explain import BATCH_SIZE, explain
 from efficientnet.inference.network import Network
 from efficientnet.inference.predict import photo_loader
 from efficientnet.paths import check_file, check_folder
+from efficientnet.reporting.comparison import short_names
 from efficientnet.runtime.progress_bar import progress_bar
 from scripts import command_line, networks
 
@@ -34,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and writes the pictures."""
     parser = command_line.parser(__doc__)
     networks.add_images(parser)
-    networks.add_arguments(parser)
+    networks.add_arguments(parser, several=True)
     parser.add_argument(
         "--class",
         dest="name",
@@ -57,40 +63,75 @@ def main(arguments: Sequence[str]) -> None:
         check_folder(args.output)
     if together and len(paths) > MAX_TOGETHER:
         raise UserError(f"{len(paths)} photos are too many for one picture: make --output a folder")
-    network = networks.load(args)
-    label = None if args.name is None else _label(network, args.name)
+    chosen = networks.one_by_one(args)
+    titles = _titles(chosen)
+    loaded = [networks.load(one) for one in chosen]
+    labels = [_label(each, args.name) for each in loaded]
     if not together:
         args.output.mkdir(parents=True, exist_ok=True)
 
+    class_names = [network.class_names for network in loaded]
+    headings = titles if len(titles) > 1 else []
     results, kept = [], []
-    photos = photo_loader(network, input_pipeline.photo_split(paths), BATCH_SIZE, len(paths))
+    skipped: list[str] = []
     taken: set[str] = set()
+    rows = zip(
+        *(
+            explain(network, _photos(network, paths, skipped), label)
+            for network, label in zip(loaded, labels, strict=True)
+        ),
+        strict=True,
+    )
     with progress_bar("explain", len(paths), hidden=together) as line:
-        for explanation in explain(network, photos, label):
-            picture = args.output if together else args.output / _free_name(explanation, taken)
-            results.append(
+        for row in rows:
+            picture = args.output if together else args.output / _free_name(row[0].name, taken)
+            results += [
                 {
                     "image": explanation.name,
-                    "class": network.class_names[explanation.label],
+                    "network": title,
+                    "class": names[explanation.label],
                     "probability": explanation.probability,
                     "picture": str(picture),
                 }
-            )
+                for explanation, title, names in zip(row, titles, class_names, strict=True)
+            ]
             if together:
-                kept.append(explanation)
+                kept.append(row)
             else:
-                heatmaps.draw([explanation], network.class_names).savefig(picture, dpi=DPI)
+                heatmaps.draw([row], class_names, headings).savefig(picture, dpi=DPI)
             line.update()
     if kept:
-        heatmaps.draw(kept, network.class_names).savefig(args.output, dpi=DPI)
+        heatmaps.draw(kept, class_names, headings).savefig(args.output, dpi=DPI)
     if results:
         print(f"wrote {args.output}")
     if args.json:
         command_line.print_json(results)
-    command_line.refuse_broken(photos.skipped, len(paths))
+    command_line.refuse_broken(skipped, len(paths))
 
 
-def _label(network: Network, name: str) -> int:
+def _titles(chosen: Sequence[argparse.Namespace]) -> list[str]:
+    """Returns a name for each network, such as the last part of its run's path."""
+    places = list(dict.fromkeys(one.weights or one.workdir for one in chosen))
+    names = dict(zip(places, short_names(places), strict=True))
+    titles = [
+        ", ".join(filter(None, (names[one.weights or one.workdir], one.stage, one.variant)))
+        for one in chosen
+    ]
+    if len(set(titles)) < len(titles):
+        raise UserError("the same network is named twice: name each once")
+    return titles
+
+
+def _photos(network: Network, paths: Sequence[str], skipped: list[str]) -> input_pipeline.Loader:
+    """Returns the photos for a network; what can't be read is said, and added, only once."""
+    photos = input_pipeline.photo_split(paths)
+    loader = photo_loader(network, photos, BATCH_SIZE, broken_limit=len(paths))
+    return dataclasses.replace(loader, skipped=skipped)
+
+
+def _label(network: Network, name: str | None) -> int | None:
+    if name is None:
+        return None
     if name in network.class_names:
         return network.class_names.index(name)
     close = difflib.get_close_matches(name, network.class_names, n=5, cutoff=0.5)
@@ -98,9 +139,9 @@ def _label(network: Network, name: str) -> int:
     raise UserError(f"there is no class {name!r}: expected a name such as {', '.join(known)}")
 
 
-def _free_name(explanation: Explanation, taken: set[str]) -> str:
+def _free_name(photo: str, taken: set[str]) -> str:
     # A file's name has at most 255 bytes.
-    stem = os.fsdecode(os.fsencode(pathlib.Path(explanation.name).stem)[:LONGEST_STEM])
+    stem = os.fsdecode(os.fsencode(pathlib.Path(photo).stem)[:LONGEST_STEM])
     number = 1
     name = f"{stem}.png"
     while name in taken:

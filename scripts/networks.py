@@ -8,6 +8,8 @@ from efficientnet.inference.loading import load_run
 from efficientnet.inference.network import Network
 from efficientnet.runtime import compilation_cache
 
+ARGUMENTS = ("workdir", "weights", "stage", "variant")
+
 
 def add_images(parser: argparse.ArgumentParser) -> None:
     """Adds the photos to run the network on."""
@@ -16,15 +18,31 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --workdir with --stage, and --weights with --variant."""
+def add_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Adds --workdir with --stage, and --weights with --variant.
+
+    Args:
+      parser: to add them to.
+      several: whether each may be given more than once; `one_by_one` then tells which go together.
+    """
+    action = "append" if several else "store"
     network = parser.add_mutually_exclusive_group(required=True)
-    network.add_argument("--workdir", type=_nonempty, metavar="RUN", help="a run of train.py")
     network.add_argument(
-        "--weights", type=_nonempty, metavar="W", help="a name such as lite_wheel, or a path"
+        "--workdir", type=_nonempty, metavar="RUN", action=action, help="a run of train.py"
     )
-    parser.add_argument("--stage", help="of the run; by default the last finished one")
-    parser.add_argument("--variant", help="of the weights, such as b0; not needed with a path")
+    network.add_argument(
+        "--weights",
+        type=_nonempty,
+        metavar="W",
+        action=action,
+        help="a name such as lite_wheel, or a path",
+    )
+    parser.add_argument(
+        "--stage", action=action, help="of the run; by default the last finished one"
+    )
+    parser.add_argument(
+        "--variant", action=action, help="of the weights, such as b0; not needed with a path"
+    )
 
 
 def _nonempty(text: str) -> str:
@@ -47,3 +65,25 @@ def load(args: argparse.Namespace) -> Network:
     if args.variant:
         raise UserError("--variant goes with --weights: a run knows its own")
     return load_run(args.workdir, args.stage)
+
+
+def one_by_one(args: argparse.Namespace) -> list[argparse.Namespace]:
+    """Returns the arguments of each network, for `load`.
+
+    What is given once is for all networks: one run with two stages is two networks.
+
+    Raises:
+      UserError: the numbers of arguments leave open which go together.
+    """
+    given = {name: getattr(args, name) or [None] for name in ARGUMENTS}
+    count = max(map(len, given.values()))
+    for name, values in given.items():
+        if len(values) not in (1, count):
+            raise UserError(
+                f"--{name} is given {len(values)} times for {count} networks: give it once for "
+                "all, or once for each"
+            )
+    return [
+        argparse.Namespace(**{name: values[at % len(values)] for name, values in given.items()})
+        for at in range(count)
+    ]

@@ -75,6 +75,7 @@ def test_the_tutorial_can_be_followed(tmp_path: pathlib.Path) -> None:
         "runs/comparison/index.html",
         "why.png",
         "why_daisy/1.png",
+        "why_both.png",
         "exported/README.md",
         "exported/network.tflite",
     ):

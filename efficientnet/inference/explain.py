@@ -44,6 +44,9 @@ def grad_cam(
     mean and a linear classifier, so the result equals CAM (Zhou et al. 2016) divided by the number
     of positions.
 
+    From the logit the mean of all classes' logits is subtracted first. It changes no probability,
+    but Adam may have moved it so far below zero that no logit is positive, and no evidence left.
+
     Args:
       network: the network to explain.
       images: uint8 [N, H, W, C].
@@ -64,7 +67,8 @@ def grad_cam(
 
     logits, vjp = jax.vjp(logits_of, maps)
     labels = jnp.argmax(logits, axis=-1) if labels is None else labels
-    (gradient,) = vjp(jax.nn.one_hot(labels, logits.shape[-1]))
+    classes = logits.shape[-1]
+    (gradient,) = vjp(jax.nn.one_hot(labels, classes) - 1 / classes)
     weights = jnp.mean(gradient, axis=(1, 2))
     return logits, jax.nn.relu(jnp.sum(maps * weights[:, None, None], axis=-1))
 

@@ -10,25 +10,48 @@ from efficientnet.inference.explain import Explanation
 from efficientnet.reporting.fonts import drawable
 
 PHOTOS_PER_LINE = 2
+# Inches.
+PANEL = 2.8  # wide
+LINE = 3.3  # high
+TITLES = 0.25  # high
 MAX_OPACITY = 0.6  # of the heat map's color, where the heat is 1
 NAME_LETTERS = 35
 
 
-def draw(explanations: Sequence[Explanation], class_names: Sequence[str]) -> Figure:
-    """Draws each photo as the network sees it, and beside it the same photo under a heat map."""
-    columns = min(PHOTOS_PER_LINE, len(explanations))
-    lines = -(-len(explanations) // columns)
-    figure = Figure(figsize=(5.6 * columns, 3.1 * lines), layout="constrained")
-    panels = figure.subplots(lines, 2 * columns, squeeze=False).reshape(-1, 2)
+def draw(
+    photos: Sequence[Sequence[Explanation]],
+    class_names: Sequence[Sequence[str]],
+    titles: Sequence[str] = (),
+) -> Figure:
+    """Draws each photo as the network sees it, and beside it the same photo under a heat map.
+
+    Args:
+      photos: the explanations of each photo, one of each network. With several networks, each photo
+        has a row; as it is seen by the first, and under the heat map of each.
+      class_names: of each network.
+      titles: of the networks, above the first photo; none if there is only one.
+    """
+    strip = 1 + len(class_names)  # panels of a photo
+    per_line = PHOTOS_PER_LINE if strip == 2 else 1
+    columns = min(per_line, len(photos)) * strip
+    lines = -(-len(photos) // per_line)
+    heights = ([TITLES] if titles else []) + [LINE] * lines
+    figure = Figure(figsize=(PANEL * columns, sum(heights)), layout="constrained")
+    panels = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
     for panel in panels.flat:
         panel.set_axis_off()
-    names = drawable([one.name for one in explanations], NAME_LETTERS)
-    classes = drawable(class_names)
-    for (plain, heated), name, one in zip(panels, names, explanations, strict=False):
-        plain.imshow(_rgb(one.image))
+        panel.set_anchor("S")  # leaves room for the caption
+    for panel, title in zip(panels[0, 1:], drawable(titles), strict=False):
+        panel.text(0.5, 0, title, ha="center", weight="bold")
+    names = drawable([photo[0].name for photo in photos], NAME_LETTERS)
+    classes = [drawable(each, lines=2) for each in class_names]
+    strips = panels[len(heights) - lines :].reshape(-1, strip)
+    for (plain, *heated), name, photo in zip(strips, names, photos, strict=False):
+        plain.imshow(_rgb(photo[0].image))
         plain.set_title(name, fontsize="small", color="0.4")
-        heated.imshow(overlay(one.image, one.heat))
-        heated.set_title(f"{classes[one.label]}, {one.probability:.1%}", fontsize="medium")
+        for panel, one, known in zip(heated, photo, classes, strict=True):
+            panel.imshow(overlay(one.image, one.heat))
+            panel.set_title(f"{known[one.label]}, {one.probability:.1%}", fontsize="medium")
     return figure
 
 

@@ -1,5 +1,6 @@
 """Grad-CAM against what can be computed by hand, and the command's pictures."""
 
+import argparse
 import json
 
 import jax
@@ -15,7 +16,7 @@ from efficientnet.inference.heatmaps import draw, overlay
 from efficientnet.inference.loading import load_run
 from efficientnet.inference.predict import photo_loader
 from efficientnet.network.model import init_variables
-from scripts import command_line
+from scripts import command_line, networks
 from scripts.explain import main
 
 
@@ -41,6 +42,7 @@ def test_grad_cam_is_cam_for_a_linear_classifier_over_mean_features(trained, lab
     bn, stats = variables["params"]["predictions_bn"], variables["batch_stats"]["predictions_bn"]
     kernel = variables["params"]["predictions"]["kernel"]
     kernel = kernel * (bn["scale"] / np.sqrt(stats["var"] + 1e-3))[:, None]
+    kernel -= kernel.mean(axis=1, keepdims=True)  # which changes no probability
     rows = np.argmax(logits, axis=1) if labels is None else labels
     for number, label in enumerate(rows):
         cam = np.zeros(maps.shape[1:3])
@@ -76,9 +78,32 @@ def test_the_heat_lies_where_it_is_hot() -> None:
     assert laid.shape == (4, 4, 3)
     np.testing.assert_allclose(laid[1:], 128 / 255)
     assert np.ptp(laid[0, 0]) > 0.2  # a color
-    figure = draw([Explanation("photo", image, 0, 0.5, heat)] * 3, ["cat"])
+    one = Explanation("photo", image, 0, 0.5, heat)
+    figure = draw([[one]] * 3, [["cat"]])
     titles = [panel.get_title() for panel in figure.axes]
-    assert titles[:2] == ["photo", "cat, 50.0%"]
+    assert titles == ["photo", "cat, 50.0%"] * 3 + [""] * 2
+
+
+def test_networks_have_a_column_each_under_their_names() -> None:
+    image, heat = np.zeros((4, 4, 1), np.uint8), np.zeros((4, 4), np.float32)
+    larger, heat_there = np.zeros((6, 6, 3), np.uint8), np.zeros((6, 6), np.float32)
+    long = "Chevrolet Silverado 1500 Extended Cab 2012"
+    photos = [
+        [Explanation(name, image, 0, 0.5, heat), Explanation(name, larger, 1, 0.25, heat_there)]
+        for name in ("1.jpg", "2.jpg")
+    ]
+    figure = draw(photos, [["cat"], ["dog", long]], ["small", "large"])
+    panels = np.reshape(figure.axes, (3, 3))
+    assert [[text.get_text() for text in panel.texts] for panel in panels[0]] == [
+        [],
+        ["small"],
+        ["large"],
+    ]
+    for row, name in zip(panels[1:], ("1.jpg", "2.jpg"), strict=True):
+        plain, first, second = (panel.get_title() for panel in row)
+        assert (plain, first) == (name, "cat, 50.0%")
+        assert second.replace("\n", " ") == f"{long}, 25.0%"
+        assert max(map(len, second.split("\n"))) < 32
 
 
 def test_what_can_not_be_written_is_said_before_the_work(tmp_path, capsys) -> None:
@@ -119,6 +144,44 @@ def test_the_command_writes_pictures(trained, tmp_path, capsys) -> None:
     arguments = [*photos, run, f"--output={tmp_path}/all.png", "--class=redd"]
     assert command_line.run(main, arguments) == 1
     assert "there is no class 'redd': expected a name such as red" in capsys.readouterr().err
+
+
+def test_networks_are_explained_side_by_side(trained, tmp_path, capsys, caplog) -> None:
+    other = tmp_path / "other"
+    other.symlink_to(trained.workdir)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photo")
+    photos = [str(trained.photos / "test" / name / "0.png") for name in ("red", "green")]
+    runs = [f"--workdir={trained.workdir}", f"--workdir={other}"]
+    output = f"--output={tmp_path}/all.png"
+    assert command_line.run(main, [photos[0], str(broken), photos[1], *runs, output, "--json"]) == 1
+    assert len(caplog.messages) == 1  # one warning, not one of each network
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out.splitlines()[-1])
+    assert [row["image"] for row in rows] == [photos[0], photos[0], photos[1], photos[1]]
+    assert [row["network"] for row in rows] == ["run", "other"] * 2
+    assert rows[0]["probability"] == rows[1]["probability"]
+    assert captured.err.splitlines()[-1].startswith("error: 1 of 3 files can't be read as photos")
+    with Image.open(tmp_path / "all.png") as picture:
+        assert picture.size[1] > 600
+    for more, message in (
+        ([runs[0]], "the same network is named twice"),
+        (["--stage=all"] * 3, "--workdir is given 2 times for 3 networks"),
+    ):
+        assert command_line.run(main, [*photos, *runs, *more, output]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_what_is_named_once_is_for_all_networks() -> None:
+    parser = argparse.ArgumentParser()
+    networks.add_arguments(parser, several=True)
+    for words, expected in (
+        (["--weights=a"], [("a", None)]),
+        (["--weights=a", "--variant=b0", "--variant=b3"], [("a", "b0"), ("a", "b3")]),
+        (["--weights=a", "--weights=b", "--variant=b0"], [("a", "b0"), ("b", "b0")]),
+    ):
+        found = networks.one_by_one(parser.parse_args(words))
+        assert [(one.weights, one.variant) for one in found] == expected
 
 
 def test_photos_with_odd_names_are_explained(trained, tmp_path) -> None:

@@ -118,6 +118,16 @@ def test_long_names_lose_their_middle() -> None:
     ]
 
 
+def test_names_have_as_many_lines_as_there_is_room_for() -> None:
+    names = ["Chevrolet Silverado 1500 Extended Cab 2012", "x" * 60, "US$ 1", "a" * 20]
+    assert fonts.drawable(names, letters=24, lines=2) == [
+        "Chevrolet Silverado 1500\nExtended Cab 2012",
+        f"{'x' * 24}\n…{'x' * 23}",
+        r"US\$ 1",
+        "a" * 20,
+    ]
+
+
 def test_pages_show_odd_names_as_text(tmp_path: pathlib.Path) -> None:
     run = made_up.run(tmp_path, len(ODD))
     found = run.predictions("all")
