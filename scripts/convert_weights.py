@@ -14,7 +14,7 @@ from etils import epath
 
 from efficientnet import weights
 from efficientnet.paths import bytes_of, cache_directory, check_file, user_path
-from efficientnet.weights import download
+from efficientnet.weights import download, integrity
 from scripts import command_line
 
 
@@ -40,8 +40,9 @@ def show_registry(as_json: bool) -> None:
     """Prints every official archive, and whether it is in the cache."""
     rows = []
     for entry in download.DOWNLOADS.values():
-        cached = (cache_directory() / entry.file_name).exists()
-        rows.append({**dataclasses.asdict(entry), "cached": cached})
+        path = epath.Path(cache_directory() / entry.file_name)
+        cached, digest = path.exists(), integrity.recorded(path)
+        rows.append({**dataclasses.asdict(entry), "digest": digest, "cached": cached})
         print(f"{entry.word:14} {entry.variant:8} {'cached' if cached else '':7} {entry.url}")
     print(f"The cache is {cache_directory()}.")
     if as_json:

@@ -50,13 +50,11 @@ class Download:
       word: what users call the family.
       variant: which network is in it.
       url: where it is.
-      digest: SHA-256 in hexadecimal where it is known; else the first download's is kept.
     """
 
     word: str
     variant: str
     url: str
-    digest: str | None = None
 
     @property
     def file_name(self) -> str:
@@ -90,8 +88,7 @@ def find(word: str, variant: str | None) -> Download:
 def fetch(download: Download) -> epath.Path:
     """Returns the archive's path in the cache, after downloading it if it isn't there.
 
-    Its digest is checked against the known one; if there is none, the digest of the first download
-    is recorded and checked from then on.
+    The digest of the first download is recorded and checked from then on.
 
     Raises:
       UserError: the download failed, with the URL and where to put the file; or the digest differs.
@@ -101,25 +98,11 @@ def fetch(download: Download) -> epath.Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         _download(download.url, part, path)
-        if download.digest is not None:
-            _check(part, download)
         part.replace(path)
-    elif download.digest is not None:
-        _check(path, download)
     archive = epath.Path(path)
     if not integrity.check(archive):
         integrity.record(archive, integrity.digest_of(archive))
     return archive
-
-
-def _check(path: pathlib.Path, download: Download) -> None:
-    digest = integrity.digest_of(epath.Path(path))
-    if digest != download.digest:
-        path.unlink()
-        raise UserError(
-            f"{download.url} gave a file with SHA-256 {digest} where {download.digest} was "
-            "expected: it was removed; try again, and don't use the file if that doesn't help"
-        )
 
 
 def _download(url: str, part: pathlib.Path, path: pathlib.Path) -> None:

@@ -31,6 +31,15 @@ def sidecar_of(path: epath.Path) -> epath.Path:
     return path.with_name(path.name + ".sha256")
 
 
+def recorded(path: epath.Path) -> str | None:
+    """The digest beside a file; None if there is no such file, '' if it is empty."""
+    sidecar = sidecar_of(path)
+    if not sidecar.is_file():
+        return None
+    words = sidecar.read_bytes().decode("utf-8", "replace").lower().split()
+    return words[0] if words else ""
+
+
 def record(path: epath.Path, digest: str) -> None:
     """Writes a file's digest beside it, in `sha256sum`'s form."""
     sidecar_of(path).write_text(f"{digest}  {path.name}\n")
@@ -46,9 +55,9 @@ def check(path: epath.Path) -> bool:
       UserError: the file has another digest.
     """
     expected: dict[str, str] = {}
-    if sidecar_of(path).is_file():
-        words = sidecar_of(path).read_bytes().decode("utf-8", "replace").split()
-        expected[f"{sidecar_of(path).name} says"] = words[0].lower() if words else "nothing"
+    beside = recorded(path)
+    if beside is not None:
+        expected[f"{sidecar_of(path).name} says"] = beside or "nothing"
     named = NAMED.search(path.name)
     if named and not DATE.fullmatch(named[1]):
         expected["its name says"] = named[1]

@@ -1,5 +1,4 @@
 import gzip
-import hashlib
 import http.server
 import re
 import tarfile
@@ -132,14 +131,6 @@ def test_no_network(server, cache):
         download.fetch(Download("imagenet", "b0", url))
     assert f"can't download {url}" in str(error.value)
     assert f"put it at {cache / 'imagenet' / 'b0.tar.gz'}" in str(error.value)
-
-
-def test_known_digest(server, cache):
-    good = hashlib.sha256(CONTENT).hexdigest()
-    download.fetch(Download("imagenet", "b0", server.url(), good))
-    with pytest.raises(UserError, match="was expected: it was removed"):
-        download.fetch(Download("advprop", "b0", server.url(), "0" * 64))
-    assert [path.name for path in (cache / "advprop").iterdir()] == []
 
 
 def test_digest_of_the_first_use_is_checked_ever_after(server):
