@@ -71,41 +71,21 @@ class Order:
         """The steps of an evaluation, equally many in every process."""
         return range(-(-self.total // self.batch_size))
 
-    def rows(self, first: int, count: int) -> Rows:
-        """This process's examples from number `first` on, counted over all batches."""
-        steps, places = np.divmod(np.arange(first, first + count, dtype=np.int64), self.local)
-        positions = steps * self.batch_size + self.process_index * self.local + places
+    def batch(self, step: int) -> Rows:
+        """This process's part of one batch."""
+        first = step * self.batch_size + self.process_index * self.local
+        positions = np.arange(first, first + self.local, dtype=np.int64)
         if self.seed is None:
             # Padding repeats the last example, to keep the shape.
             index = np.minimum(positions, self.total - 1)
             return Rows(index, positions < self.total, np.zeros_like(index))
         remainder = self.total % self.batch_size if self.drop_remainder else 0
         epochs, offsets = np.divmod(positions, self.total - remainder)
-        index = shuffled(offsets, epochs, self.total, self.seed)
-        return Rows(index, np.ones(count, bool), epochs)
-
-    def batch(self, step: int) -> Rows:
-        """This process's part of one batch."""
-        return self.rows(step * self.local, self.local)
-
-
-def shuffled(offsets: np.ndarray, epochs: np.ndarray, total: int, seed: int) -> np.ndarray:
-    """Returns the examples at offsets of the permutations of `total` examples, one per epoch.
-
-    Args:
-      offsets: int64 [b], 0 <= offset < total.
-      epochs: int64 [b].
-      total: number of examples.
-      seed: determines the permutations of all epochs.
-
-    Returns:
-      int64 [b].
-    """
-    index = np.empty_like(offsets)
-    for epoch in np.unique(epochs):
-        there = epochs == epoch
-        index[there] = _permutation(total, seed, int(epoch))[offsets[there]]
-    return index
+        index = np.empty_like(positions)
+        for epoch in np.unique(epochs):
+            there = epochs == epoch
+            index[there] = _permutation(self.total, self.seed, int(epoch))[offsets[there]]
+        return Rows(index, np.ones(self.local, bool), epochs)
 
 
 # Batches are consecutive, and few span more epochs.

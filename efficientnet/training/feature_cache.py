@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,16 @@ from efficientnet.network.layers import normalize
 from efficientnet.runtime import devices
 from efficientnet.training import steps
 from efficientnet.training.setup import Experiment
-from input_pipeline.order import Order, Rows
+from input_pipeline.order import Order
 
 log = logging.getLogger(__name__)
+
+
+class Features(NamedTuple):
+    """The features of the photos of a split."""
+
+    values: np.ndarray  # float32 [copies, photos, features], zeros for unreadable photos
+    readable: np.ndarray  # bool [photos], where every copy is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,32 +36,33 @@ class FeatureBatches:
 
     order: Order  # of the training photos
     labels: np.ndarray  # int32 [photos]
-    features: np.ndarray  # float32 [copies, photos, features]
-    readable: np.ndarray  # bool [photos]
-    validation_features: np.ndarray  # float32 [photos, features]
-    validation_readable: np.ndarray  # bool [photos]
+    trained: Features
+    validated: Features
     skipped: list[str]
     refused: list[str] = dataclasses.field(default_factory=list)
 
     def train(self, start_step: int, num_steps: int) -> Iterator[input_pipeline.Batch]:
         """See `BatchSource`."""
-        for rows in map(self.order.batch, range(start_step, start_step + num_steps)):
-            features = self.features[rows.epoch % len(self.features), rows.index]
-            yield _batch(features, self.labels, rows, self.readable[rows.index])
+        numbers = range(start_step, start_step + num_steps)
+        return _batches(self.trained, self.labels, self.order, numbers)
 
     def evaluate(self, split: input_pipeline.Split) -> Iterator[input_pipeline.Batch]:
         """See `BatchSource`; works only for the validation photos."""
-        assert len(split) == len(self.validation_features)
+        assert len(split) == len(self.validated.readable)
         order = dataclasses.replace(self.order, total=len(split), seed=None)
-        for rows in map(order.batch, order.steps):
-            mask = rows.mask & self.validation_readable[rows.index]
-            yield _batch(self.validation_features[rows.index], split.labels, rows, mask)
+        return _batches(self.validated, split.labels, order, order.steps)
 
 
-def _batch(
-    features: np.ndarray, labels: np.ndarray, rows: Rows, mask: np.ndarray
-) -> input_pipeline.Batch:
-    return {"image": features, "label": labels[rows.index], "index": rows.index, "mask": mask}
+def _batches(
+    features: Features, labels: np.ndarray, order: Order, numbers: range
+) -> Iterator[input_pipeline.Batch]:
+    for rows in map(order.batch, numbers):
+        yield {
+            "image": features.values[rows.epoch % len(features.values), rows.index],
+            "label": labels[rows.index],
+            "index": rows.index,
+            "mask": rows.mask & features.readable[rows.index],
+        }
 
 
 def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) -> Experiment:
@@ -75,47 +83,35 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
 
     compute = devices.jit(features_of, experiment.mesh)
 
-    def rows(batches: Iterable[dict[str, jax.Array]]) -> Iterator[tuple[np.ndarray, ...]]:
+    def collected(batches: Iterable[steps.Batch], copies: int, photos: int) -> Features:
+        # Zeros for unreadable photos, because the mask can only exclude finite losses.
+        values = np.zeros((copies, photos, experiment.variant.top_filters), np.float32)
+        readable = np.ones(photos, bool)
+        position = 0
         for batch in batches:
-            yield tuple(np.asarray(x) for x in compute(variables, batch))
+            features, index, mask = map(np.asarray, compute(variables, batch))
+            copy = np.arange(position, position + len(index)) // photos
+            position += len(index)
+            there = copy < copies  # not what fills up the last batch
+            readable[index[there & ~mask]] = False
+            wanted = there & mask
+            values[copy[wanted], index[wanted]] = features[wanted]
+        return Features(values, readable)
 
-    width, total = experiment.variant.top_filters, len(experiment.data.train)
-    # Zeros for unreadable photos, because the mask can only exclude finite losses.
-    train = np.zeros((copies, total, width), np.float32)
-    validation = np.zeros((len(experiment.data.validation), width), np.float32)
-    log.info(
-        "computing the features of %d images, %.0f MB",
-        copies * total + len(validation),
-        (train.nbytes + validation.nbytes) / 2**20,
-    )
-    position = 0
-    num_steps = math.ceil(copies * total / experiment.config.batch_size)
-    # Only photos of which every copy is readable.
-    readable = np.ones(total, bool)
-    for features, index, mask in rows(experiment.train_batches(0, num_steps)):
-        copy = np.arange(position, position + len(index)) // total
-        wanted = (copy < copies) & mask
-        readable[index[(copy < copies) & ~mask]] = False
-        train[copy[wanted], index[wanted]] = features[wanted]
-        position += len(index)
-    validation_readable = np.zeros(len(validation), bool)
-    for features, index, mask in rows(experiment.eval_batches(experiment.data.validation)):
-        validation[index[mask]] = features[mask]
-        validation_readable[index[mask]] = True
-    order = Order(
-        total,
-        experiment.config.batch_size,
-        experiment.config.seed,
-        jax.process_index(),
-        jax.process_count(),
-    )
+    config, data = experiment.config, experiment.data
+    images = copies * len(data.train)
+    total = images + len(data.validation)
+    size = 4 * total * experiment.variant.top_filters
+    log.info("computing the features of %d images, %.0f MB", total, size / 2**20)
+    num_steps = math.ceil(images / config.batch_size)
+    trained = collected(experiment.train_batches(0, num_steps), copies, len(data.train))
+    validated = collected(experiment.eval_batches(data.validation), 1, len(data.validation))
+    process = jax.process_index(), jax.process_count()
     batches = FeatureBatches(
-        order=order,
-        labels=experiment.data.train.labels,
-        features=train,
-        readable=readable,
-        validation_features=validation,
-        validation_readable=validation_readable,
+        order=Order(len(data.train), config.batch_size, config.seed, *process),
+        labels=data.train.labels,
+        trained=trained,
+        validated=validated,
         skipped=experiment.batches.skipped,
     )
     return dataclasses.replace(experiment, batches=batches, on_features=True)

@@ -36,9 +36,9 @@ def test_numbers_are_spread_evenly_and_hang_on_nothing():
 
 def test_a_remainder_is_dropped_from_each_epoch_and_is_another_each_time():
     whole = order.Order(10, 4, seed=1, drop_remainder=True)
-    rows = whole.rows(0, 5 * 8)
-    epochs = rows.index.reshape(5, 8)
-    assert (rows.epoch.reshape(5, 8) == np.arange(5)[:, None]).all()
+    batches = [whole.batch(step) for step in range(10)]
+    epochs = np.concatenate([batch.index for batch in batches]).reshape(5, 8)
+    assert [batch.epoch.tolist() for batch in batches] == [[step // 2] * 4 for step in range(10)]
     assert all(len(set(epoch)) == 8 for epoch in epochs.tolist())
     assert set(epochs.ravel().tolist()) == set(range(10))
     parts = [order.Order(10, 4, 1, part, 2, drop_remainder=True).batch(3) for part in range(2)]

@@ -91,8 +91,10 @@ def test_skipped_photos_have_no_features(
     with monkeypatch.context() as patch:
         patch.setattr(np, "empty", uncleared)
         cached = feature_cache.cached(prepared, prepared.variables, copies=1)
-    np.testing.assert_array_equal(np.flatnonzero(~cached.batches.readable), [7, 30])
-    assert np.isfinite(cached.batches.features).all()  # as no loss would be, times the mask's 0
+    np.testing.assert_array_equal(np.flatnonzero(~cached.batches.trained.readable), [7, 30])
+    assert np.isfinite(
+        cached.batches.trained.values
+    ).all()  # as no loss would be, times the mask's 0
 
 
 def test_training_photos_normalize_themselves(tiny: Recipe) -> None:

@@ -25,9 +25,9 @@ def test_cached_features_stand_for_the_photos(tiny: Callable[..., ConfigDict]) -
     variables = jax.device_put(plain.variables, devices.replicated(plain.mesh))
     cached = feature_cache.cached(plain, variables, copies=2)
 
-    assert cached.batches.features.shape == (2, 40, 1280 // 4)
+    assert cached.batches.trained.values.shape == (2, 40, 1280 // 4)
     # Without random augmentation every copy is the same.
-    np.testing.assert_allclose(*cached.batches.features, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(*cached.batches.trained.values, rtol=1e-5, atol=1e-6)
 
     batches = list(cached.batches.train(0, 10))
     for half in (batches[:5], batches[5:]):
@@ -93,4 +93,4 @@ def test_a_photo_that_can_be_read_but_once_is_left_out(
     flaky = dataclasses.replace(photos, read=read)
     plain = dataclasses.replace(plain, batches=dataclasses.replace(plain.batches, split=flaky))
     cached = feature_cache.cached(plain, {}, copies=2)
-    np.testing.assert_array_equal(np.flatnonzero(~cached.batches.readable), [7])
+    np.testing.assert_array_equal(np.flatnonzero(~cached.batches.trained.readable), [7])
