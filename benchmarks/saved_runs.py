@@ -25,7 +25,7 @@ def read_arrays(folder: epath.Path) -> dict[str, np.ndarray]:
         progress, sums = checkpoint_files.read_progress(manager, step)
         state = checkpoint_files.read_tree(manager, step, "state", sums)
     arrays = {f"latest/{name}": leaf for name, leaf in named_leaves(state).items()}
-    for stage in {record["stage"] for record in progress["history"]}:
+    for stage in {record.stage for record in progress.history}:
         with contextlib.closing(checkpoint_files.best_manager(folder, stage)) as manager:
             best = checkpoint_files.read_variables(manager)
         arrays |= {f"best/{stage}/{name}": leaf for name, leaf in named_leaves(best).items()}

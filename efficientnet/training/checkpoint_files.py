@@ -17,6 +17,7 @@ from etils import epath
 
 from efficientnet.errors import UserError
 from efficientnet.paths import TENSORSTORE_CODES, unreachable
+from efficientnet.records import Progress, from_json, to_json
 
 # One device writes an array. Orbax would have all that hold it write a part each, for which JAX
 # compiles a program for every shape and part, in the first save of each start.
@@ -57,27 +58,29 @@ def save(
     step: int,
     item: str,
     tree: Any,
-    progress: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Begins to save a run's 'state' with the host's progress, or a stage's best 'variables'."""
     sums, items = of_tree(tree), {item: ocp.args.StandardSave(tree)}
     if progress is not None:
-        sums["progress"] = of_json(progress)
-        items["progress"] = ocp.args.JsonSave(dict(progress))
+        content = to_json(progress)
+        sums["progress"] = of_json(content)
+        items["progress"] = ocp.args.JsonSave(content)
     args = ocp.args.Composite(checksums=ocp.args.JsonSave(sums), **items)
     if not manager.save(step, args=args):
         raise RuntimeError(f"Orbax has not saved step {step} in {manager.directory}")
 
 
-def read_progress(
-    manager: ocp.CheckpointManager, step: int
-) -> tuple[dict[str, Any], dict[str, int]]:
+def read_progress(manager: ocp.CheckpointManager, step: int) -> tuple[Progress, dict[str, int]]:
     """Returns a checkpoint's progress, and the checksums of its arrays; or `DamagedError`."""
-    progress = _read_json(manager, step, "progress")
+    content = _read_json(manager, step, "progress")
     sums = _read_json(manager, step, "checksums")
-    if sums.pop("progress", None) != of_json(progress):
+    if sums.pop("progress", None) != of_json(content):
         raise DamagedError("the checksum of its progress is wrong")
-    return progress, sums
+    try:
+        return from_json(Progress, content), sums
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"its progress is of another version ({error})") from error
 
 
 def read_variables(manager: ocp.CheckpointManager, step: int | None = None) -> Any:

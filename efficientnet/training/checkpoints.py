@@ -14,7 +14,7 @@ from etils import epath
 
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
-from efficientnet.records import Progress, from_json, to_json
+from efficientnet.records import Progress
 from efficientnet.runtime.distributed import Agreement, leads
 from efficientnet.runtime.preemption import Stop
 from efficientnet.training import checkpoint_files
@@ -79,7 +79,7 @@ class Checkpoints:
     def _load(self, step: int) -> Progress:
         """Returns a checkpoint's progress and keeps its state; raises `DamagedError`."""
         self._state = None
-        progress, sums = _read_progress(self._latest, step)
+        progress, sums = checkpoint_files.read_progress(self._latest, step)
         state = checkpoint_files.read_tree(self._latest, step, "state", sums)
         best = progress.best
         if best:
@@ -113,7 +113,7 @@ class Checkpoints:
         if not self._folder.exists():
             raise FileNotFoundError(f"{self._folder} is gone")
         self.wait()
-        checkpoint_files.save(self._latest, step, "state", state, to_json(progress))
+        checkpoint_files.save(self._latest, step, "state", state, progress)
 
     def save_best(self, stage: str, step: int, variables: Mapping[str, Any]) -> None:
         """Saves the best variables of a stage so far; the previous ones stay until then."""
@@ -154,7 +154,9 @@ def read_progress(folder: epath.Path) -> Progress:
       UserError: there is none.
     """
     with contextlib.closing(checkpoint_files.latest_manager(folder)) as manager:
-        found = _newest_intact(manager, lambda step: _read_progress(manager, step)[0])
+        found = _newest_intact(
+            manager, lambda step: checkpoint_files.read_progress(manager, step)[0]
+        )
     if not found:
         raise UserError(
             f"{folder / 'latest'} has no intact checkpoint: continue training with the same command"
@@ -172,15 +174,6 @@ def _newest_intact(
         except DamagedError as error:
             log.warning("checkpoint %s is damaged: %s", manager.directory / str(step), error)
     return None
-
-
-def _read_progress(manager: ocp.CheckpointManager, step: int) -> tuple[Progress, dict[str, int]]:
-    """Returns a checkpoint's progress and checksums; raises `DamagedError`."""
-    content, sums = checkpoint_files.read_progress(manager, step)
-    try:
-        return from_json(Progress, content), sums
-    except (TypeError, ValueError) as error:
-        raise DamagedError(f"its progress is of another version ({error})") from error
 
 
 def read_best(folder: epath.Path, stage: str, like: Any) -> Any:

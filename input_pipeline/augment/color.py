@@ -137,26 +137,6 @@ class ColorJitter(Photometric):
         return image
 
 
-def brightness(brightness: float = 0.2) -> ColorJitter:
-    """Brightness alone."""
-    return ColorJitter(brightness=brightness)
-
-
-def contrast(contrast: float = 0.1) -> ColorJitter:
-    """Contrast alone."""
-    return ColorJitter(contrast=contrast)
-
-
-def saturation(saturation: float = 0.2) -> ColorJitter:
-    """Saturation alone."""
-    return ColorJitter(saturation=saturation)
-
-
-def hue(hue: float = 0.05) -> ColorJitter:
-    """Hue alone."""
-    return ColorJitter(hue=hue)
-
-
 @dataclasses.dataclass(frozen=True)
 class ChannelContrast(Photometric):
     """Contrast of each channel about its own mean, by one factor, as Keras's RandomContrast."""

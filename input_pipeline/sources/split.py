@@ -163,13 +163,8 @@ def _existing(directory: epath.Path, name: str) -> str:
 
     Its name in a table may be written as on Windows, or composed where the file's is decomposed.
     """
-    forms = (
-        lambda: name,
-        lambda: name.replace("\\", "/"),
-        lambda: unicodedata.normalize("NFC", name),
-        lambda: unicodedata.normalize("NFD", name),
-    )
-    paths = (f"{directory}/{form()}" for form in forms)
+    composed = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    paths = (f"{directory}/{form}" for form in (name, name.replace("\\", "/"), *composed))
     return next((path for path in paths if os.path.isfile(path) or os.path.islink(path)), "")
 
 

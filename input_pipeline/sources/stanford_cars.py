@@ -82,7 +82,7 @@ def _devkit(directory: epath.Path) -> Source:
     splits = {}
     for split, annotations in (
         ("train", _find(directory, "cars_train_annos.mat")),
-        ("test", _find_test_annotations(directory)),
+        ("test", _find(directory, "cars_test_annos_withlabels.mat", "cars_test_annos.mat")),
     ):
         rows = _read(annotations, "annotations")
         if "class" not in (rows.dtype.names or ()):
@@ -113,19 +113,14 @@ def _has(directory: epath.Path, name: str) -> epath.Path | None:
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
-def _find(directory: epath.Path, name: str) -> epath.Path:
-    found = _has(directory, name)
-    if found:
-        return found
+def _find(directory: epath.Path, *names: str) -> epath.Path:
+    for name in names:
+        found = _has(directory, name)
+        if found:
+            return found
     raise UserError(
-        f"no {name} in {directory} or its devkit folder: expected Stanford Cars as its devkit, "
-        "cars_annos.mat, class folders in train and test, or parquet files"
-    )
-
-
-def _find_test_annotations(directory: epath.Path) -> epath.Path:
-    return _has(directory, "cars_test_annos_withlabels.mat") or _find(
-        directory, "cars_test_annos.mat"
+        f"no {names[-1]} in {directory} or its devkit folder: expected Stanford Cars as its "
+        "devkit, cars_annos.mat, class folders in train and test, or parquet files"
     )
 
 
