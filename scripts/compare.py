@@ -13,9 +13,11 @@ from collections.abc import Sequence
 
 from etils import epath
 
+import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.paths import check_folder, printable, user_path
 from efficientnet.reporting import by_field, comparison, grids, runs
+from efficientnet.training import setup
 from scripts import command_line
 
 SHOWN = 10
@@ -51,11 +53,18 @@ def main(arguments: Sequence[str]) -> None:
 def compare(folder: epath.Path, paths: Sequence[str], as_json: bool) -> None:
     """Compares runs of one test set photo by photo."""
     compared = comparison.Comparison([runs.load(path) for path in paths])
-    comparison.write_page(folder, compared)
+    photos, reason = None, ""
+    try:
+        photos = test_photos(compared.runs[0], compared.predictions[0].names)
+    except (UserError, OSError) as error:
+        reason = str(error)
+    comparison.write_page(folder, compared, photos)
     print(compared.table())
     hardest = [compared.predictions[0].names[index] for index in compared.never_right]
     more = f" and {len(hardest) - SHOWN} more" if len(hardest) > SHOWN else ""
     print(f"no run gets right: {', '.join(map(printable, hardest[:SHOWN])) or 'no photo'}{more}")
+    if reason:
+        print(f"the page shows no photos: {printable(reason)}")
     print(f"the whole comparison: {folder / comparison.PAGE}")
     if as_json:
         results = [
@@ -63,6 +72,19 @@ def compare(folder: epath.Path, paths: Sequence[str], as_json: bool) -> None:
             for name, run in zip(compared.names, compared.runs, strict=True)
         ]
         command_line.print_json({"runs": results, "no_run_got_right": hardest})
+
+
+def test_photos(run: runs.Run, names: Sequence[str]) -> input_pipeline.Split:
+    """Opens the photos of these names that a run was tested on, where its config says they are.
+
+    Raises:
+      UserError or OSError: they are not there.
+    """
+    split = setup.open_source(run.config.data).splits["test"]
+    lacking = set(names) - set(split.names)
+    if lacking:
+        raise UserError(f"the data of {run.folder} have no test photo {min(lacking)} any more")
+    return split
 
 
 def compare_by(folder: epath.Path, results: by_field.Results, as_json: bool) -> None:

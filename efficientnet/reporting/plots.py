@@ -19,6 +19,7 @@ MAX_ANNOTATED_CLASSES = 12
 # Up to this many classes, there is room for their names along the axes.
 MAX_NAMED_CLASSES = 40
 PHOTO_COLUMNS = 6
+MAX_WIDTH = 10.8  # inches, of the width of a page
 COLORBAR = 0.8  # as high as the square matrix beside it
 DOTS_PER_INCH = 120
 
@@ -174,14 +175,18 @@ def photo_grid(predictions: Predictions, indices: np.ndarray, photos: np.ndarray
     return figure
 
 
-def mistakes(wrong: np.ndarray, names: Sequence[str]) -> Figure:
+def mistakes(
+    wrong: np.ndarray, names: Sequence[str], label: np.ndarray, class_names: Sequence[str]
+) -> Figure:
     """Plots which photos (rows) each run (column) gets wrong; black is a mistake.
 
     Args:
       wrong: bool [photos, runs], in the order of the rows.
       names: of the runs.
+      label: int [photos], in ascending order.
+      class_names: in the order of the labels.
     """
-    width = max(3.6, 0.7 * len(names) + 1.2)
+    width = min(max(3.6, 0.7 * len(names) + 1.2), MAX_WIDTH)
     figure = Figure(figsize=(width, 8), layout="constrained")
     panel = figure.subplots()
     for column in range(len(names)):
@@ -202,7 +207,12 @@ def mistakes(wrong: np.ndarray, names: Sequence[str]) -> Figure:
     ]
     panel.set_xticks(range(len(names)), labels, fontsize="small")
     turn_names(panel)
-    panel.set(ylabel="test photos, the hardest first")
+    panel.set(ylabel="test photos by class, the hardest of each first")
+    if len(class_names) <= MAX_NAMED_CLASSES:
+        borders = np.searchsorted(label, range(len(class_names) + 1))
+        panel.set_yticks((borders[:-1] + borders[1:]) / 2, drawable(class_names))
+        for border in borders[1:-1]:
+            panel.axhline(border, color="C1", linewidth=1)
     return figure
 
 

@@ -33,6 +33,44 @@ def test_the_hardest_photos_come_first(tmp_path: pathlib.Path) -> None:
     assert len(compared.never_right)
 
 
+def test_the_hardest_classes_have_the_most_photos_that_no_run_gets_right(
+    tmp_path: pathlib.Path,
+) -> None:
+    compared = Comparison([made(tmp_path, name, classes=12, seed=n) for n, name in enumerate("ab")])
+    first = compared.predictions[0]
+    never = [
+        sum(compared.wrong[index].all() for index in np.flatnonzero(first.label == label))
+        for label in range(12)
+    ]
+    assert compared.never_right_by_class.tolist() == never
+    labels = first.label[compared.by_class]
+    assert (np.diff(labels) >= 0).all()
+    for label in range(12):
+        mistakes = compared.wrong[compared.by_class].sum(axis=1)[labels == label]
+        assert (np.diff(mistakes) <= 0).all()
+    hardest = comparison.ranked_classes(compared)
+    assert [never[label] for label in hardest] == sorted(filter(None, never), reverse=True)
+    comparison.write_page(epath.Path(tmp_path), compared, made_up.split(first))
+    page = pages.assert_self_contained((tmp_path / "index.html").read_bytes())
+    row = f"{first.class_names[hardest[0]]}{never[hardest[0]]}{(first.label == hardest[0]).sum()}"
+    assert row in page.text
+    shown = sum(min(never[label], 6) for label in hardest[:3]) + min(12, len(compared.never_right))
+    assert page.tags.count("figure") == shown
+
+
+def test_answers_are_counted_over_all_runs(tmp_path: pathlib.Path) -> None:
+    compared = Comparison([made(tmp_path, name, seed=n) for n, name in enumerate("abc")])
+    for index in range(len(compared.order)):
+        wrong = [
+            p.taken_for(index) for p in compared.predictions if p.predicted[index] != p.label[index]
+        ]
+        if not wrong:
+            assert compared.taken_for([index]) is None
+            continue
+        name, number = compared.taken_for([index])
+        assert number == wrong.count(name) == max(map(wrong.count, wrong))
+
+
 def test_the_page_stands_alone_and_names_what_differs(tmp_path: pathlib.Path) -> None:
     compared = Comparison([made(tmp_path, name, seed=n) for n, name in enumerate("ab")])
     comparison.write_page(epath.Path(tmp_path / "new" / "page"), compared)

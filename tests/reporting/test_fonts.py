@@ -59,7 +59,7 @@ def test_every_picture_with_such_names_is_drawn(caplog: pytest.LogCaptureFixture
         plots.confusion_matrix(scores.confusion(found), NAMES),
         class_counts.picture({"train": [9, 2, 2, 2]}, NAMES),
         plots.photo_grid(found, worst, np.zeros((len(worst), 8, 8, 1), np.uint8)),
-        plots.mistakes(np.eye(4, dtype=bool), NAMES),
+        plots.mistakes(np.eye(4, dtype=bool), NAMES, np.arange(4), NAMES),
         curves.of_run(history, stages, PANELS),
         curves.of_runs({"花": history}, PANELS),
     ):
@@ -96,7 +96,7 @@ def test_pictures_show_odd_names_as_they_are(name: str) -> None:
     shown = printable(name).replace("--", "- -")
     for figure in (
         plots.confusion_matrix(np.eye(2, dtype=int), [name, "other"]),
-        plots.mistakes(np.eye(2, dtype=bool), [name, "other"]),
+        plots.mistakes(np.eye(2, dtype=bool), [name, "other"], np.arange(2), [name, "other"]),
         class_counts.picture({"train": [9, 2, 2]}, [name, "other", "third"]),
         curves.of_runs({name: history, "other": history}, PANELS),
         grids.plot("test.top1", grid, results),

@@ -38,9 +38,12 @@ def test_a_class_without_photos_has_no_share() -> None:
 
 def test_mistakes_are_black() -> None:
     wrong = np.array([[True, True], [True, False], [False, False]])
-    (panel,) = plots.mistakes(wrong, ["one", "two"]).axes
+    figure = plots.mistakes(wrong, ["one", "two"], np.array([0, 0, 1]), ["cat", "dog"])
+    (panel,) = figure.axes
     columns = [image.to_rgba(image.get_array(), bytes=True)[..., 0] for image in panel.get_images()]
     np.testing.assert_array_equal(np.concatenate(columns, axis=1), np.where(wrong, 0, 255))
+    places = zip(panel.get_yticks(), panel.get_yticklabels(), strict=True)
+    assert [(y, text.get_text()) for y, text in places] == [(1, "cat"), (2.5, "dog")]
 
 
 def test_figures_become_pixels() -> None:

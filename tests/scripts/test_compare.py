@@ -4,10 +4,14 @@ import json
 import pathlib
 
 import made_up
+import numpy as np
 import pages
 import pytest
 
 from efficientnet.paths import printable
+from efficientnet.reporting import runs
+from input_pipeline.sources import SOURCES
+from input_pipeline.sources.split import Source
 from scripts import command_line, compare
 
 
@@ -32,8 +36,24 @@ def test_runs_become_a_table_and_a_page(
         assert f"{100 * row['top1']:.1f} %" in said
     page = (output / "index.html").read_text()
     assert result["no_run_got_right"]
+    assert "the page shows no photos: unknown data source 'made_up'" in said
     for name in result["no_run_got_right"]:
         assert name.replace("<", "&lt;").replace(">", "&gt;") in page
+
+
+def test_the_hardest_photos_are_shown_if_they_are_there(
+    two: list[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    photos = made_up.split(runs.load(two[0]).predictions("all"))
+    source = Source("made_up", ("a", "b", "c"), {"train": photos, "test": photos})
+    monkeypatch.setitem(SOURCES, "made_up", lambda: source)
+    output = tmp_path / "comparison"
+    assert command_line.run(compare.main, [*two, f"--output={output}"]) == 0
+    assert "shows no photos" not in capsys.readouterr().out
+    assert "figure" in pages.assert_self_contained((output / "index.html").read_bytes()).tags
+    source.splits["test"] = photos.take(np.arange(3))
+    assert command_line.run(compare.main, [*two, f"--output={output}"]) == 0
+    assert "have no test photo" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["lr_$1_vs_$2", "_run", "a\nb", "x" * 255, "<b>", "🌹%d"])
