@@ -1,9 +1,13 @@
 """Training in several processes: how they find each other and agree on common steps."""
 
+import contextlib
 import itertools
 import logging
 import os
+import re
+import threading
 import warnings
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -11,7 +15,7 @@ from jax._src import distributed as state  # the key-value store has no public n
 from jax.experimental import multihost_utils
 
 from efficientnet.errors import UserError
-from efficientnet.runtime import accelerators
+from efficientnet.runtime import accelerators, preemption
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,11 @@ UNDETECTED = {
     "": "it works on Cloud TPU, under Slurm and under Open MPI 4; elsewhere give "
     "--coordinator=HOST:PORT, --num_processes and --process_id, and to a single process none",
 }
+
+ALIKE = (
+    "start the same command on every host, each with its own --process_id, where that of process 0 "
+    "is the HOST, and its PORT is free and open to the others"
+)
 
 _runs = itertools.count()
 
@@ -56,10 +65,10 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
             raise UserError("--num_processes and --process_id need --coordinator=HOST:PORT")
         return
     auto = coordinator == "auto"
-    if not auto and not all(given):
+    if not auto and not (all(given) and re.fullmatch(r".+:\d+", coordinator)):
         raise UserError(
-            "--coordinator=HOST:PORT needs --num_processes and --process_id; on Cloud TPU use "
-            "--coordinator=auto"
+            f"--coordinator={coordinator} isn't complete: expected --coordinator=HOST:PORT, "
+            "--num_processes and --process_id, or on Cloud TPU --coordinator=auto"
         )
     # Kaggle's TPU host, which is always alone; JAX would look for its number among others.
     if auto and os.environ.get("TPU_PROCESS_ADDRESSES") == "local":
@@ -70,27 +79,38 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
     os.environ.setdefault("grpc_proxy", "")
     jax.config.update("jax_check_proxy_envs", False)
     try:
-        with warnings.catch_warnings():
+        with _limited_wait(coordinator), warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"\s*Kubernetes environment detected")
             jax.distributed.initialize(
                 None if auto else coordinator,
                 num_processes,
                 process_id,
-                initialization_timeout=START_SECONDS,
+                initialization_timeout=2 * START_SECONDS,
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             )
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        if auto and isinstance(error, ValueError):
-            advice = next(UNDETECTED[name] for name in UNDETECTED if not name or name in os.environ)
-            raise UserError(
-                f"--coordinator=auto finds no cluster here ({reason}): {advice}"
-            ) from error
+    except (ValueError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        advice = next(UNDETECTED[name] for name in UNDETECTED if not name or name in os.environ)
         raise UserError(
-            f"the processes of --coordinator={coordinator} didn't find each other ({reason}): "
-            "start the same command on every host"
+            f"--coordinator={coordinator} doesn't work here ({reason}): {advice if auto else ALIKE}"
         ) from error
     log.info("process %d of %d", jax.process_index(), jax.process_count())
+
+
+@contextlib.contextmanager
+def _limited_wait(coordinator: str) -> Iterator[None]:
+    """Ends the process in one sentence if others don't come; JAX would abort with a stack trace."""
+    sentence = (
+        f"error: the processes of --coordinator={coordinator} didn't find each other within "
+        f"{START_SECONDS} s: {ALIKE}"
+    )
+    timer = threading.Timer(START_SECONDS, preemption.end_at_once, (1, sentence))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def leads() -> bool:

@@ -110,9 +110,11 @@ def test_a_signal_to_one_stops_both_after_the_same_step(tmp_path: pathlib.Path) 
 ANY = """
 import sys
 import jax, numpy as np
-from efficientnet.runtime import distributed
+from efficientnet.runtime import accelerators, distributed
 jax.config.update("jax_platforms", "cpu")
 distributed.start(sys.argv[1], 2, int(sys.argv[2]))
+accelerators._only_cpu_wanted, accelerators.visible_gpus = lambda: False, lambda: 2
+accelerators.warn_of_idle()
 print(*distributed.in_any_process(np.arange(5) == 2 * int(sys.argv[2])))
 """
 
@@ -120,37 +122,50 @@ print(*distributed.in_any_process(np.arange(5) == 2 * int(sys.argv[2])))
 @pytest.mark.slow
 def test_processes_agree_on_what_any_of_them_has_found() -> None:
     command = [sys.executable, "-c", ANY, f"localhost:{free_port()}"]
-    pipes: dict[str, Any] = {"cwd": CHECKOUT, "stdout": subprocess.PIPE, "text": True}
+    pipe = subprocess.PIPE
+    pipes: dict[str, Any] = {"cwd": CHECKOUT, "stdout": pipe, "stderr": pipe, "text": True}
     processes = [subprocess.Popen([*command, str(number)], **pipes) for number in range(2)]
     started.extend(processes)
-    for process in processes:
-        said, _ = process.communicate(timeout=PATIENCE)
+    for number, process in enumerate(processes):
+        said, warned = process.communicate(timeout=PATIENCE)
+        assert warned.count("none of the 2 GPUs") == (number == 0)
         assert said.splitlines()[-1] == "True False True False False"
 
 
-PROXY = """
+FIRST = """
 import sys
 import jax
 from efficientnet.runtime import distributed
 jax.config.update("jax_platforms", "cpu")
-distributed.START_SECONDS = 20
-distributed.start(sys.argv[1], 1, 0)
+distributed.START_SECONDS = 4 if int(sys.argv[2]) > 1 else 60
+distributed.start(sys.argv[1], int(sys.argv[2]), 0)
 print(jax.process_count())
 """
+
+
+def start_first(of: int, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", FIRST, f"localhost:{free_port()}", str(of)],
+        cwd=CHECKOUT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.mark.slow
 def test_a_proxy_does_not_stand_between_processes() -> None:
     proxy = f"http://localhost:{free_port()}"  # where nobody answers
-    done = subprocess.run(
-        [sys.executable, "-c", PROXY, f"localhost:{free_port()}"],
-        cwd=CHECKOUT,
-        env=os.environ | {"http_proxy": proxy, "https_proxy": proxy, "KUBERNETES_SERVICE_HOST": ""},
-        capture_output=True,
-        text=True,
-    )
+    done = start_first(1, {"https_proxy": proxy, "KUBERNETES_SERVICE_HOST": ""})
     assert done.stdout == "1\n", done.stderr
     assert not done.stderr  # neither the proxy nor Kubernetes is worth a word
+
+
+@pytest.mark.slow
+def test_a_process_that_waits_for_others_in_vain_says_so() -> None:
+    done = start_first(2, {})
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: the processes of .* within 4 s: start the same .*\n", done.stderr)
 
 
 @pytest.fixture
@@ -166,8 +181,10 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "message"),
     [
         ((None, 2, 0), "need --coordinator=HOST:PORT"),
-        (("localhost:1", 2, None), "needs --num_processes and --process_id"),
-        (("auto", None, None), "finds no cluster here .* to a single process none"),
+        (("localhost:1", 2, None), "expected --coordinator=HOST:PORT, --num_processes"),
+        (("localhost", 2, 0), "--coordinator=localhost isn't complete"),
+        (("localhost:1", 2, 2), r"doesn't work here \(.*process_id < num_processes"),
+        (("auto", None, None), "doesn't work here .* to a single process none"),
     ],
 )
 def test_flags_that_do_not_fit_are_refused(
