@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,6 +91,17 @@ def test_the_commands_fit_the_flags_of_train_py() -> None:
         others = {word.partition("=")[0][2:] for word in words if word not in [config, *fields]}
         assert "workdir" in others
         assert others <= OWN_FLAGS
+
+
+def test_what_is_installed_is_among_the_extras() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    texts = [path.read_text() for path in (*FILES, *PAGES, CHECKOUT / "README.md")]
+    named = re.findall(r"(?:'\.\[|EXTRAS?[=:] ?)([\w,]+)", "\n".join(texts))
+    assert {"cuda12", "cuda13", "tpu", "tpu,bucket"} <= set(named)
+    assert {name for names in named for name in names.split(",")} <= set(extras)
+    jax = {version for of in (project["dependencies"], *extras.values()) for version in of}
+    assert len({pin.partition("==")[2] for pin in jax if re.match(r"jax\W", pin)}) == 1
 
 
 def test_the_image_has_what_its_containers_start() -> None:

@@ -49,7 +49,7 @@ def check_local_number() -> None:
         raise UserError(
             f"task {number} of {socket.gethostname()} would take GPU {number}, but sees {gpus} "
             "(numbered from 0): start one task for each GPU, each seeing all of them, as "
-            "docs/clusters/slurm.sh does, not with --gpus-per-task"
+            "docs/clusters/slurm.sh does, not with --gpus-per-task; for CPUs set JAX_PLATFORMS=cpu"
         )
 
 
