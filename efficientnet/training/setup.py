@@ -51,10 +51,6 @@ class Data:
         train, validation, test = (splits[name] for name in self.splits)
         return dataclasses.replace(self, train=train, validation=validation, test=test)
 
-    def identity(self) -> dict[str, SplitIdentity]:
-        """See `broken_photos.identity`."""
-        return broken_photos.identity(self.splits)
-
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -70,7 +66,7 @@ class Experiment:
     mean: np.ndarray  # [channels], of the input on the scale 0..255
     std: np.ndarray
     variables: dict[str, Any]  # before the first stage
-    # Of the data before unreadable photos are left out, see `Data.identity`.
+    # Of the data before unreadable photos are left out, see `broken_photos.identity`.
     identity: Mapping[str, SplitIdentity] = dataclasses.field(default_factory=dict)
     photos: PhotosRecord | None = None  # for the workdir, see `broken_photos`
     on_features: bool = False  # whether batches hold features in place of images

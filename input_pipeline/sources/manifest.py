@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, cast
 
+import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
@@ -57,27 +58,22 @@ def load(directory: epath.Path) -> Source:
     numbers = positions(
         labels, lambda row: f"{rows[row].place},", class_names, str(names_file), numbered
     )
-    splits: dict[str, list[tuple[_Row, int]]] = {}
-    for row, number in zip(rows, numbers, strict=True):
-        splits.setdefault(split_of(row.split) or "train", []).append((row, number))
     words = sorted({row.split for row in rows})
     if "" in words and len(words) > 1:
         raise UserError(f"{table} gives a split to some photos only: give it to all or to none")
-    if len(words) > len(splits):
+    split_names = [split_of(row.split) or "train" for row in rows]
+    if len(words) > len(set(split_names)):
         raise UserError(
             f"{table} has several names of one split ({', '.join(words)}): use one name for each"
         )
     grouped = any(row.group for row in rows)
-    opened = {
-        split: from_files(
-            table.parent,
-            [row.path for row, _ in found],
-            [number for _, number in found],
-            [row.group or row.path for row, _ in found] if grouped else (),
-        )
-        for split, found in splits.items()
+    groups = [row.group or row.path for row in rows] if grouped else ()
+    photos = from_files(table.parent, [row.path for row in rows], numbers, groups)
+    splits = {
+        split: photos.take(np.flatnonzero(np.array(split_names) == split))
+        for split in dict.fromkeys(split_names)
     }
-    return Source(table.stem, tuple(class_names), opened)
+    return Source(table.stem, tuple(class_names), splits)
 
 
 def _find(directory: epath.Path) -> epath.Path:

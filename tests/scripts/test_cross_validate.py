@@ -21,6 +21,7 @@ from efficientnet.records import RunSummary, StageMetrics
 from efficientnet.reporting import predictions, scores
 from efficientnet.runtime.preemption import Stopped
 from efficientnet.training import setup
+from efficientnet.training.broken_photos import identity
 from input_pipeline.sources import SOURCES
 from input_pipeline.sources.split import Source
 from scripts import command_line, cross_validate
@@ -59,7 +60,7 @@ class Training:
         folder.mkdir(parents=True)
         self.data = data = setup.load_data(config, source)
         records.write(folder / "config.json", config.to_json())
-        network = made_up.network(data.class_names, data.identity())
+        network = made_up.network(data.class_names, identity(data.splits))
         records.write(folder / "network.json", network)
         test = scores.summary(made_up.predict(3, 30, seed=config.data.fold))
         metrics = StageMetrics(test=test, validation={})

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from efficientnet.training import setup
+from efficientnet.training.broken_photos import identity
 from efficientnet.training.setup import Data
 from input_pipeline.sources import SOURCES, Source
 
@@ -41,7 +42,7 @@ def test_folds_divide_what_is_not_for_testing(load: Callable[..., Data]) -> None
     assert sorted(name for fold in folds for name in fold.validation.names) == sorted(NAMES)
     for fold in folds:
         assert sorted([*fold.train.names, *fold.validation.names]) == sorted(NAMES)
-        assert fold.identity()["test"] == whole.identity()["test"]
+        assert identity(fold.splits)["test"] == identity(whole.splits)["test"]
         assert fold.selected_on == setup.HELD_OUT
 
 

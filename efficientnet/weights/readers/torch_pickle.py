@@ -100,8 +100,7 @@ class TensorRecord:
         )
 
 
-class _Mark:
-    """The start of a run of items on the stack."""
+_MARK = object()  # the start of a run of items on the stack
 
 
 def unpickle(file: BinaryIO, path: epath.Path) -> Any:
@@ -116,7 +115,7 @@ def unpickle(file: BinaryIO, path: epath.Path) -> Any:
 
     def pop_to_mark() -> list[Any]:
         for index in range(len(stack) - 1, -1, -1):
-            if isinstance(stack[index], _Mark):
+            if stack[index] is _MARK:
                 items = stack[index + 1 :]
                 del stack[index:]
                 return items
@@ -129,7 +128,7 @@ def unpickle(file: BinaryIO, path: epath.Path) -> Any:
             case "STOP":
                 return stack.pop()
             case "MARK":
-                stack.append(_Mark())
+                stack.append(_MARK)
             case "NONE":
                 stack.append(None)
             case "NEWTRUE" | "NEWFALSE":
