@@ -74,19 +74,18 @@ def read_pretrained(
         )
         if family is OWN:
             pretrained = restore(pretrained, checkpoint.metadata)
+    classes = f"of {matched.num_classes} classes"
+    if not matched.num_classes:
+        classes = f"without its classifier, {matched.leftovers},"
     log.info(
-        "%s: %s %s in %s names, %s; %d tensors, %s.%s",
+        "%s: %s %s in %s names, %s; %d tensors, %s of them moving averages.%s",
         path,
         pretrained.variant,
-        f"of {pretrained.num_classes} classes"
-        if pretrained.num_classes
-        else f"without its classifier, {matched.leftovers},",
+        classes,
         family.title,
         checkpoint.format,
         len(matched.entries),
-        f"{matched.found.averaged} of them moving averages"
-        if matched.found.averaged
-        else "none of them moving averages",
+        matched.found.averaged or "none",
         "" if verified or checkpoint.checksummed else " No checksum guards them.",
     )
     return pretrained

@@ -16,15 +16,14 @@ from efficientnet.weights.readers.checkpoint import Tensor
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ROOT_HEADER_ADDRESS = 64  # in superblock 0
-DATASPACE, DATATYPE, LAYOUT, FILTERS, ATTRIBUTE, CONTINUATION, SYMBOL_TABLE = (
-    1,
-    3,
-    8,
-    11,
-    12,
-    16,
-    17,
-)
+# Kinds of messages in an object header.
+DATASPACE = 1
+DATATYPE = 3
+LAYOUT = 8
+FILTERS = 11
+ATTRIBUTE = 12
+CONTINUATION = 16
+SYMBOL_TABLE = 17
 INTEGER, FLOAT, VARIABLE_LENGTH = 0, 1, 9  # classes of datatype
 
 

@@ -48,12 +48,11 @@ def read(path: epath.Path) -> Checkpoint:
         arrays = {name: tensor.read() for name, tensor in tensors.items()}
         if metadata[DIGEST] != _digest(metadata, arrays):
             raise UserError(f"{path} is damaged: it doesn't match its own SHA-256; write it again")
-        tensors = {name: _tensor(array) for name, array in arrays.items()}
+        tensors = {
+            name: Tensor(array.shape, functools.partial(arrays.__getitem__, name))
+            for name, array in arrays.items()
+        }
     return Checkpoint(path, FORMAT, tensors, metadata, checksummed=DIGEST in metadata)
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    return Tensor(array.shape, lambda: array)
 
 
 def write(path: epath.Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
