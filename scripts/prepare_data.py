@@ -9,6 +9,7 @@ result with
 --config.data.source=records --config.data.directory=/data/cars_records.
 """
 
+import argparse
 import dataclasses
 import sys
 from collections import Counter
@@ -85,28 +86,9 @@ def main(arguments: Sequence[str]) -> None:
         "splits": {split: len(examples) for split, examples in source.splits.items()},
     }
     print(f"{source.name}: {result['classes']} classes, {result['splits']}", flush=True)
-    mend: list[Problem] = []
+    problems: list[Problem] = []
     if args.check or args.report:
-        network = efficientnet.load(args.weights) if args.weights else None
-        found = audit(source, progress_bar)
-        problems = list(found.problems())
-        mend = [problem for problem in problems if args.check and problem.must_mend]
-        result["problems"] = len(problems)
-        if args.check:
-            for problem in problems:
-                print(printable(f"{problem.kind}: {problem.name}: {problem.detail}"))
-            result["found"] = list(map(dataclasses.asdict, problems))
-        print(f"{len(problems)} problems", flush=True)
-        if network:
-            # JAX takes seconds to import.
-            from efficientnet.inference.predict import features_of
-
-            features = features_of(network, input_pipeline.joined(list(source.splits.values())))
-            similar = most_alike(found.photos, features, found.pairs, SHOWN_PAIRS)
-            found = dataclasses.replace(found, similar=similar)
-        if args.report:
-            result["report"] = str(write_audit(found, args.report))
-            print(f"wrote {result['report']}")
+        problems = look_for_problems(source, args, result)
     if args.statistics:
         mean, std = input_pipeline.cached_statistics(
             source.splits["train"],
@@ -117,7 +99,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"mean {_numbers(mean)}, std {_numbers(std)} on the scale 0..1")
         result["mean"], result["std"] = mean, std
     if args.output:
-        left_out = record_writer.write(
+        result["left_out"] = record_writer.write(
             source,
             args.output,
             shorter_side=args.resize,
@@ -126,15 +108,40 @@ def main(arguments: Sequence[str]) -> None:
         )
         written = input_pipeline.load_source("records", str(args.output))
         print(f"wrote {sum(map(len, written.splits.values()))} photos to {args.output}")
-        result["left_out"] = left_out
     if args.json:
         command_line.print_json(result)
-    if mend:
-        kinds = Counter(problem.kind for problem in mend)
+    mend = Counter(problem.kind for problem in problems if problem.must_mend)
+    if args.check and mend:
         raise UserError(
-            f"{len(mend)} of {result['problems']} problems must be mended before results can be "
-            f"trusted: {', '.join(f'{count} x {kind}' for kind, count in kinds.items())}"
+            f"{mend.total()} of {len(problems)} problems must be mended before results can be "
+            f"trusted: {', '.join(f'{count} x {kind}' for kind, count in mend.items())}"
         )
+
+
+def look_for_problems(
+    source: input_pipeline.Source, args: argparse.Namespace, result: dict[str, object]
+) -> list[Problem]:
+    """Audits a data set, and lists the problems or shows them on a page, as the arguments say."""
+    network = efficientnet.load(args.weights) if args.weights else None
+    found = audit(source, progress_bar)
+    problems = list(found.problems())
+    result["problems"] = len(problems)
+    if args.check:
+        for problem in problems:
+            print(printable(f"{problem.kind}: {problem.name}: {problem.detail}"))
+        result["found"] = list(map(dataclasses.asdict, problems))
+    print(f"{len(problems)} problems", flush=True)
+    if network:
+        # JAX takes seconds to import.
+        from efficientnet.inference.predict import features_of
+
+        features = features_of(network, input_pipeline.joined(list(source.splits.values())))
+        similar = most_alike(found.photos, features, found.pairs, SHOWN_PAIRS)
+        found = dataclasses.replace(found, similar=similar)
+    if args.report:
+        result["report"] = str(write_audit(found, args.report))
+        print(f"wrote {result['report']}")
+    return problems
 
 
 def _numbers(values: Sequence[float]) -> str:
