@@ -71,6 +71,7 @@ def test_the_tutorial_can_be_followed(tmp_path: pathlib.Path) -> None:
     assert stages[-1]["metrics"]["test"]["top1"] > 0.8
     for name in (
         "augmented.png",
+        "flowers.png",
         "runs/flowers/report/index.html",
         "runs/comparison/index.html",
         "why.png",

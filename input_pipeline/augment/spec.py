@@ -44,6 +44,11 @@ def parse(text: str) -> tuple[Operation, ...]:
     return tuple(map(_operation, _terms(text)))
 
 
+def steps(text: str) -> tuple[str, ...]:
+    """Returns each operation of a specification, with its arguments, as a specification."""
+    return tuple(map(ast.unparse, _terms(text)))
+
+
 def find(text: str, name: str) -> str:
     """Returns the first operation of a name in a specification, with its arguments; '' for none."""
     found = (ast.unparse(term) for term in _terms(text) if _name(term) == name)

@@ -10,7 +10,7 @@ from preparing import encoded, run
 import input_pipeline
 from efficientnet.paths import write_whole
 from input_pipeline.sources import records
-from scripts import command_line, prepare_data, show_augmentations
+from scripts import command_line, prepare_data
 
 
 def test_records_hold_what_the_source_holds(folder, tmp_path, capsys, monkeypatch):
@@ -222,9 +222,7 @@ def test_nothing_to_do_and_wrong_sizes_are_errors(folder, tmp_path, capsys):
 def test_what_can_not_be_opened_is_one_sentence(folder, tmp_path, capsys):
     text = tmp_path / "text"
     text.touch()
-    show = [f"--output={tmp_path / 'x.png'}", "--augment=rotate", "--resolution=16"]
     for main, arguments, path in (
-        (show_augmentations.main, [tmp_path / "no.jpg", *show], "no.jpg"),
         (prepare_data.main, ["folders", f"--directory={folder}", f"--output={text}/r"], "text/r"),
         (prepare_data.main, ["folders", f"--directory={folder}", f"--output={text}"], "text"),
     ):
@@ -234,24 +232,3 @@ def test_what_can_not_be_opened_is_one_sentence(folder, tmp_path, capsys):
             f"error: {tmp_path / path} can't be read or written, check the path"
         )
         assert error.count("\n") == 1
-
-
-def test_show_augmentations_draws_a_grid(folder, tmp_path, capsys):
-    photo = next(folder.rglob("*.jpg"))
-    grid = tmp_path / "grid.png"
-    arguments = [str(photo), f"--output={grid}", "--rows=2", "--columns=3", "--resolution=16"]
-    assert command_line.run(show_augmentations.main, [*arguments, "--augment=rotate(40)"]) == 0
-    pixels = np.asarray(Image.open(grid))
-    assert pixels.shape == (32, 48, 3)
-    variants = pixels.reshape(2, 16, 3, 16, 3).transpose(0, 2, 1, 3, 4).reshape(6, -1)
-    assert len({variant.tobytes() for variant in variants}) == 6
-    assert command_line.run(show_augmentations.main, [*arguments, "--augment=spin"]) == 1
-    assert "unknown augmentation 'spin'" in capsys.readouterr().err
-    for change, message in (
-        (f"--output={tmp_path}/no/x.png", "there is no folder"),
-        (f"--output={tmp_path}/x.jpg", "expected a name ending in .png"),
-        ("--rows=100000", "expected at most 1000 variants"),
-    ):
-        words = [*arguments, "--augment=rotate(40)", change]
-        assert command_line.run(show_augmentations.main, words) == 1
-        assert message in capsys.readouterr().err
