@@ -9,7 +9,11 @@ DIRECTORY holds `cars_train/`, `cars_test/` and `devkit/`. Step 1 trains the cla
 its best weights step 2_1 trains everything (`all`) and step 2_2 blocks 6 and 7 with what follows
 them (`blocks67`). Both runs begin with the same step 1, which is `head` by itself. `progressive`
 opens one more freeze group in each stage, down to block 6. At 128 px a laptop without an
-accelerator does each run in some ten minutes; README.md has the results.
+accelerator does each run in some ten minutes.
+
+Expected top-1 and top-3 on 1,666 test photos, after 4,776 to train on, of a copy of the training
+photos cropped to the car: step 1 0.298 / 0.489, `all` 0.528 / 0.735, `blocks67` 0.472 / 0.672; with
+other crops from the same seed 0.292, 0.516 and 0.490 top-1.
 """
 
 from ml_collections import ConfigDict
