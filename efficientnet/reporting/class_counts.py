@@ -1,10 +1,12 @@
 """How many photos each class has in each split: a picture, and the class that stands out."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from efficientnet.reporting import pages
 from efficientnet.reporting.fonts import can_draw, drawable
@@ -12,6 +14,8 @@ from efficientnet.reporting.plots import plain, turn_names
 
 # Up to this many classes, there is room for their names below the bars.
 MAX_NAMED_CLASSES = 16
+# Of the splits, as those of the bars in style.css.
+COLORS = ("#3b6fb6", "#e0923a", "#6aa56a", "#a06ab0")
 
 
 class Outlier(NamedTuple):
@@ -46,9 +50,9 @@ def picture(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> 
     figure = Figure(figsize=(5.4, 3.6), layout="constrained")
     panel = figure.subplots()
     edges, below = np.arange(len(class_names) + 1) - 0.5, np.zeros(len(class_names), int)
-    for split, numbers in counts.items():
+    for (split, numbers), color in zip(counts.items(), itertools.cycle(COLORS)):
         above = below + np.asarray(numbers)
-        panel.stairs(above, edges, baseline=below, fill=True, label=split)
+        panel.stairs(above, edges, baseline=below, fill=True, color=color, label=split)
         below = above
     panel.axhline(below.mean(), color="0.3", linestyle="--", linewidth=1, label="mean")
     far = outlier(below)
@@ -66,6 +70,7 @@ def picture(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> 
         )
     panel.margins(x=0.01, y=0.12)
     panel.set(ylabel="photos", xlabel="class")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(class_names) <= MAX_NAMED_CLASSES:
         panel.set_xticks(range(len(class_names)), drawable(class_names))
         panel.set_xlabel("")
