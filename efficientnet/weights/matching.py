@@ -35,7 +35,6 @@ class Match:
     """A checkpoint whose backbone matches a variant exactly.
 
     Attributes:
-      checkpoint: as read from a file.
       found: the tensors of the network in it.
       variant: its name.
       num_classes: of its classifier; 0 without one.
@@ -43,7 +42,6 @@ class Match:
       leftovers: how the classifier differs, in words; '' if all matches exactly.
     """
 
-    checkpoint: Checkpoint
     found: FamilyCheckpoint
     variant: str
     num_classes: int
@@ -113,8 +111,8 @@ def match(checkpoint: Checkpoint, variant: str | None, hint: str) -> Match:
             )
     chosen = compared[variant]
     if chosen.leftovers:
-        return Match(checkpoint, found, variant, 0, chosen.backbone, chosen.leftovers)
-    return Match(checkpoint, found, variant, _num_classes(found), chosen.entries, "")
+        return Match(found, variant, 0, chosen.backbone, chosen.leftovers)
+    return Match(found, variant, _num_classes(found), chosen.entries, "")
 
 
 def recognize(checkpoint: Checkpoint) -> FamilyCheckpoint:

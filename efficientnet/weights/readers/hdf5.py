@@ -6,7 +6,6 @@ writes by default: superblock 0, groups as symbol tables, datasets in one piece 
 strings as attributes. Anything else, and any structure that is reached twice, is an error.
 """
 
-import dataclasses
 import struct
 from collections.abc import Iterator
 
@@ -27,26 +26,17 @@ SYMBOL_TABLE = 17
 INTEGER, FLOAT, VARIABLE_LENGTH = 0, 1, 9  # classes of datatype
 
 
-@dataclasses.dataclass(frozen=True)
-class File:
-    """What is in a file, by path.
-
-    Attributes:
-      tensors: the datasets.
-      names: of every group that has a string attribute `name`, that string.
-    """
-
-    tensors: dict[str, Tensor]
-    names: dict[str, str]
-
-
-def read(data: memoryview) -> File:
+def read(data: memoryview) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Walks through all groups of a file; datasets are looked at when they are read.
+
+    Returns:
+      The datasets by path; and by path of every group that has a string attribute `name`, that
+      string.
 
     Raises:
       ValueError: it is cut off, damaged, or uses a feature that Keras doesn't use.
     """
-    return _Reader(data).file()
+    return _Reader(data).content()
 
 
 class _Reader:
@@ -56,7 +46,7 @@ class _Reader:
         self._data = data
         self._seen: set[int] = set()
 
-    def file(self) -> File:
+    def content(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         start = self._bytes(0, 72)
         if start[:8] != SIGNATURE or start[8] != 0 or tuple(start[13:15]) != (8, 8):
             raise ValueError("not an HDF5 file as Keras writes it: save it again with Keras")
@@ -83,7 +73,7 @@ class _Reader:
                     name, text = self._attribute(body)
                     if name == "name" and text is not None:
                         names[path] = text
-        return File(tensors, names)
+        return tensors, names
 
     def _bytes(self, address: int, size: int) -> bytes:
         piece = self._data[address : address + size].tobytes()

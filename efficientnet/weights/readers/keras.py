@@ -36,9 +36,9 @@ def read(path: epath.Path) -> Checkpoint:
 
 
 def _tensors(data: memoryview) -> dict[str, Tensor]:
-    file = hdf5.read(data)
+    datasets, names = hdf5.read(data)
     places: dict[str, list[tuple[str, Tensor]]] = {}  # and tensors, by name
-    for place, tensor in file.tensors.items():
+    for place, tensor in datasets.items():
         parts = place.split("/")
         if parts[0] in OTHER_ROOTS or (parts[0] == "model_weights" and parts[1] in OTHER_ROOTS):
             continue
@@ -47,7 +47,7 @@ def _tensors(data: memoryview) -> dict[str, Tensor]:
             layer = above[-2]
             kind = layer.rstrip("0123456789").rstrip("_") if "2d" not in layer else layer
             words = dict(enumerate(NUMBERED.get(kind, NUMBERED_KERNEL)))
-            above[-2:] = [file.names.get("/".join(above), layer)]
+            above[-2:] = [names.get("/".join(above), layer)]
             name = place = "/".join((*above, words.get(int(last), last)))
         else:
             variable = last.partition(":")[0]

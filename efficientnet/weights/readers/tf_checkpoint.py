@@ -9,7 +9,6 @@ name to a protocol buffer with its type, shape, place in the data files and CRC-
 footer has no checksum, but what it points to must lie in the file and have its own.
 """
 
-import dataclasses
 import mmap
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -39,18 +38,6 @@ DTYPES: dict[int, Any] = {
     14: ml_dtypes.bfloat16,
     19: np.float16,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Entry:
-    """A tensor's place in the data files."""
-
-    dtype: int
-    shape: tuple[int, ...]
-    shard: int
-    offset: int
-    size: int
-    checksum: int
 
 
 def find_prefix(files: Files, folder: str) -> str | None:
@@ -108,22 +95,29 @@ def read(path: epath.Path, prefix: str, files: Files) -> Checkpoint:
         if name not in files:
             raise UserError(f"{path} has {prefix}.index but not {name}: fetch it too")
         data.append(files[name]())
-    entries = {key.decode("utf-8"): _entry(value) for key, value in table.items()}
-    tensors = {name: _tensor(name, entry, data) for name, entry in entries.items()}
+    entries = {key.decode("utf-8"): _fields(value) for key, value in table.items()}
+    tensors = {name: _tensor(name, fields, data) for name, fields in entries.items()}
     return Checkpoint(path, "TF1 checkpoint", tensors, checksummed=True)
 
 
-def _tensor(name: str, entry: _Entry, data: list[mmap.mmap]) -> Tensor:
-    def read() -> np.ndarray:
-        dtype = np.dtype(DTYPES[entry.dtype])
-        view = memoryview(data[entry.shard])[entry.offset : entry.offset + entry.size]
-        if len(view) != entry.size:
-            raise ValueError(f"{name} is cut off")
-        if _masked_crc(view) != entry.checksum:
-            raise ValueError(f"{name} doesn't match its checksum")
-        return np.frombuffer(view, dtype.newbyteorder("<")).reshape(entry.shape)
+def _tensor(name: str, fields: dict[int, list[Any]], data: list[mmap.mmap]) -> Tensor:
+    """A tensor in the data files, from the fields of its BundleEntryProto."""
+    if 7 in fields:
+        raise ValueError("a tensor in slices")
+    kind, shard, offset, size, checksum = (_integer(fields, number) for number in (1, 3, 4, 5, 6))
+    dimensions = _fields(fields.get(2, [b""])[-1]).get(2, [])
+    shape = tuple(_integer(_fields(dimension), 1) for dimension in dimensions)
 
-    return Tensor(entry.shape, read)
+    def read() -> np.ndarray:
+        dtype = np.dtype(DTYPES[kind])
+        view = memoryview(data[shard])[offset : offset + size]
+        if len(view) != size:
+            raise ValueError(f"{name} is cut off")
+        if _masked_crc(view) != checksum:
+            raise ValueError(f"{name} doesn't match its checksum")
+        return np.frombuffer(view, dtype.newbyteorder("<")).reshape(shape)
+
+    return Tensor(shape, read)
 
 
 def _table(data: mmap.mmap) -> Iterator[tuple[bytes, bytes]]:
@@ -208,18 +202,3 @@ def _integer(fields: dict[int, list[Any]], number: int) -> int:
     if not isinstance(value, int):
         raise ValueError("a protocol buffer with another type than expected")
     return value
-
-
-def _entry(message: bytes) -> _Entry:
-    fields = _fields(message)
-    dimensions = _fields(fields.get(2, [b""])[-1]).get(2, [])
-    if 7 in fields:
-        raise ValueError("a tensor in slices")
-    return _Entry(
-        dtype=_integer(fields, 1),
-        shape=tuple(_integer(_fields(dimension), 1) for dimension in dimensions),
-        shard=_integer(fields, 3),
-        offset=_integer(fields, 4),
-        size=_integer(fields, 5),
-        checksum=_integer(fields, 6),
-    )
