@@ -13,6 +13,7 @@ from efficientnet import metrics
 from efficientnet.errors import UserError
 from efficientnet.paths import printable
 from efficientnet.reporting.fonts import LEGEND_LETTERS, drawable
+from efficientnet.reporting.plots import scale_for
 
 SPLITS = ("validation", "test")
 UNNAMABLE = re.compile(r"[^\w.=+-]")
@@ -115,10 +116,10 @@ def plot(metric: str, grid: Grid, results: Mapping[str, float]) -> Figure:
         label = ", ".join(f"{_short(f)} {v}" for f, v in zip(across, column, strict=True))
         (label,) = drawable([label], LEGEND_LETTERS)
         panel.plot(*zip(*sorted(done), strict=True) if done else ([], []), marker="o", label=label)
-    if not numeric:
+    if numeric:
+        panel.set_xscale(**scale_for(numbers))
+    else:
         panel.set_xticks(range(len(numbers)), drawable(grid[down]))
-    elif min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
-        panel.set_xscale("log")
     panel.set(xlabel=_short(down), ylabel=metric)
     panel.grid(alpha=0.3)
     if across:

@@ -204,3 +204,19 @@ def test_runs_at_a_time_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatc
     seen = [sweep.environment(slot, 2)["CUDA_VISIBLE_DEVICES"] for slot in range(2)]
     assert seen == ["4", "6"]
     assert sweep.environment(0, 1)["CUDA_VISIBLE_DEVICES"] == "4,6"
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        (["0", "0.001", "0.01"], "symlog"),
+        (["1e-4", "1e-3"], "log"),
+        (["0.1", "0.2"], "linear"),
+        (["b0", "b1"], "linear"),
+    ],
+)
+def test_numbers_over_decades_are_drawn_on_a_logarithmic_axis(
+    values: list[str], scale: str
+) -> None:
+    (panel,) = grids.plot("test.top1", {"config.stages[0].weight_decay": values}, {}).axes
+    assert panel.get_xscale() == scale
