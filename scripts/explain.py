@@ -82,7 +82,8 @@ def main(arguments: Sequence[str]) -> None:
         ),
         strict=True,
     )
-    with progress_bar("explain", len(paths), hidden=together) as line:
+    few = len(paths) * len(loaded) <= BATCH_SIZE
+    with progress_bar("explain", len(paths), hidden=together and few) as line:
         for row in rows:
             picture = args.output if together else args.output / _free_name(row[0].name, taken)
             results += [
