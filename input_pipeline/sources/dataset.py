@@ -11,7 +11,7 @@ from typing import Any
 
 from efficientnet.errors import UserError
 from input_pipeline.quiet_tensorflow import tf
-from input_pipeline.sources.in_memory import Rows, source_of
+from input_pipeline.sources.in_memory import Table, source_of
 from input_pipeline.sources.split import Source
 
 
@@ -42,7 +42,7 @@ def from_dataset(
     return source_of("dataset", tables)
 
 
-def _read(what: str, examples: tf.data.Dataset, class_names: Sequence[str]) -> Rows:
+def _read(what: str, examples: tf.data.Dataset, class_names: Sequence[str]) -> Table:
     if examples.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise UserError(f"{what} never ends: leave repeat() out of it")
     spec = examples.element_spec
@@ -67,7 +67,7 @@ def _read(what: str, examples: tf.data.Dataset, class_names: Sequence[str]) -> R
         labels.append(given)
     if not photos:
         raise UserError(f"{what} is empty: expected pairs (image, label)")
-    return Rows(what, photos, labels, class_names)
+    return Table(what, photos, labels, class_names)
 
 
 def _encoded(what: str, image: Any) -> bytes:

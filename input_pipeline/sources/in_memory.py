@@ -9,7 +9,7 @@ from input_pipeline.sources.split import Source, Split, from_encoded
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows:
+class Table:
     """The rows of one split.
 
     Attributes:
@@ -31,8 +31,8 @@ class Rows:
         return f"row {number} of {self.place}"
 
 
-def source_of(name: str, tables: Mapping[str, Rows]) -> Source:
-    """Returns a data set of the rows of each split, of which there is at least one.
+def source_of(name: str, tables: Mapping[str, Table]) -> Source:
+    """Returns the data set of one table or more, by split.
 
     The classes are those that the data name, or else the labels of the training photos.
 
@@ -41,24 +41,24 @@ def source_of(name: str, tables: Mapping[str, Rows]) -> Source:
         classes.
     """
     labels = {
-        split: [text_of(label, rows.row(number)) for number, label in enumerate(rows.labels)]
-        for split, rows in tables.items()
+        split: [text_of(label, table.row(number)) for number, label in enumerate(table.labels)]
+        for split, table in tables.items()
     }
     first = "train" if "train" in tables else next(iter(tables))
     origin = tables[first].place
     names = list(tables[first].class_names) or names_of(labels[first], origin)
     splits: dict[str, Split] = {}
-    for split, rows in tables.items():
-        check_names(rows.class_names, rows.place)
-        if rows.class_names and list(rows.class_names) != names:
+    for split, table in tables.items():
+        check_names(table.class_names, table.place)
+        if table.class_names and list(table.class_names) != names:
             raise UserError(
-                f"the metadata of {rows.place} names other classes than that of {origin}, or in "
+                f"the metadata of {table.place} names other classes than that of {origin}, or in "
                 "another order: write all splits with the same names"
             )
-        texts = any(isinstance(label, str | bytes) for label in rows.labels)
-        numbered = bool(rows.class_names) and not texts
-        numbers = positions(labels[split], rows.row, names, origin, numbered)
+        texts = any(isinstance(label, str | bytes) for label in table.labels)
+        numbered = bool(table.class_names) and not texts
+        numbers = positions(labels[split], table.row, names, origin, numbered)
         places = [f"{split}/{number}" for number in range(len(numbers))]
-        groups = [str(group or place) for group, place in zip(rows.groups, places, strict=False)]
-        splits[split] = from_encoded(rows.photos, places, numbers, groups)
+        groups = [str(group or place) for group, place in zip(table.groups, places, strict=False)]
+        splits[split] = from_encoded(table.photos, places, numbers, groups)
     return Source(name, tuple(names), splits)

@@ -17,7 +17,7 @@ from typing import Any
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.in_memory import Rows, source_of
+from input_pipeline.sources.in_memory import Table, source_of
 from input_pipeline.sources.split import Source
 from input_pipeline.sources.splitting import SPLITS, WORDS, split_of
 
@@ -101,7 +101,7 @@ def _files(folder: epath.Path, depth: int) -> Iterator[epath.Path]:
             yield from _files(path, depth - 1)
 
 
-def _rows(place: str, files: Sequence[epath.Path]) -> Rows:
+def _rows(place: str, files: Sequence[epath.Path]) -> Table:
     """Reads the files of one split, all with the same columns; `place` is for errors."""
     import pyarrow
 
@@ -123,7 +123,7 @@ def _rows(place: str, files: Sequence[epath.Path]) -> Rows:
     ]
     names = _names_in_metadata(table.schema.metadata or {}, label)
     groups = table.column(GROUP_COLUMN).to_pylist() if GROUP_COLUMN in used else ()
-    return Rows(place, photos, table.column(label).to_pylist(), names, groups)
+    return Table(place, photos, table.column(label).to_pylist(), names, groups)
 
 
 def _encoded(row: str, photo: object) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from efficientnet.errors import UserError
-from input_pipeline.sources.in_memory import Rows, source_of
+from input_pipeline.sources.in_memory import Table, source_of
 from input_pipeline.sources.split import Source
 from input_pipeline.sources.splitting import SPLITS, WORDS
 
@@ -54,7 +54,7 @@ def load(name: str, directory: epath.Path | None = None) -> Source:
         )
     image, label = keys
     class_names = getattr(info.features[label], "names", None) or ()
-    tables: dict[str, Rows] = {}
+    tables: dict[str, Table] = {}
     for given in sorted(info.splits, key=lambda given: given not in SPLITS):
         split = WORDS.get(given.lower(), "")
         if not split or split in tables:
@@ -70,7 +70,7 @@ def load(name: str, directory: epath.Path | None = None) -> Source:
         megabytes = sum(map(len, photos)) / 1e6
         log.info("%s/%s: %d photos, %.0f MB in memory", name, split, len(rows), megabytes)
         labels = [row[label] for row in rows]
-        tables[split] = Rows(f"{split} of {name!r}", photos, labels, class_names)
+        tables[split] = Table(f"{split} of {name!r}", photos, labels, class_names)
     if not tables:
         raise UserError(f"the data set {name!r} has no split to train on, of {', '.join(WORDS)}")
     return source_of(name, tables)
