@@ -90,11 +90,6 @@ def dense_conv(x: Array, kernel: Array, stride: int, pads: depthwise.Pads) -> Ar
 
 
 def _convolve(x: Array, kernel: Array, stride: int, pads: depthwise.Pads) -> Array:
-    def native(x: Array, kernel: Array) -> Array:
-        return lax.conv_general_dilated(
-            x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-
     def by_patches(x: Array, kernel: Array) -> Array:
         """A matrix product with the pixels of each window side by side, as the channels are few."""
         padded = depthwise.pad(x, pads)
@@ -108,6 +103,7 @@ def _convolve(x: Array, kernel: Array, stride: int, pads: depthwise.Pads) -> Arr
         return pointwise.pointwise_conv(patches, kernel.reshape(-1, kernel.shape[-1]))
 
     # XLA on CPU needs twice as long for the stem's native convolution.
+    native = functools.partial(depthwise.convolve, stride=stride, pads=pads, groups=1)
     return lax.platform_dependent(x, kernel, cpu=by_patches, default=native)
 
 

@@ -62,10 +62,11 @@ def depthwise_conv(x: Array, kernel: Array, stride: int, padding: str) -> Array:
 
 def native(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
     """The grouped convolution of XLA."""
-    return _convolve(x, kernel, stride, pads, groups=x.shape[-1])
+    return convolve(x, kernel, stride, pads, groups=x.shape[-1])
 
 
-def _convolve(x: Array, kernel: Array, stride: int, pads: Pads, groups: int) -> Array:
+def convolve(x: Array, kernel: Array, stride: int, pads: Pads, groups: int) -> Array:
+    """XLA's convolution of [N, H, W, C] with [k, k, C / groups, F], in groups of channels."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -108,7 +109,7 @@ def block_diagonal(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
     channels = x.shape[-1]
     width = max(size for size in range(1, DENSE_CHANNELS + 1) if channels % size == 0)
     same = jnp.arange(width)[:, None] == jnp.arange(channels)[None, :] % width
-    return _convolve(x, jnp.where(same, kernel, 0), stride, pads, channels // width)
+    return convolve(x, jnp.where(same, kernel, 0), stride, pads, channels // width)
 
 
 def _for_tpu_forward(
