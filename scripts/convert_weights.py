@@ -9,6 +9,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from etils import epath
 
@@ -28,15 +29,14 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--variant", help="such as b0; not needed with a path")
     parser.add_argument("--list", action="store_true", help="show what can be downloaded")
     args = parser.parse_args(arguments)
-    if args.list:
-        show_registry(args.json)
-    elif args.source is None or args.output is None:
+    if not args.list and (args.source is None or args.output is None):
         parser.error("expected SOURCE and --output, or --list")
-    else:
-        convert(args.source, args.variant, args.output, args.json)
+    result = show_registry() if args.list else convert(args.source, args.variant, args.output)
+    if args.json:
+        command_line.print_json(result)
 
 
-def show_registry(as_json: bool) -> None:
+def show_registry() -> list[dict[str, Any]]:
     """Prints every official archive, and whether it is in the cache."""
     rows = []
     for entry in download.DOWNLOADS.values():
@@ -45,11 +45,10 @@ def show_registry(as_json: bool) -> None:
         rows.append({**dataclasses.asdict(entry), "digest": digest, "cached": cached})
         print(f"{entry.word:14} {entry.variant:8} {'cached' if cached else '':7} {entry.url}")
     print(f"The cache is {cache_directory()}.")
-    if as_json:
-        command_line.print_json(rows)
+    return rows
 
 
-def convert(source: str, variant: str | None, output: epath.Path, as_json: bool) -> None:
+def convert(source: str, variant: str | None, output: epath.Path) -> dict[str, Any]:
     """Reads a checkpoint, writes it, reads it back, and prints a summary."""
     check_file(output, (".safetensors",))
     start = time.perf_counter()
@@ -57,7 +56,20 @@ def convert(source: str, variant: str | None, output: epath.Path, as_json: bool)
     weights.save(pretrained, output)
     seconds = time.perf_counter() - start
     size = bytes_of(output)
-    result = {
+    classifier = "no classifier, for fine-tuning only"
+    if pretrained.num_classes:
+        classifier = f"{pretrained.num_classes} classes"
+    kind = "moving averages" if pretrained.ema else "no moving averages"
+    print(
+        f"{pretrained.source}: {pretrained.variant}, {classifier}, "
+        f"{pretrained.parameters:,} parameters ({kind}), in {pretrained.family} names.\n"
+        f"Normalizes (x - {list(pretrained.preprocessing.mean)}) / "
+        f"{list(pretrained.preprocessing.std)}, pads {pretrained.padding}, "
+        f"BatchNorm epsilon {pretrained.bn_epsilon}.\n"
+        f"Wrote {output} ({size:,} bytes) and read it back unchanged, "
+        f"in {seconds:.1f} s."
+    )
+    return {
         "output": str(output),
         "bytes": size,
         "variant": pretrained.variant,
@@ -71,23 +83,6 @@ def convert(source: str, variant: str | None, output: epath.Path, as_json: bool)
         "bn_epsilon": pretrained.bn_epsilon,
         "seconds": round(seconds, 3),
     }
-    classifier = (
-        f"{pretrained.num_classes} classes"
-        if pretrained.num_classes
-        else "no classifier, for fine-tuning only"
-    )
-    kind = "moving averages" if pretrained.ema else "no moving averages"
-    print(
-        f"{pretrained.source}: {pretrained.variant}, {classifier}, "
-        f"{pretrained.parameters:,} parameters ({kind}), in {pretrained.family} names.\n"
-        f"Normalizes (x - {list(pretrained.preprocessing.mean)}) / "
-        f"{list(pretrained.preprocessing.std)}, pads {pretrained.padding}, "
-        f"BatchNorm epsilon {pretrained.bn_epsilon}.\n"
-        f"Wrote {output} ({size:,} bytes) and read it back unchanged, "
-        f"in {seconds:.1f} s."
-    )
-    if as_json:
-        command_line.print_json(result)
 
 
 if __name__ == "__main__":
