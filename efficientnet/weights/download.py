@@ -7,7 +7,6 @@ cache is on a disk of this machine, never in a bucket.
 import dataclasses
 import http.client
 import pathlib
-import re
 import urllib.error
 import urllib.request
 
@@ -136,9 +135,10 @@ def _transfer(url: str, part: pathlib.Path) -> bool:
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-        total = _total(response, start)
         if response.status != http.client.PARTIAL_CONTENT:
             start = 0  # the server sends everything again
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
         name = url.rsplit("/", 1)[-1]
         with (
             part.open("ab" if start else "wb") as file,
@@ -147,19 +147,4 @@ def _transfer(url: str, part: pathlib.Path) -> bool:
             while chunk := response.read(CHUNK_BYTES):
                 file.write(chunk)
                 progress.update(len(chunk))
-    size = part.stat().st_size
-    if total is not None and size > total:
-        part.unlink()
-        return False
-    return total is None or size == total
-
-
-def _total(response: http.client.HTTPResponse, start: int) -> int | None:
-    """The size of the whole file in bytes, if the server gives it."""
-    if response.status == http.client.PARTIAL_CONTENT:
-        place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        if place is None or int(place[1]) != start:
-            raise http.client.HTTPException("the server resumes at another place than asked for")
-        return int(place[2])
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
+    return total is None or part.stat().st_size == total
