@@ -23,8 +23,7 @@ from efficientnet.runtime.preemption import Stop
 from efficientnet.training import setup
 from efficientnet.training.trainer import Trainer
 from efficientnet.weights.conventions import MEAN_STD
-from input_pipeline.sources import Source
-from input_pipeline.sources.split import from_encoded
+from input_pipeline.sources.split import Source, from_encoded
 
 RECIPES = [
     "cars_b0:all",

@@ -11,8 +11,8 @@ from PIL import Image
 
 from input_pipeline import decode, readable, record_writer
 from input_pipeline.readable import find_broken
-from input_pipeline.sources import Source, load_source
-from input_pipeline.sources.split import Split, from_encoded, from_files
+from input_pipeline.sources import load_source
+from input_pipeline.sources.split import Source, Split, from_encoded, from_files
 
 
 def in_files(folder: pathlib.Path, photos: Mapping[str, bytes]) -> Split:

@@ -25,8 +25,8 @@ from efficientnet.reporting import predictions, runs
 from efficientnet.training import setup
 from efficientnet.training.run import run
 from efficientnet.weights.conventions import MEAN_STD
-from input_pipeline.sources import SOURCES, Source
-from input_pipeline.sources.split import Split, from_encoded
+from input_pipeline.sources import SOURCES
+from input_pipeline.sources.split import Source, Split, from_encoded
 from scripts import command_line, evaluate, networks
 
 SORTED = ("blue", "green", "red")

@@ -19,8 +19,8 @@ from efficientnet.records import PhotosRecord
 from efficientnet.reporting import runs
 from efficientnet.training import broken_photos, setup
 from efficientnet.training.run import run
-from input_pipeline.sources import SOURCES, Split
-from input_pipeline.sources.split import from_encoded
+from input_pipeline.sources import SOURCES
+from input_pipeline.sources.split import Split, from_encoded
 
 Recipe = Callable[..., ConfigDict]
 SPLITS = ("train", "validation", "test")

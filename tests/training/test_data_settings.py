@@ -14,8 +14,8 @@ from efficientnet.errors import UserError
 from efficientnet.training import broken_photos, feature_cache, setup, steps
 from efficientnet.training.run import run
 from efficientnet.weights.conventions import MEAN_STD
-from input_pipeline.sources import SOURCES, Source
-from input_pipeline.sources.split import from_encoded
+from input_pipeline.sources import SOURCES
+from input_pipeline.sources.split import Source, from_encoded
 
 Recipe = Callable[..., ConfigDict]
 

@@ -7,8 +7,8 @@ import pytest
 from efficientnet.config import DataConfig, RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.training import setup
-from input_pipeline.sources import SOURCES, Source
-from input_pipeline.sources.split import from_encoded
+from input_pipeline.sources import SOURCES
+from input_pipeline.sources.split import Source, from_encoded
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from configs import common
 from efficientnet.training import setup
 from efficientnet.training.broken_photos import identity
 from efficientnet.training.setup import Data
-from input_pipeline.sources import SOURCES, Source
+from input_pipeline.sources import SOURCES
+from input_pipeline.sources.split import Source
 
 NAMES = [f"{number}.png" for number in range(50)]
 

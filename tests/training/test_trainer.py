@@ -18,8 +18,8 @@ from efficientnet.errors import UserError
 from efficientnet.reporting import runs
 from efficientnet.training.run import run
 from efficientnet.training.trainer import Trainer
-from input_pipeline.sources import SOURCES, Source
-from input_pipeline.sources.split import from_encoded
+from input_pipeline.sources import SOURCES
+from input_pipeline.sources.split import Source, from_encoded
 
 Recipe = Callable[..., ConfigDict]
 
