@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from clu.metrics import Collection
 from jax.sharding import Mesh
@@ -243,7 +244,7 @@ class StageSchedule(NamedTuple):
     def mean_rate(self, end: int) -> float:
         """Returns the mean learning rate of the epoch that ends with step `end`."""
         begin = max((step for step in self.epoch_ends if step < end), default=0)
-        return float(jnp.mean(self.learning_rate(jnp.arange(begin, end))))
+        return float(np.asarray(self.learning_rate(jnp.arange(begin, end)), np.float64).mean())
 
 
 def stage_schedule(experiment: Experiment, stage: StageConfig) -> StageSchedule:
