@@ -67,7 +67,7 @@ def predict(network: Network, photos: input_pipeline.Loader) -> Iterator[Predict
         return jnp.asarray(classifier.apply(variables, features)), jnp.asarray(features)
 
     compute = devices.jit(apply, mesh)
-    variables = jax.device_put(network.variables, devices.replicated(mesh))
+    variables = devices.place(network.variables, mesh)
     batches = devices.to_devices(photos.evaluate(photos.split), mesh)
     with progress_bar("predict", len(names), hidden=len(names) <= photos.batch_size) as bar:
         for batch in batches:

@@ -28,6 +28,16 @@ def by_example(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
+def place(tree: Any, mesh: Mesh) -> Any:
+    """Returns a copy of a tree of arrays, of which every device holds all of it.
+
+    It is never an alias, because a training step gives the memory of its input to its output.
+    """
+    # From the host: what JAX 0.10.2 makes of a process's own array can't be saved if the process
+    # has a single device among others.
+    return jax.device_put(jax.tree.map(np.asarray, tree), replicated(mesh), may_alias=False)
+
+
 def jit(function: Callable[..., Any], mesh: Mesh, **options: Any) -> jax.stages.Wrapped:
     """Returns `jax.jit` of a function for a mesh, whose results every device holds whole.
 

@@ -158,8 +158,8 @@ def placed(tree: Any, like: Any, name: str) -> Any:
                 "of this program that saved it, or take a new --workdir"
             )
     on_devices = {
-        # Never an alias: a training step gives its input's memory to its output.
-        index: jax.device_put(found[leaf], leaves[index].sharding, may_alias=False)
+        # As in devices.place: from the host, and never an alias.
+        index: jax.device_put(np.asarray(found[leaf]), leaves[index].sharding, may_alias=False)
         for leaf, index in order.items()
     }
     return jax.tree.unflatten(structure, [on_devices[index] for index in range(len(leaves))])

@@ -71,7 +71,7 @@ class Evaluator:
         Raises:
           Interrupted: the run is to stop, and this is the only process.
         """
-        counted = jax.device_put(BatchMetrics.empty(), devices.replicated(self._mesh))
+        counted = devices.place(BatchMetrics.empty(), self._mesh)
         computed: collections.deque[jax.Array] = collections.deque()
         fetched: list[np.ndarray] = []
         left = len(split)

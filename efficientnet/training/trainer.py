@@ -94,7 +94,6 @@ class Trainer:
     def __init__(self, experiment: Experiment, workdir: epath.Path, stop: Stop) -> None:
         self.experiment = experiment
         self.config = experiment.config
-        self.sharding = devices.replicated(experiment.mesh)
         self._stop, self._policy = stop, CheckpointPolicy(self.config, stop)
         self._evaluator = self._validator = evaluate.for_experiment(experiment, stop)
         self._workdir = workdir
@@ -249,8 +248,7 @@ class Trainer:
         return self._place(variables)
 
     def _place(self, tree: Any) -> Any:
-        # A copy, because the training step donates the memory of its input.
-        return jax.device_put(tree, self.sharding, may_alias=False)
+        return devices.place(tree, self.experiment.mesh)
 
     def _no_metrics(self) -> Collection:
         return self._place(BatchMetrics.empty())

@@ -56,9 +56,9 @@ def start(workdir: os.PathLike[str], *arguments: object) -> subprocess.Popen[str
     return process
 
 
-def start_two(workdir: os.PathLike[str]) -> list[subprocess.Popen[str]]:
+def start_two(workdir: os.PathLike[str], devices: int = 2) -> list[subprocess.Popen[str]]:
     address = f"localhost:{free_port()}"
-    return [start(workdir, 2, address, 2, number) for number in range(2)]
+    return [start(workdir, devices, address, 2, number) for number in range(2)]
 
 
 def wait_for(words: str, process: subprocess.Popen[str]) -> None:
@@ -69,7 +69,7 @@ def wait_for(words: str, process: subprocess.Popen[str]) -> None:
 @pytest.mark.slow
 def test_two_processes_are_one(tmp_path: pathlib.Path, bucket: Any) -> None:
     one, two, in_bucket = epath.Path(tmp_path / "one"), epath.Path(tmp_path / "two"), bucket.root
-    for processes in ([start(one, 4)], start_two(two), start_two(in_bucket)):
+    for processes in ([start(one, 4)], start_two(two), start_two(in_bucket, 1)):
         for process in processes:
             _, said = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, said
@@ -110,11 +110,13 @@ def test_a_signal_to_one_stops_both_after_the_same_step(tmp_path: pathlib.Path) 
 ANY = """
 import sys
 import jax, numpy as np
-from efficientnet.runtime import accelerators, distributed
+from efficientnet.runtime import accelerators, devices, distributed
 jax.config.update("jax_platforms", "cpu")
 distributed.start(sys.argv[1], 2, int(sys.argv[2]))
 accelerators._only_cpu_wanted, accelerators.visible_gpus = lambda: False, lambda: 2
 accelerators.warn_of_idle()
+placed = devices.place({"a": jax.numpy.arange(3)}, devices.data_mesh())
+print(*(len(leaf.addressable_shards) for leaf in placed.values()))
 print(*distributed.in_any_process(np.arange(5) == 2 * int(sys.argv[2])))
 """
 
@@ -129,6 +131,7 @@ def test_processes_agree_on_what_any_of_them_has_found() -> None:
     for number, process in enumerate(processes):
         said, warned = process.communicate(timeout=PATIENCE)
         assert warned.count("none of the 2 GPUs") == (number == 0)
+        assert said.splitlines()[-2] == "1"
         assert said.splitlines()[-1] == "True False True False False"
 
 
