@@ -24,22 +24,38 @@ from efficientnet.network.variants import VARIANTS
 from input_pipeline.sources import SOURCES
 
 jax.config.update("jax_num_cpu_devices", 8)
-# LLVM's optimizations would take most of the tests' time. XLA makes its own all the same, and the
-# processes that a test starts compile as a user's do.
+# LLVM's optimizations would take most of the tests' time, and XLA's newer way to LLVM half of the
+# rest. XLA makes its own optimizations all the same, and the processes that a test starts compile
+# as a user's do, if they are not `quick_processes`.
 XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
-os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} --xla_backend_optimization_level=0"
+QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} {QUICK}"
 jax.devices()  # reads them
 os.environ["XLA_FLAGS"] = XLA_FLAGS
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts slow tests first, so that no worker waits for another one's slow test at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def caches(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keeps out of the user's cache, and reuses what a run compiled when a test restarts it."""
+    """Keeps out of the user's cache, and compiles a program once for all tests and workers."""
     os.environ["EFFICIENTNET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers
+    jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture
+def quick_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the processes that a test starts compile as the tests do."""
+    monkeypatch.setenv("XLA_FLAGS", f"{XLA_FLAGS} {QUICK}")
 
 
 @pytest.fixture(autouse=True)
@@ -130,10 +146,11 @@ def bucket(
     assert not list(here.iterdir())  # a bucket's path that was taken for a relative path
 
 
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ConfigDict]:
+@pytest.fixture(scope="module")
+def tiny() -> Iterator[Callable[..., ConfigDict]]:
     """Returns a function that makes a recipe, `tiny(stage, ...)`, of variant and source `tiny`."""
     source = tiny_run.tiny_source()
-    monkeypatch.setitem(VARIANTS, "tiny", tiny_run.VARIANT)
-    monkeypatch.setitem(SOURCES, "tiny", lambda: source)
-    return tiny_run.tiny_recipe
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VARIANTS, "tiny", tiny_run.VARIANT)
+        patch.setitem(SOURCES, "tiny", lambda: source)
+        yield tiny_run.tiny_recipe

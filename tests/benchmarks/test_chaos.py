@@ -45,5 +45,6 @@ def test_a_run_survives_being_killed(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 def test_a_run_in_a_bucket_survives_being_killed(tmp_path: pathlib.Path, bucket) -> None:
     check(tmp_path, bucket.root / "runs")

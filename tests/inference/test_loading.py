@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -23,11 +24,10 @@ from input_pipeline.sources.split import Split
 Recipe = Callable[..., ConfigDict]
 
 
-@pytest.fixture
-def finished(
-    tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[pathlib.Path, Split]:
-    """A finished run of two stages whose data are gone, and its test photos."""
+@pytest.fixture(scope="module")
+def trained_once(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The workdir of a finished run of two stages."""
+    workdir = tmp_path_factory.mktemp("finished")
     config = tiny(
         common.stage("head", train="predictions", epochs=1, learning_rate=1e-2),
         common.stage("late", train="block6-", epochs=1, learning_rate=1e-2, batch_norm="trained"),
@@ -36,7 +36,16 @@ def finished(
     config.resolution = 40
     config.mean = (0.4, 0.5, 0.6)
     config.preprocess = "center_crop(0.8)"
-    run(common.parse(config), str(tmp_path))
+    run(common.parse(config), str(workdir))
+    return workdir
+
+
+@pytest.fixture
+def finished(
+    trained_once: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[pathlib.Path, Split]:
+    """A copy of the run, whose data are gone, and its test photos."""
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
     test = SOURCES["tiny"]().splits["test"]
     monkeypatch.delitem(SOURCES, "tiny")
     return tmp_path, test

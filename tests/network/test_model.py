@@ -24,8 +24,7 @@ def photos(channels: int = 3) -> jax.Array:
     return jax.random.normal(jax.random.key(1), (2, 33, 40, channels))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("padding", ["same", "symmetric"])
+@pytest.mark.parametrize(("channels", "padding"), [(1, "same"), (3, "symmetric")])
 def test_logits_and_features_have_their_shapes(channels: int, padding: str) -> None:
     model = EfficientNet(TINY, num_classes=5, padding=padding)
     variables = variables_of(model, channels)

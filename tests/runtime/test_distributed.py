@@ -67,6 +67,7 @@ def wait_for(words: str, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 def test_two_processes_are_one(tmp_path: pathlib.Path, bucket: Any) -> None:
     one, two, in_bucket = epath.Path(tmp_path / "one"), epath.Path(tmp_path / "two"), bucket.root
     for processes in ([start(one, 4)], start_two(two), start_two(in_bucket, 1)):
@@ -86,6 +87,7 @@ def test_two_processes_are_one(tmp_path: pathlib.Path, bucket: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_dying_process_ends_the_other(tmp_path: pathlib.Path, number: int) -> None:
     processes = start_two(tmp_path)
@@ -98,6 +100,7 @@ def test_a_dying_process_ends_the_other(tmp_path: pathlib.Path, number: int) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 def test_a_signal_to_one_stops_both_after_the_same_step(tmp_path: pathlib.Path) -> None:
     processes = start_two(tmp_path)
     wait_for("stage late", processes[1])

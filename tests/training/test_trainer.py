@@ -24,11 +24,21 @@ from input_pipeline.sources.split import Source, from_encoded
 Recipe = Callable[..., ConfigDict]
 
 
-def two_stages() -> tuple[ConfigDict, ConfigDict]:
-    return (
+def recipe(tiny: Recipe) -> ConfigDict:
+    config = tiny(
         common.stage("head", train="predictions", epochs=1, learning_rate=1e-2),
         common.stage("late", train="block6-", epochs=2, learning_rate=1e-3, weight_decay=0.1),
     )
+    config.checkpoint_every_steps = 2
+    return config
+
+
+@pytest.fixture(scope="module")
+def whole(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The workdir of a finished run of both stages, which tests only read."""
+    workdir = tmp_path_factory.mktemp("whole")
+    run(common.parse(recipe(tiny)), str(workdir))
+    return workdir
 
 
 def final_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
@@ -44,11 +54,8 @@ def final_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.Path) -> None:
-    config = tiny(*two_stages())
-    run(common.parse(config), str(tmp_path))
-
-    summary = json.loads((tmp_path / "summary.json").read_text())
+def test_a_run_leaves_summary_report_and_curves(whole: pathlib.Path) -> None:
+    summary = json.loads((whole / "summary.json").read_text())
     assert summary["status"] == "finished"
     head, late = summary["stages"]
     assert (head["name"], late["name"]) == ("head", "late")
@@ -66,22 +73,22 @@ def test_a_run_leaves_summary_report_and_curves(tiny: Recipe, tmp_path: pathlib.
     rates = [entry["learning_rate"] for entry in summary["history"]]
     # Of cosines from 1e-2 over 5 steps and from 1e-3 over 10.
     assert rates == pytest.approx([6e-3, 8.657e-4, 2.343e-4], rel=1e-3)
-    origin = runs.load(str(tmp_path)).summary.provenance
+    origin = runs.load(str(whole)).summary.provenance
     assert origin is not None
-    assert origin == runs.read_provenance(epath.Path(tmp_path))
+    assert origin == runs.read_provenance(epath.Path(whole))
     assert (len(origin.starts), origin.latest.packages["jax"]) == (1, jax.__version__)
-    kept = runs.load(str(tmp_path)).predictions("late")
+    kept = runs.load(str(whole)).predictions("late")
     assert kept.names == tuple(f"{number}.png" for number in range(21))
     assert (kept.predicted == kept.label).mean() == pytest.approx(late["metrics"]["test"]["top1"])
-    assert (tmp_path / "report" / "index.html").read_bytes().startswith(b"<!doctype html>")
+    assert (whole / "report" / "index.html").read_bytes().startswith(b"<!doctype html>")
 
-    curves = EventAccumulator(str(tmp_path / "tensorboard" / "train"))
+    curves = EventAccumulator(str(whole / "tensorboard" / "train"))
     curves.Reload()
     assert {"loss", "top1", "top3", "top5", "learning_rate", "images_per_second"} <= set(
         curves.Tags()["tensors"]
     )
     assert [event.step for event in curves.Tensors("photos")] == [1, 6]
-    drawn = saved_runs.read_curves(epath.Path(tmp_path / "tensorboard"))
+    drawn = saved_runs.read_curves(epath.Path(whole / "tensorboard"))
     for name in ("test/confusion_matrix", "test/worst_photos", "test/f1_macro"):
         assert [step for step, _ in drawn[name]] == [5, 15]
     assert [step for step, _ in drawn["weights/parameters/predictions"]] == [5, 10, 15]
@@ -108,12 +115,12 @@ class Killed(BaseException):
     [pytest.param(3, marks=pytest.mark.slow), 7, pytest.param(11, marks=pytest.mark.slow)],
 )
 def test_a_killed_run_ends_bit_identical(
-    tiny: Recipe, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, steps: int
+    tiny: Recipe,
+    whole: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
 ) -> None:
-    config = tiny(*two_stages())
-    config.checkpoint_every_steps = 2
-    run(common.parse(config), str(tmp_path / "whole"))
-
     original = Trainer._write
 
     def write(self: Trainer, split: str, scalars: object) -> None:
@@ -125,18 +132,18 @@ def test_a_killed_run_ends_bit_identical(
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_write", write)
         with pytest.raises(Killed):
-            run(common.parse(config), str(tmp_path / "killed"))
-    run(common.parse(config), str(tmp_path / "killed"))
+            run(common.parse(recipe(tiny)), str(tmp_path))
+    run(common.parse(recipe(tiny)), str(tmp_path))
 
-    whole, killed = final_state(tmp_path / "whole"), final_state(tmp_path / "killed")
-    assert whole.keys() == killed.keys()
-    assert [name for name in whole if not np.array_equal(whole[name], killed[name])] == []
+    expected, found = final_state(whole), final_state(tmp_path)
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if not np.array_equal(expected[name], found[name])] == []
     results = [
-        json.loads((tmp_path / name / "summary.json").read_text())["stages"]
-        for name in ("whole", "killed")
+        json.loads((workdir / "summary.json").read_text())["stages"]
+        for workdir in (whole, tmp_path)
     ]
     assert [s["metrics"] for s in results[0]] == [s["metrics"] for s in results[1]]
-    origins = [runs.load(str(tmp_path / name)).summary.provenance for name in ("whole", "killed")]
+    origins = [runs.load(str(workdir)).summary.provenance for workdir in (whole, tmp_path)]
     assert [len(origin.starts) for origin in origins if origin] == [1, 2]
     assert len({origin.run_id for origin in origins if origin}) == 2
 
