@@ -8,6 +8,7 @@ They are written by input_pipeline/record_writer.py. A shard is written complete
 that an interrupted preparation can be resumed.
 """
 
+import itertools
 import json
 
 import numpy as np
@@ -19,6 +20,7 @@ from input_pipeline.sources.split import (
     Source,
     Split,
     file_stamp,
+    joined,
     read_ends,
     read_file,
     stamp_of,
@@ -47,44 +49,39 @@ def load(directory: epath.Path) -> Source:
             raise UserError(
                 f"{directory / INDEX} has a split {split!r}, expected {', '.join(SPLITS)}"
             )
-    splits = {split: _open(directory, split, size) for split, size in sizes.items()}
+    splits = {
+        split: joined([_shard(path) for path in shard_paths(directory, split, size)])
+        for split, size in sizes.items()
+    }
     return Source(name, tuple(class_names), splits)
 
 
-def _open(directory: epath.Path, split: str, size: int) -> Split:
-    labels: list[int] = []
-    names: list[str] = []
-    stamps: list[str] = []
-    groups: list[str] = []
-    places: list[tuple[str, int, int]] = []  # shard, start and length
-    for path in shard_paths(directory, split, size):
-        try:
-            table = path.with_suffix(".json").read_text("utf-8")
-            rows = json.loads(table)["rows"]
-            found = bytes_of(path)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} can't be read: prepare the records again ({error})") from None
-        # In a bucket, the table shows that the shard was written again.
-        shard = stamp_of(file_stamp(str(path)), table)
-        start = 0
-        for label, name, length, *group in rows:
-            labels.append(label)
-            names.append(name)
-            groups += group
-            stamps.append(f"{shard} {start}")
-            places.append((str(path), start, length))
-            start += length
-        if found != start:
-            raise UserError(f"{path} is cut off or changed: prepare the records again")
+def _shard(path: epath.Path) -> Split:
+    try:
+        table = path.with_suffix(".json").read_text("utf-8")
+        rows = json.loads(table)["rows"]
+        found = bytes_of(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} can't be read: prepare the records again ({error})") from None
+    lengths = [length for _, _, length, *_ in rows]
+    starts = [0, *itertools.accumulate(lengths)]
+    if found != starts[-1]:
+        raise UserError(f"{path} is cut off or changed: prepare the records again")
+    # In a bucket, the table shows that the shard was written again.
+    stamp = stamp_of(file_stamp(str(path)), table)
     # The writer has decoded them all, and in a bucket each look would be two requests.
-    far = is_in_bucket(directory)
+    far = is_in_bucket(path)
+
+    def place(index: int) -> tuple[str, int, int]:
+        return str(path), starts[index], lengths[index]
+
     return Split(
-        labels=np.asarray(labels, np.int32),
-        names=names,
-        read=lambda index: read_file(*places[index]),
-        stamps=stamps,
-        groups=groups,
-        read_ends=lambda index: None if far else read_ends(*places[index]),
+        labels=np.array([label for label, *_ in rows], np.int32),
+        names=[name for _, name, *_ in rows],
+        read=lambda index: read_file(*place(index)),
+        stamps=[f"{stamp} {start}" for start in starts[:-1]],
+        groups=[group for _, _, _, *groups in rows for group in groups],
+        read_ends=lambda index: None if far else read_ends(*place(index)),
     )
 
 

@@ -1,6 +1,5 @@
 """Sources and splits: labeled, encoded photos that can be read in any order."""
 
-import bisect
 import dataclasses
 import hashlib
 import json
@@ -87,23 +86,19 @@ class Split:
 
 def joined(splits: Sequence[Split]) -> Split:
     """Returns the examples of several splits as one, in their order."""
-    starts = np.cumsum([0, *map(len, splits)]).tolist()
-
-    def find(index: int) -> tuple[Split, int]:
-        number = bisect.bisect_right(starts, index) - 1
-        return splits[number], index - starts[number]
+    places = [(split, index) for split in splits for index in range(len(split))]
 
     def read(index: int) -> bytes | np.ndarray:
-        split, place = find(index)
+        split, place = places[index]
         return split.read(place)
 
     def ends(index: int) -> Ends | None:
-        split, place = find(index)
+        split, place = places[index]
         return split.ends(place)
 
     def texts(field: str) -> Sequence[str]:
         found = [text for split in splits for text in getattr(split, field)]
-        return found if len(found) == starts[-1] else ()
+        return found if len(found) == len(places) else ()
 
     return Split(
         labels=np.concatenate([split.labels for split in splits]),
