@@ -91,11 +91,15 @@ class Loader:
     refused: list[str] = dataclasses.field(default_factory=list)
 
     def train(self, start_step: int, num_steps: int) -> Iterator[Batch]:
-        """Returns the batches of `train_dataset`; the next one may raise a `UserError`."""
+        """Yields the batches of `train_dataset` as NumPy arrays.
+
+        Raises:
+          UserError: see `train_dataset`; or, in any batch, one photo too many can't be read.
+        """
         return _as_numpy(self.train_dataset(start_step, num_steps))
 
     def evaluate(self, split: Split) -> Iterator[Batch]:
-        """Returns the batches of `eval_dataset`; the next one may raise a `UserError`."""
+        """Yields the batches of `eval_dataset` in the same way."""
         return _as_numpy(self.eval_dataset(split))
 
     def train_dataset(self, start_step: int, num_steps: int) -> tf.data.Dataset:

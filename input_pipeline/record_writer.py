@@ -1,5 +1,6 @@
 """Writes records, the few large files that the source 'records' reads; see `sources.records`."""
 
+import functools
 import io
 import json
 from collections.abc import Callable
@@ -55,38 +56,28 @@ def write(
     for split, examples in source.splits.items():
         for number, path in enumerate(records.shard_paths(directory, split, len(examples))):
             first = number * records.PER_SHARD
-            indices = range(first, min(first + records.PER_SHARD, len(examples)))
-            expected: dict[str, object] = {
-                **settings,
-                "names": [examples.names[i] for i in indices],
-                "labels": [int(examples.labels[i]) for i in indices],
-            }
-            if examples.groups:
-                expected["groups"] = [examples.groups[i] for i in indices]
-            left_out += _write_shard(
-                examples,
-                indices,
-                path,
-                expected,
-                shorter_side,
-                broken_limit - len(left_out),
-            )
-            progress(split, indices.stop, len(examples))
+            end = min(first + records.PER_SHARD, len(examples))
+            shard = examples.take(np.arange(first, end))
+            expected = {**settings, "names": shard.names, "labels": shard.labels.tolist()}
+            if shard.groups:
+                expected["groups"] = shard.groups
+            allowed = broken_limit - len(left_out)
+            left_out += _write_shard(shard, path, expected, shorter_side, allowed)
+            progress(split, end, len(examples))
     index = {"name": source.name, "class_names": list(source.class_names), "splits": sizes}
     write_whole(directory / records.INDEX, json.dumps(index, indent=1).encode())
     return left_out
 
 
 def _write_shard(
-    split: Split,
-    indices: range,
+    shard: Split,
     path: epath.Path,
     expected: dict[str, object],
     shorter_side: int | None,
     broken_limit: int,
 ) -> list[str]:
     """Writes one shard unless it exists; returns the names left out."""
-    photos = split.take(np.asarray(indices)).fingerprint()
+    photos = shard.fingerprint()
     table = path.with_suffix(".json")
     if table.is_file() and path.is_file():
         found = json.loads(table.read_text("utf-8"))
@@ -101,11 +92,12 @@ def _write_shard(
     rows: list[tuple[int | str, ...]] = []
     contents: list[bytes] = []
     left_out: list[str] = []
-    for index, content, reason in survey(split, indices, lambda e: _shrink(e, shorter_side)):
-        name = split.names[index]
+    shrink = functools.partial(_shrink, shorter_side=shorter_side)
+    for index, (content, reason) in enumerate(survey(shard, shrink)):
+        name = shard.names[index]
         if content is not None:
-            group = split.groups[index : index + 1]
-            rows.append((int(split.labels[index]), name, len(content), *group))
+            group = shard.groups[index : index + 1]
+            rows.append((int(shard.labels[index]), name, len(content), *group))
             contents.append(content)
         elif len(left_out) < broken_limit:
             left_out.append(name)

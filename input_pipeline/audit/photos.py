@@ -81,7 +81,7 @@ class Photo:
 def examine(source: Source) -> Iterator[Photo]:
     """Reads and decodes every photo of every split, in order."""
     for name, split in source.splits.items():
-        for index, measured, error in survey(split, range(len(split)), measure):
+        for index, (measured, error) in enumerate(survey(split, measure)):
             label = int(split.labels[index])
             yield Photo(name, index, split.names[index], label, measured, error)
 

@@ -1,8 +1,7 @@
 """Reading every photo of a split once, including unreadable ones."""
 
-import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -16,30 +15,26 @@ Result = TypeVar("Result")
 
 
 def survey(
-    split: Split, indices: Sequence[int], transform: Callable[[bytes], Result]
-) -> Iterator[tuple[int, Result | None, str]]:
-    """Reads examples and transforms the encoded photos, several at a time.
+    split: Split, transform: Callable[[bytes], Result]
+) -> Iterator[tuple[Result | None, str]]:
+    """Reads all examples in order and transforms the encoded photos, several at a time.
 
     Args:
       split: what to read.
-      indices: of the examples.
       transform: encoded photo -> result; raises if the photo can't be decoded.
 
     Yields:
-      (index, result, '') or (index, None, why it can't be read), in the given order.
+      (result, '') or (None, why it can't be read).
     """
-    one = functools.partial(_one, split, transform)
+
+    def one(index: int) -> tuple[Result | None, str]:
+        try:
+            encoded = split.read(index)
+            assert isinstance(encoded, bytes)
+            return transform(encoded), ""
+        except UNREADABLE as error:
+            return None, in_one_line(error)
+
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for first in range(0, len(indices), TOGETHER):
-            yield from threads.map(one, indices[first : first + TOGETHER])
-
-
-def _one(
-    split: Split, transform: Callable[[bytes], Result], index: int
-) -> tuple[int, Result | None, str]:
-    try:
-        encoded = split.read(index)
-        assert isinstance(encoded, bytes)
-        return index, transform(encoded), ""
-    except UNREADABLE as error:
-        return index, None, in_one_line(error)
+        for first in range(0, len(split), TOGETHER):
+            yield from threads.map(one, range(len(split))[first : first + TOGETHER])
