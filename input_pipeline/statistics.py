@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
-from efficientnet.paths import write_whole
+from efficientnet.paths import cache_directory, write_whole
 from input_pipeline.cache import VERSION
 from input_pipeline.loader import Loader
 from input_pipeline.sources.split import Split, stamp_of
@@ -51,17 +51,17 @@ def statistics(
 
 
 def cached_statistics(
-    split: Split, folder: epath.Path, *, resolution: int, channels: int = 3, broken_limit: int = 0
+    split: Split, *, resolution: int, channels: int = 3, broken_limit: int = 0
 ) -> Statistics:
-    """Returns the same from a file in `folder`, named after the examples and the arguments."""
+    """Returns the same, from the cache directory if they have been computed before."""
     key = stamp_of(VERSION, split.fingerprint(), f"{resolution} {channels}")
-    path = folder / f"{key}.json"
+    path = epath.Path(cache_directory()) / "statistics" / f"{key}.json"
     if path.exists():
         known = json.loads(path.read_text())
         return tuple(known["mean"]), tuple(known["std"])
     mean, std = statistics(
         split, resolution=resolution, channels=channels, broken_limit=broken_limit
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps({"mean": mean, "std": std}) + "\n").encode())
     return mean, std

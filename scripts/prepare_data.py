@@ -15,12 +15,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from etils import epath
-
 import efficientnet
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.paths import cache_directory, check_folder, printable, user_path
+from efficientnet.paths import check_folder, printable, user_path
 from efficientnet.reporting.audit import SHOWN_PAIRS, write_audit
 from efficientnet.runtime.progress_bar import progress_bar
 from input_pipeline import record_writer
@@ -92,7 +90,6 @@ def main(arguments: Sequence[str]) -> None:
     if args.statistics:
         mean, std = input_pipeline.cached_statistics(
             source.splits["train"],
-            epath.Path(cache_directory() / "statistics"),
             resolution=args.resize or 224,
             broken_limit=args.broken_limit,
         )

@@ -374,7 +374,6 @@ def _normalization(
     elif config.normalization == "training" and not (config.mean and config.std):
         computed = input_pipeline.cached_statistics(
             train,
-            epath.Path(cache_directory() / "statistics"),
             resolution=resolution,
             channels=config.channels,
             broken_limit=config.data.broken_limit,

@@ -129,16 +129,17 @@ def test_broken_photos_are_left_out_up_to_a_limit(photos, tmp_path, place):
 
 
 def test_statistics_are_computed_once(photos, tmp_path, monkeypatch):
-    first = input_pipeline.cached_statistics(photos, tmp_path, resolution=8)
+    monkeypatch.setenv("EFFICIENTNET_CACHE", str(tmp_path))
+    first = input_pipeline.cached_statistics(photos, resolution=8)
     monkeypatch.setattr("input_pipeline.statistics.statistics", None)
-    assert input_pipeline.cached_statistics(photos, tmp_path, resolution=8) == first
+    assert input_pipeline.cached_statistics(photos, resolution=8) == first
     (batch,) = input_pipeline.Loader(photos, batch_size=37, resolution=8).evaluate(photos)
     images = batch["image"] / 255
     np.testing.assert_allclose(first[0], images.mean((0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(first[1], images.std((0, 1, 2)), rtol=1e-6)
     with pytest.raises(TypeError):
-        input_pipeline.cached_statistics(photos, tmp_path, resolution=9)
+        input_pipeline.cached_statistics(photos, resolution=9)
     # The same photos may be decoded to other pixels.
     monkeypatch.setattr("input_pipeline.statistics.VERSION", "another")
     with pytest.raises(TypeError):
-        input_pipeline.cached_statistics(photos, tmp_path, resolution=8)
+        input_pipeline.cached_statistics(photos, resolution=8)

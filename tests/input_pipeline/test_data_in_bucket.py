@@ -4,7 +4,6 @@ import shutil
 import numpy as np
 import pytest
 import scipy.io
-from etils import epath
 from PIL import Image, ImageOps
 
 import input_pipeline
@@ -77,7 +76,7 @@ def test_records_are_prepared_into_a_bucket(layout, bucket):
 
 
 @pytest.mark.parametrize("layout", ["folders"], indirect=True)
-def test_two_data_sets_with_the_same_names_share_no_cache(layout, tmp_path):
+def test_two_data_sets_with_the_same_names_share_no_cache(layout, tmp_path, monkeypatch):
     sources = []
     for name in ("one", "two"):
         sources.append(
@@ -89,10 +88,8 @@ def test_two_data_sets_with_the_same_names_share_no_cache(layout, tmp_path):
     one, two = (source.splits["train"] for source in sources)
     cached = [input_pipeline.decoded(split, 16, 3, str(tmp_path / "cache")) for split in (one, two)]
     fresh = [input_pipeline.decoded(split, 16, 3, "memory") for split in (one, two)]
-    folder = epath.Path(tmp_path / "statistics")
-    means = [
-        input_pipeline.cached_statistics(split, folder, resolution=8)[0] for split in (one, two)
-    ]
+    monkeypatch.setenv("EFFICIENTNET_CACHE", str(tmp_path / "statistics"))
+    means = [input_pipeline.cached_statistics(split, resolution=8)[0] for split in (one, two)]
     for found, expected in zip(cached, fresh, strict=True):
         assert all((found.read(row) == expected.read(row)).all() for row in range(len(found)))
     assert means[0] != means[1]
