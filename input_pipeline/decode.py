@@ -182,10 +182,6 @@ def _whole_jpeg(encoded: bytes, channels: int, ratio: int) -> np.ndarray:
     return image.reshape(*image.shape[:2], channels)
 
 
-def _to_luma(image: np.ndarray) -> np.ndarray:
-    return np.round(image @ np.array(LUMA))[..., None].astype(np.uint8)
-
-
 def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray:
     header = jpeg_header(encoded)
     if 0 < header.components <= 3:
@@ -194,7 +190,8 @@ def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray:
         raise OSError("a JPEG that ends before its pixels")
     else:
         image = tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE").numpy()
-        image = image if channels == 3 else _to_luma(image)
+        if channels == 1:
+            image = np.round(image @ np.array(LUMA))[..., None].astype(np.uint8)
     return _turn(image, header.orientation)
 
 

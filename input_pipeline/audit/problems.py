@@ -1,8 +1,9 @@
 """Problems of a data set, found by reading all of it."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from input_pipeline.audit import duplicates, photos
 from input_pipeline.audit.duplicates import Pair, Progress
@@ -47,8 +48,8 @@ class Audit:
 
     def counts(self, split: str) -> list[int]:
         """Returns the number of photos of each class in a split."""
-        found = Counter(self.source.splits[split].labels.tolist())
-        return [found[label] for label in range(len(self.source.class_names))]
+        classes = len(self.source.class_names)
+        return np.bincount(self.source.splits[split].labels, minlength=classes).tolist()
 
     def problems(self) -> Iterator[Problem]:
         """Yields all problems: of photos, pairs and classes, then photos that are hard to see.

@@ -81,7 +81,7 @@ def _operation(term: ast.expr) -> Operation:
     if name not in OPS:
         raise UserError(f"unknown augmentation {name!r}: expected one of {', '.join(OPS)}")
     call = term if isinstance(term, ast.Call) else ast.Call(term, [], [])
-    accepted = list(inspect.signature(OPS[name]).parameters)
+    accepted = inspect.signature(OPS[name])
     try:
         positional = [ast.literal_eval(value) for value in call.args]
         keywords = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
@@ -90,13 +90,14 @@ def _operation(term: ast.expr) -> Operation:
             f"augmentation {ast.unparse(term)!r} has an argument that is not a plain value: "
             "give numbers, text or tuples of them"
         ) from None
-    unknown = [word for word in keywords if word not in accepted]
-    repeated = set(keywords) & set(accepted[: len(positional)])
-    if len(positional) > len(accepted) or unknown or repeated:
+    try:
+        accepted.bind(*positional, **keywords)
+    except TypeError:
+        names = ", ".join(accepted.parameters)
         raise UserError(
-            f"augmentation {ast.unparse(term)!r} does not fit {name}({', '.join(accepted)}): "
-            "correct its arguments"
-        )
+            f"augmentation {ast.unparse(term)!r} does not fit {name}({names}): correct its "
+            "arguments"
+        ) from None
     try:
         return OPS[name](*positional, **keywords)
     except UserError as error:
