@@ -67,6 +67,7 @@ Schedule = Literal["constant", "cosine", "exponential", "step"]
 Monitor = Literal["top1", "top3", "top5", "loss"]  # the metrics that are means over examples
 BatchNormPolicy = Literal["frozen", "statistics", "trained"]
 StageStart = Literal["best", "last"]
+TrackerName = Literal["mlflow", "wandb"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,6 +273,8 @@ class RunConfig(Config):
     # Logging and checkpoints.
     skip_steps: MayChange[Count] = 0  # steps per stage to skip because their loss is not finite
     log_every_steps: MayChange[PositiveCount] = 10  # to TensorBoard
+    # Where the curves, hyperparameters and results go besides TensorBoard, see docs/tracking.md.
+    trackers: MayChange[tuple[TrackerName, ...]] = ()
     # Steps between two checkpoints; 0 saves only at the end of every epoch.
     checkpoint_every_steps: MayChange[Count] = 1000
     checkpoint_every_minutes: MayChange[NotNegative] = 5.0  # after the last one; 0 for never

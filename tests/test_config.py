@@ -153,6 +153,7 @@ def test_what_may_change_when_a_run_is_resumed() -> None:
         "config.keep_checkpoints",
         "config.profile_steps",
         "config.skip_steps",
+        "config.trackers",
         "config.data.broken_limit",
         "config.data.directory",
         "config.data.cache_directory",

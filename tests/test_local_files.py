@@ -41,6 +41,7 @@ KNOWN = {  # files, or folders that end in a slash
     "efficientnet/runtime/accelerators.py": "the device files of GPUs",
     "efficientnet/runtime/provenance.py": "the checkout, and the driver of the devices",
     "efficientnet/training/broken_photos.py": "what is known of photos, in the cache directory",
+    "efficientnet/training/trackers/wandb.py": "W&B's own files, on this machine",
     "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
     "efficientnet/weights/readers/checkpoint.py": "a local copy of a checkpoint in a bucket",
     "input_pipeline/cache.py": "decoded photos, a local file that is mapped into memory",

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from clu import metric_writers
 from clu.metrics import Collection
 from etils import epath
 from jax.sharding import Mesh
@@ -18,7 +19,6 @@ from efficientnet.runtime.preemption import Stop
 from efficientnet.training import steps
 from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.setup import Experiment
-from efficientnet.training.tensorboard import TensorBoardWriter
 
 # Batches in flight while the host fetches the logits of earlier ones.
 IN_FLIGHT = 2
@@ -110,7 +110,7 @@ def test_stage(
     evaluator: Evaluator,
     variables: Mapping[str, Any],
     path: epath.Path,
-    tensorboard: TensorBoardWriter,
+    writer: metric_writers.MetricWriter,
     step: int,
 ) -> dict[str, float]:
     """Tests variables, already on the devices, and returns the metrics of `scores.summary`.
@@ -120,24 +120,24 @@ def test_stage(
       evaluator: of its network.
       variables: to test.
       path: of the file for the predictions.
-      tensorboard: gets the metrics, the confusion matrix and the worst photos.
+      writer: gets the metrics, the confusion matrix and the worst photos.
       step: position on the time axis.
     """
     data = experiment.data
     counted, logits = evaluator(variables, data.test)
     found = predictions.from_logits(logits, data.test.labels, data.test.names, data.class_names)
     values = scores.summary(found) | counted
-    tensorboard.write("test", step, values)
+    writer.write_scalars(step, {f"test/{name}": value for name, value in values.items()})
     if leads():
         predictions.save(path, found)
         counts = scores.confusion(found)
         pictures = {
-            "confusion_matrix": plots.pixels(plots.confusion_matrix(counts, data.class_names))
+            "test/confusion_matrix": plots.pixels(plots.confusion_matrix(counts, data.class_names))
         }
         worst = scores.worst_photos(found, SHOWN_PHOTOS)
         if len(worst):
             names = [found.names[index] for index in worst]
             pixels = thumbnails.read(data.test, names, experiment.config)
-            pictures["worst_photos"] = plots.pixels(plots.photo_grid(found, worst, pixels))
-        tensorboard.write_images("test", step, pictures)
+            pictures["test/worst_photos"] = plots.pixels(plots.photo_grid(found, worst, pixels))
+        writer.write_images(step, pictures)
     return values

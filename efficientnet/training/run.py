@@ -12,12 +12,12 @@ from etils import epath
 from efficientnet import records
 from efficientnet.config import RunConfig
 from efficientnet.paths import reaching_buckets
-from efficientnet.records import NetworkRecord, RunSummary, SplitSizes
+from efficientnet.records import NetworkRecord, Progress, RunSummary, SplitSizes
 from efficientnet.reporting import report, runs, tables
 from efficientnet.runtime import accelerators, distributed, failures, provenance
 from efficientnet.runtime.preemption import Stop
 from efficientnet.runtime.provenance import Provenance
-from efficientnet.training import broken_photos, setup, workdir
+from efficientnet.training import broken_photos, setup, trackers, workdir
 from efficientnet.training.trainer import Trainer
 from input_pipeline.sources.split import Source, stamp_of
 
@@ -61,6 +61,7 @@ def run(config: RunConfig, path: str, source: Source | None = None) -> RunSummar
 
 
 def _train(config: RunConfig, folder: epath.Path, source: Source | None, stop: Stop) -> RunSummary:
+    trackers.check(config)
     accelerators.warn_of_idle()
     prepared = setup.prepare(config, folder, source)
     network = _network(prepared)
@@ -68,30 +69,52 @@ def _train(config: RunConfig, folder: epath.Path, source: Source | None, stop: S
     origin = _note_start(folder, network) if distributed.leads() else None
     if prepared.photos and distributed.leads():
         records.write(folder / broken_photos.RECORD, prepared.photos)
-    try:
-        progress = Trainer(prepared, folder, stop).run()
-    finally:
-        broken_photos.remember(folder, prepared.batches)
+    with trackers.opened(config, folder, origin) as opened:
+        try:
+            progress = Trainer(prepared, folder, stop, opened).run()
+        finally:
+            broken_photos.remember(folder, prepared.batches)
+        summary = _summary(prepared, progress, origin)
+        if distributed.leads():
+            report.write_report(runs.Run(folder, config, summary), prepared.data.splits)
+            for tracker in opened:
+                tracker.finish(progress.global_step, _results(progress), folder / report.PAGE)
+            records.write(folder / runs.SUMMARY, summary)
+    return summary
+
+
+def _summary(
+    prepared: setup.Experiment, progress: Progress, origin: Provenance | None
+) -> RunSummary:
     data = prepared.data
-    sizes = SplitSizes(train=len(data.train), validation=len(data.validation), test=len(data.test))
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    summary = RunSummary(
+    return RunSummary(
         stages=progress.finished,
         history=progress.history,
-        photos=sizes,
+        photos=SplitSizes(
+            train=len(data.train), validation=len(data.validation), test=len(data.test)
+        ),
         classes=len(data.class_names),
         devices=provenance.devices(),
         processes=jax.process_count(),
         versions={"python": platform.python_version(), **versions},
         skipped_photos=tuple(sorted(set(prepared.batches.skipped)))
-        if config.data.broken_limit
+        if prepared.config.data.broken_limit
         else None,
         provenance=origin,
     )
-    if distributed.leads():
-        report.write_report(runs.Run(folder, config, summary), data.splits)
-        records.write(folder / runs.SUMMARY, summary)
-    return summary
+
+
+def _results(progress: Progress) -> dict[str, float]:
+    """Returns what trackers list of a finished run: the results and costs of its last stage."""
+    last = progress.finished[-1]
+    values = {
+        **last.metrics.test,
+        "trainable_parameters": last.parameters.trainable,
+        "images_per_second": last.images_per_second,
+        "seconds": sum(stage.seconds for stage in progress.finished),
+    }
+    return {f"final/{name}": value for name, value in values.items()}
 
 
 def _note_start(folder: epath.Path, network: NetworkRecord) -> Provenance:

@@ -1,7 +1,7 @@
 """TensorBoard files of a run, without gaps or repeated points after a restart, and profiles."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,10 +11,12 @@ from etils import epath
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util import tensor_util
 
 from efficientnet.config import RunConfig
 from efficientnet.network import freeze_groups
 from efficientnet.runtime.distributed import leads
+from efficientnet.training.trackers.tracker import Point
 
 # `weights` has the histograms of the parameters that train.
 FOLDERS = ("train", "validation", "validation_ema", "weights", "test")
@@ -22,10 +24,11 @@ FOLDERS = ("train", "validation", "validation_ema", "weights", "test")
 VALIDATED = ("validation", "validation_ema", "weights")
 
 
-class TensorBoardWriter:
+class TensorBoardWriter(metric_writers.MetricWriter):
     """Writes a folder for each split, so that TensorBoard draws their curves in one chart.
 
-    Their parent folder has the run's hyperparameters, which TensorBoard lists with the metrics.
+    Names begin with that of the folder, such as 'train/loss'. The parent folder has the run's
+    hyperparameters, which TensorBoard lists with the metrics.
 
     Writing is asynchronous; scalars may be arrays that are still being computed.
     """
@@ -49,40 +52,47 @@ class TensorBoardWriter:
             for name in FOLDERS
         }
 
-    def write(self, split: str, step: int, scalars: Mapping[str, Any]) -> None:
-        """Adds a point to each named curve of a split."""
-        if self._writers:
-            self._writers[split].write_scalars(step, scalars)
-
-    def write_images(self, split: str, step: int, images: Mapping[str, np.ndarray]) -> None:
-        """Writes one uint8 image [H, W, C] or several [N, H, W, C], by name."""
-        if self._writers:
-            self._writers[split].write_images(step, images)
-
-    def write_histograms(self, step: int, trained: Mapping[str, Any]) -> None:
-        """Writes a histogram of the parameters of each freeze group.
-
-        Args:
-          step: position on the time axis.
-          trained: parameters by layer.
-        """
-        if self._writers:
-            groups: dict[str, list[np.ndarray]] = {}
-            for layer, leaves in trained.items():
-                values = [np.ravel(leaf) for leaf in jax.tree.leaves(leaves)]
-                groups.setdefault(freeze_groups.group_of(layer), []).extend(values)
-            arrays = {
-                f"parameters/{group}": np.concatenate(values) for group, values in groups.items()
+    def _by_folder(
+        self, values: Mapping[str, Any]
+    ) -> Iterator[tuple[metric_writers.MetricWriter, dict[str, Any]]]:
+        """Yields the writer of each folder, with the values that are for it."""
+        for folder, writer in self._writers.items():
+            start = f"{folder}/"
+            own = {
+                name.removeprefix(start): value
+                for name, value in values.items()
+                if name.startswith(start)
             }
-            self._writers["weights"].write_histograms(step, arrays)
+            if own:
+                yield writer, own
 
-    def write_hyperparameters(self, config: Mapping[str, Any]) -> None:
+    def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
+        """Adds a point to each named curve."""
+        for writer, own in self._by_folder(scalars):
+            writer.write_scalars(step, own)
+
+    def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Writes one uint8 image [H, W, C] or several [N, H, W, C], by name."""
+        for writer, own in self._by_folder(images):
+            writer.write_images(step, own)
+
+    def write_histograms(
+        self,
+        step: int,
+        arrays: Mapping[str, np.ndarray],
+        num_buckets: Mapping[str, int] | None = None,
+    ) -> None:
+        """Writes a histogram of each named array."""
+        for writer, own in self._by_folder(arrays):
+            writer.write_histograms(step, own)
+
+    def write_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Writes fields of the config for the list of hyperparameters, replacing earlier ones."""
         if self._writers:
             for path in self._folder.glob("*.tfevents.*"):
                 path.unlink()
             writer = metric_writers.SummaryWriter(str(self._folder))
-            writer.write_hparams(config)
+            writer.write_hparams(hparams)
             writer.close()
 
     def flush(self) -> None:
@@ -94,6 +104,36 @@ class TensorBoardWriter:
         """Waits until everything is written, and ends."""
         for writer in self._writers.values():
             writer.close()
+
+    def points(self) -> Iterator[Point]:
+        """Yields the points of all curves up to the checkpoint, to send to trackers."""
+        for name in self._writers:
+            for path in sorted((self._folder / name).glob("*.tfevents.*")):
+                for event in map(Event.FromString, RawEventFileLoader(str(path)).Load()):
+                    for value in event.summary.value:
+                        if value.metadata.plugin_data.plugin_name == "scalars":
+                            number = tensor_util.make_ndarray(value.tensor)
+                            yield Point(event.step, f"{name}/{value.tag}", number, event.wall_time)
+
+    def _ignore(self, *_: object, **__: object) -> None:
+        """Does nothing: a run has none of these."""
+
+    write_summaries = write_videos = write_audios = write_texts = _ignore
+
+
+def parameter_histograms(trained: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the values of all parameters of each freeze group, by name.
+
+    Args:
+      trained: parameters by layer.
+    """
+    groups: dict[str, list[np.ndarray]] = {}
+    for layer, leaves in trained.items():
+        values = [np.ravel(leaf) for leaf in jax.tree.leaves(leaves)]
+        groups.setdefault(freeze_groups.group_of(layer), []).extend(values)
+    return {
+        f"weights/parameters/{group}": np.concatenate(values) for group, values in groups.items()
+    }
 
 
 def _forget(folder: epath.Path, step: int) -> None:

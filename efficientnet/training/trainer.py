@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from clu import metric_writers
 from clu.metrics import Collection
 from etils import epath
 from tqdm import tqdm
@@ -33,7 +34,8 @@ from efficientnet.training.checkpoints import CheckpointPolicy, Checkpoints
 from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.monitoring import NanGuard, check_fine_tuning
 from efficientnet.training.setup import Experiment
-from efficientnet.training.tensorboard import Profiler, TensorBoardWriter
+from efficientnet.training.tensorboard import Profiler, TensorBoardWriter, parameter_histograms
+from efficientnet.training.trackers.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +93,13 @@ class Stopwatch:
 class Trainer:
     """Runs an experiment in a workdir, resuming from its checkpoints."""
 
-    def __init__(self, experiment: Experiment, workdir: epath.Path, stop: Stop) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        workdir: epath.Path,
+        stop: Stop,
+        trackers: Sequence[Tracker] = (),
+    ) -> None:
         self.experiment = experiment
         self.config = experiment.config
         self._stop, self._policy = stop, CheckpointPolicy(self.config, stop)
@@ -103,12 +111,15 @@ class Trainer:
             skipped = experiment.batches.skipped
             skipped.extend(n for n in self.progress.unreadable if n not in skipped)
         progress = self.progress
-        self.tensorboard = TensorBoardWriter(
+        self._tensorboard = TensorBoardWriter(
             workdir / "tensorboard", progress.global_step, progress.validated
         )
+        for tracker in trackers:
+            tracker.catch_up(self._tensorboard.points())
+        self._writer = metric_writers.MultiWriter([self._tensorboard, *trackers])
         self._profiler = Profiler(self.config, workdir / "tensorboard")
         fields = self.config.to_json().items()
-        self.tensorboard.write_hyperparameters(
+        self._writer.write_hparams(
             {name: value for name, value in fields if f"config.{name}" not in may_change()}
         )
         self._last: Any = None  # the last weights of the stage just finished
@@ -119,7 +130,7 @@ class Trainer:
             log.info("resuming after step %d", self.progress.global_step)
         with (
             contextlib.closing(self.checkpoints),
-            contextlib.closing(self.tensorboard),
+            contextlib.closing(self._tensorboard),
             contextlib.closing(self._profiler),
         ):
             while self.progress.stage < len(self.config.stages):
@@ -219,7 +230,7 @@ class Trainer:
 
     def _save(self, state: steps.TrainState) -> None:
         step = self.progress.global_step
-        self.tensorboard.flush()
+        self._writer.flush()
         self._take_times()
         broken_photos.remember(self._workdir, self.experiment.batches)
         self._move_on(unreadable=tuple(self.experiment.batches.skipped))
@@ -254,7 +265,8 @@ class Trainer:
         return self._place(BatchMetrics.empty())
 
     def _write(self, split: str, scalars: Mapping[str, Any]) -> None:
-        self.tensorboard.write(split, self.progress.global_step, scalars)
+        values = {f"{split}/{name}": value for name, value in scalars.items()}
+        self._writer.write_scalars(self.progress.global_step, values)
 
     def _write_recent(
         self, schedule: steps.StageSchedule, state: steps.TrainState
@@ -269,7 +281,7 @@ class Trainer:
     def _write_images(self, images: jax.Array) -> None:
         """Writes the first images of a stage, as the network sees them, to TensorBoard."""
         photos = np.asarray(images.addressable_data(0))[:GRID_IMAGES]
-        self.tensorboard.write_images("train", self.progress.global_step + 1, {"photos": photos})
+        self._writer.write_images(self.progress.global_step + 1, {"train/photos": photos})
 
     def _end_epoch(
         self,
@@ -314,7 +326,7 @@ class Trainer:
             measured[name], _ = self._validator(variables, self.experiment.data.validation)
             self._write(name, measured[name])
         trainable, _ = split_params(state.params, freeze_groups.trainable(stage))
-        self.tensorboard.write_histograms(progress.global_step, trainable)
+        self._writer.write_histograms(progress.global_step, parameter_histograms(trainable))
         chosen = max(measured, key=lambda name: monitoring.score(stage, measured[name]))
         record = EpochRecord(
             stage=stage.name,
@@ -347,7 +359,7 @@ class Trainer:
             self._evaluator,
             best,
             self._workdir / PREDICTIONS / f"{stage.name}.npz",
-            self.tensorboard,
+            self._writer,
             progress.global_step,
         )
         log.info("stage %s: test %s", stage.name, _said(stage, test))

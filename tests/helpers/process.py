@@ -1,6 +1,7 @@
 """One process of a run on tiny data: process.py WORKDIR DEVICES [COORDINATOR PROCESSES NUMBER]."""
 
 import logging
+import os
 import sys
 
 import jax
@@ -31,6 +32,7 @@ if __name__ == "__main__":
         config = tiny.tiny_recipe(*stages)
         config.checkpoint_every_steps = 2
         config.log_every_steps = 1
+        config.trackers = tuple(os.environ.get("TRACKERS", "").split())
         run(common.parse(config), workdir)
     except UserError as error:
         end_at_once(1, f"error: {error}")

@@ -7,7 +7,7 @@ from etils import epath
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
 from benchmarks import saved_runs
-from efficientnet.training.tensorboard import TensorBoardWriter
+from efficientnet.training.tensorboard import TensorBoardWriter, parameter_histograms
 
 
 def steps(folder: pathlib.Path, name: str) -> list[int]:
@@ -16,15 +16,15 @@ def steps(folder: pathlib.Path, name: str) -> list[int]:
 
 def draw(drawn: TensorBoardWriter, first: int, last: int) -> None:
     for step in range(first, last + 1):
-        drawn.write("train", step, {"loss": 1 / step})
+        drawn.write_scalars(step, {"train/loss": 1 / step})
         if step % 4 == 0:
-            drawn.write("validation", step, {"loss": 1 / step})
+            drawn.write_scalars(step, {"validation/loss": 1 / step})
 
 
 def test_points_after_the_checkpoint_are_drawn_once(tmp_path: pathlib.Path) -> None:
     whole = TensorBoardWriter(epath.Path(tmp_path / "whole"), 0)
     draw(whole, 1, 12)
-    whole.write("test", 12, {"loss": 0.5})
+    whole.write_scalars(12, {"test/loss": 0.5})
     whole.close()
 
     # Killed at step 9, where the last checkpoint was at step 6; again at the test after the end.
@@ -32,7 +32,7 @@ def test_points_after_the_checkpoint_are_drawn_once(tmp_path: pathlib.Path) -> N
         killed = TensorBoardWriter(epath.Path(tmp_path / "killed"), first - 1)
         draw(killed, first, last)
         if last == 12:
-            killed.write("test", 12, {"loss": 0.5})
+            killed.write_scalars(12, {"test/loss": 0.5})
         killed.close()
 
     assert steps(tmp_path / "killed", "train/loss") == list(range(1, 13))
@@ -56,8 +56,8 @@ def test_a_point_that_was_cut_in_two_is_no_obstacle(tmp_path: pathlib.Path) -> N
 def test_a_validation_that_is_not_saved_is_drawn_once(tmp_path: pathlib.Path) -> None:
     for _ in range(2):
         drawn = TensorBoardWriter(epath.Path(tmp_path), 4, validated=False)
-        drawn.write("validation", 4, {"loss": 0.5})
-        drawn.write_histograms(4, {"top_conv": {"kernel": np.arange(5.0)}})
+        drawn.write_scalars(4, {"validation/loss": 0.5})
+        drawn.write_histograms(4, parameter_histograms({"top_conv": {"kernel": np.arange(5.0)}}))
         drawn.close()
     assert steps(tmp_path, "validation/loss") == steps(tmp_path, "weights/parameters/top") == [4]
     TensorBoardWriter(epath.Path(tmp_path), 4).close()
@@ -68,7 +68,7 @@ def test_hyperparameters_are_listed_once(tmp_path: pathlib.Path) -> None:
     for rate in (0.1, 0.2):
         drawn = TensorBoardWriter(epath.Path(tmp_path), 0)
         stage = {"learning_rate": rate, "dropout": None, "name": "head"}
-        drawn.write_hyperparameters({"seed": 0, "stages": (stage,)})
+        drawn.write_hparams({"seed": 0, "stages": (stage,)})
         drawn.close()
     assert len(list(tmp_path.glob("*.tfevents.*"))) == 1
     found = EventMultiplexer().AddRun(str(tmp_path), "run").Reload()

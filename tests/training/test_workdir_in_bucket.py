@@ -32,7 +32,7 @@ def test_curves_in_a_bucket_go_on_without_doubled_points(bucket):
     for first in (0, 2):
         opened = tensorboard.TensorBoardWriter(bucket.root / "tensorboard", first)
         for step in range(first + 1, first + 4):
-            opened.write("train", step, {"loss": np.float32(step)})
+            opened.write_scalars(step, {"train/loss": np.float32(step)})
         opened.close()
     points = saved_runs.read_curves(bucket.root / "tensorboard")
     assert [step for step, _ in points["train/loss"]] == [1, 2, 3, 4, 5]
@@ -42,7 +42,7 @@ def test_curves_in_a_bucket_of_which_nothing_stays(bucket):
     """TensorFlow makes no object of a file that nothing was written to."""
     for value in (1, 2):
         opened = tensorboard.TensorBoardWriter(bucket.root / "tensorboard", 0)
-        opened.write("test", 1, {"top1": np.float32(value)})
+        opened.write_scalars(1, {"test/top1": np.float32(value)})
         opened.close()
     assert len(saved_runs.read_curves(bucket.root / "tensorboard")["test/top1"]) == 1
 
