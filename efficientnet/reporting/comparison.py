@@ -169,6 +169,10 @@ def write_page(
             ).items()
         ],
         differences=_differences(comparison),
+        origins=[
+            (name, run.run_id, run.commit)
+            for name, run in zip(comparison.names, comparison.runs, strict=True)
+        ],
         mistakes=pages.drawing(mistakes),
         counts=_counts(comparison),
         hardest=list(_hardest_classes(comparison)),

@@ -74,11 +74,16 @@ def test_answers_are_counted_over_all_runs(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_page_stands_alone_and_names_what_differs(tmp_path: pathlib.Path) -> None:
-    compared = Comparison([made(tmp_path, name, seed=n) for n, name in enumerate("ab")])
+    earlier, later = (made(tmp_path, name, seed=n) for n, name in enumerate("ab"))
+    origin = made_up.provenance()
+    summary = dataclasses.replace(later.summary, provenance=origin)
+    compared = Comparison([earlier, dataclasses.replace(later, summary=summary)])
     comparison.write_page(epath.Path(tmp_path / "new" / "page"), compared)
     page = pages.assert_self_contained((tmp_path / "new" / "page" / "index.html").read_bytes())
     assert "config.seed" in page.text
     assert "config.batch_size" not in page.text
+    assert f"b{origin.run_id}abc123" in page.text
+    assert "a--" in page.text  # which an earlier version finished
     for index in compared.never_right:
         assert compared.predictions[0].names[index] in page.text
     for row in compared.rows():
