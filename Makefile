@@ -14,7 +14,7 @@ venv: .venv/installed
 	    echo "error: $(PYTHON) is not installed; install it, or name one: make PYTHON=python3.12"; \
 	    exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@
 
 # Fine-tunes EfficientNet-Lite0 on photos of solar cells; again, it shows the result.
