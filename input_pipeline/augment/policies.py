@@ -39,26 +39,19 @@ def _move(image: np.ndarray, matrix: sampling.Matrix) -> np.ndarray:
     return sampling.warp(image, matrix, height, width, GRAY)
 
 
-def _shear_x(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
-    return _move(image, ((1.0, sign * strength * MOST_SHEAR, 0.0), (0.0, 1.0, 0.0)))
+def _shear(image: np.ndarray, x: float = 0.0, y: float = 0.0) -> np.ndarray:
+    """Leaves the upper left corner where it is."""
+    return _move(image, ((1.0, x, 0.0), (y, 1.0, 0.0)))
 
 
-def _shear_y(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
-    return _move(image, ((1.0, 0.0, 0.0), (sign * strength * MOST_SHEAR, 1.0, 0.0)))
-
-
-def _shift_x(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
-    shift = sign * strength * MOST_SHIFT * image.shape[1]
-    return _move(image, ((1.0, 0.0, shift), (0.0, 1.0, 0.0)))
-
-
-def _shift_y(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
-    shift = sign * strength * MOST_SHIFT * image.shape[0]
-    return _move(image, ((1.0, 0.0, 0.0), (0.0, 1.0, shift)))
+def _shift(image: np.ndarray, x: float = 0.0, y: float = 0.0) -> np.ndarray:
+    """By fractions of the width and the height."""
+    height, width = image.shape[:2]
+    return _move(image, ((1.0, 0.0, x * width), (0.0, 1.0, y * height)))
 
 
 def _rotate(image: np.ndarray, strength: float, sign: int) -> np.ndarray:
-    """About the center; shears leave the upper left corner where it is."""
+    """About the center."""
     angle = sign * strength * MOST_TURN
     cos, sin = math.cos(angle), math.sin(angle)
     y, x = (length / 2 for length in image.shape[:2])
@@ -166,10 +159,10 @@ CHANGES: dict[str, Change] = {
     "contrast": _contrast,
     "brightness": _brightness,
     "sharpness": _sharpness,
-    "shear_x": _shear_x,
-    "shear_y": _shear_y,
-    "shift_x": _shift_x,
-    "shift_y": _shift_y,
+    "shear_x": lambda image, strength, sign: _shear(image, x=sign * strength * MOST_SHEAR),
+    "shear_y": lambda image, strength, sign: _shear(image, y=sign * strength * MOST_SHEAR),
+    "shift_x": lambda image, strength, sign: _shift(image, x=sign * strength * MOST_SHIFT),
+    "shift_y": lambda image, strength, sign: _shift(image, y=sign * strength * MOST_SHIFT),
 }
 WITH_INVERT = {**CHANGES, "invert": _invert}
 
