@@ -12,8 +12,8 @@ from efficientnet.training.trackers.tracker import Point, Service, described
 RUN_ID = "efficientnet.run_id"  # the tag by which a run is found again
 AT_ONCE = 1000  # metrics in a request, MLflow's limit
 PARAMS_AT_ONCE = 100
-# MLflow's client would go on asking for minutes; what is missing is sent later anyway.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+# MLflow's client would repeat a request for minutes; what is missing is sent later anyway.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 
 
 def _client() -> Any:
