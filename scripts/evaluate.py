@@ -160,7 +160,7 @@ def evaluate(
     def batches(split: input_pipeline.Split) -> Iterator[dict[str, jax.Array]]:
         return devices.to_devices(loader.evaluate(split), mesh)
 
-    variables = jax.device_put(network.variables, devices.replicated(mesh))
+    variables = devices.place(network.variables, mesh)
     with progress_bar("evaluating", len(split)) as line:
         return Evaluator(program, mesh, batches)(variables, split, line.update)
 

@@ -107,7 +107,7 @@ def test_data_that_have_moved_are_found_and_changed_ones_named(
 ) -> None:
     load, directories = setup.load_data, []
 
-    def fewer(config: RunConfig) -> setup.Data:
+    def fewer(config: RunConfig, _: object) -> setup.Data:
         directories.append(config.data.directory)
         source = dataclasses.replace(config.data, directory="")  # the source needs none
         data = load(dataclasses.replace(config, data=source))
