@@ -18,7 +18,7 @@ HERE = "contenders"
 
 
 @pytest.fixture(autouse=True)
-def stand_ins(monkeypatch: pytest.MonkeyPatch, quick_processes: None) -> None:
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     helpers = pathlib.Path(contenders.__file__).parent
     monkeypatch.setenv("PYTHONPATH", str(helpers), prepend=os.pathsep)
 
@@ -74,6 +74,7 @@ def test_bad_input_is_named(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 def test_inference_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = measured(capsys, "infer")
     assert line["mode"] == "infer"
@@ -101,6 +102,7 @@ def test_the_costliest_operations_are_named_by_their_layers(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 def test_stages_are_measured_in_one_run(capsys: pytest.CaptureFixture[str]) -> None:
     lines = {line["stage"]: line for line in measured(capsys, "stages")}
     assert set(lines) == {"infer", "head", "blocks67", "all"}
@@ -111,6 +113,7 @@ def test_stages_are_measured_in_one_run(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 def test_the_trainer_is_measured_against_its_step(capsys: pytest.CaptureFixture[str]) -> None:
     names = [line["contender"] for line in measured(capsys, "loop")]
     assert names == ["bare step", "loop", "bare evaluation", "evaluation"]
