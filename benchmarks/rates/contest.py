@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import math
 import os
 import pathlib
 import select
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -61,8 +63,9 @@ def contest(
 
     Returns:
       A dict each: `images_per_second` (median over the rounds), `spread` (interquartile range),
-      `relative` (the rate as a multiple of each other contender's, median over the rounds), and
-      what `Workload.describe` returns. A contender that can't run is left out, with a warning.
+      `relative` (the rate as a multiple of each other contender's, median over the rounds),
+      `ready_seconds` (from the start of its process to the end of the third step), and what
+      `Workload.describe` returns. A contender that can't run is left out, with a warning.
     """
     with contextlib.ExitStack() as stack:
         running = []
@@ -92,6 +95,7 @@ def contest(
                 for name, others in rates.items()
                 if others is not own
             },
+            "ready_seconds": round(process.ready_seconds, 1),
             **description,
         }
         for process, own, description in zip(running, rates.values(), results, strict=True)
@@ -110,6 +114,7 @@ class _Process(contextlib.AbstractContextManager["_Process"]):
 
     def __init__(self, contender: Contender, setting: Setting) -> None:
         self.contender = contender
+        self.ready_seconds = math.nan
         self._setting = setting
 
     def __enter__(self) -> "_Process":
@@ -139,7 +144,9 @@ class _Process(contextlib.AbstractContextManager["_Process"]):
             "setting": dataclasses.asdict(self._setting),
             "arguments": contender.arguments,
         }
+        begin = time.perf_counter()
         self._ask(task, START_SECONDS)
+        self.ready_seconds = time.perf_counter() - begin
 
     def turn(self, seconds: float) -> tuple[int, float]:
         """Runs it for some seconds; returns images and seconds."""

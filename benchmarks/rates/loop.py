@@ -109,8 +109,8 @@ def _experiment(setting: Setting, num_steps: int) -> Experiment:
         variant=variant,
         padding=variant.padding,
         bn_epsilon=variant.bn_epsilon,
-        mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
-        std=np.asarray(MEAN_STD.std, np.float32) * 255,
+        mean=np.asarray(MEAN_STD.mean, np.float32),
+        std=np.asarray(MEAN_STD.std, np.float32),
         variables=init_variables(EfficientNet(variant, CLASSES), jax.random.key(0)),
         batches=ReadyBatches(ours.random_batch(setting)),
     )

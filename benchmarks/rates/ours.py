@@ -1,5 +1,6 @@
 """This project's own steps, as the trainer compiles them."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -30,10 +31,18 @@ class Compiled(NamedTuple):
     executable: Any  # jax.stages.Compiled
 
 
-def train(setting: Setting, trains: str, profile: bool = False) -> Workload:
-    """The training step of a stage; `profile` reports its most expensive operations."""
+def train(setting: Setting, trains: str, profile: bool = False, **instead: Any) -> Workload:
+    """The training step of a stage.
+
+    Args:
+      setting: what the contenders have in common.
+      trains: a key of `TRAINS`.
+      profile: whether to report its most expensive operations.
+      **instead: fields of the setting that are different here.
+    """
     if not profile:  # cached code may have other names of layers
         compilation_cache.enable()
+    setting = dataclasses.replace(setting, **instead)
     return _workload(setting, train_step(setting, trains), profile)
 
 
@@ -54,8 +63,8 @@ def train_step(setting: Setting, trains: str) -> Compiled:
         network,
         stage,
         transformation,
-        mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
-        std=np.asarray(MEAN_STD.std, np.float32) * 255,
+        mean=np.asarray(MEAN_STD.mean, np.float32),
+        std=np.asarray(MEAN_STD.std, np.float32),
         rng=jax.random.key(0),
     )
     variables = init_variables(network, jax.random.key(0))
@@ -81,8 +90,8 @@ def eval_step(setting: Setting) -> Compiled:
     program = steps.make_eval_step(
         network,
         mesh,
-        mean=np.asarray(MEAN_STD.mean, np.float32) * 255,
-        std=np.asarray(MEAN_STD.std, np.float32) * 255,
+        mean=np.asarray(MEAN_STD.mean, np.float32),
+        std=np.asarray(MEAN_STD.std, np.float32),
     )
     sharding = devices.replicated(mesh)
     variables = jax.device_put(init_variables(network, jax.random.key(0)), sharding)
