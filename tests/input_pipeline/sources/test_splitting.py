@@ -104,7 +104,7 @@ def test_groups_go_with_their_photos(tmp_path):
 
 
 def test_records_keep_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(record_writer, "_shrink", lambda encoded, side: encoded)
+    monkeypatch.setattr(record_writer, "_shrink", lambda encoded, shorter_side: encoded)
     rows = [f"{n}.png,{'ab'[n % 2]},patient {n % 3}" for n in range(10)]
     found = manifest(tmp_path, rows)
     for _ in range(2):  # the second call finds all written
