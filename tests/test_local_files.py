@@ -51,6 +51,7 @@ KNOWN = {  # files, or folders that end in a slash
     "input_pipeline/sources/walk.py": "links below folders, which are never in a bucket",
     "benchmarks/rates/": "what lasts as long as a measurement; the kernel's account",
     "benchmarks/look_at_photos.py": "what is remembered for as long as a measurement",
+    "benchmarks/gpu.py": "the state of a few steps, for as long as a measurement",
     "benchmarks/chaos.py": "starts processes and kills them; their workdirs live as long",
     "scripts/command_line.py": "the type of arguments that a bucket is refused for",
     "scripts/explain.py": "pictures, which go where the command was given",
