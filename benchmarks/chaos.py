@@ -104,6 +104,7 @@ def chaos(
         differences += [f"{name}: {difference}" for difference in found]
     for difference in differences:
         say(difference)
+    say(f"kills: {kills}, runs: {len(killed)}, bits that differ: {bits}")
     return {
         "kills": sum(counted.values()),
         "bits_differ": bits,
