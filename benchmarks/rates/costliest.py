@@ -12,7 +12,6 @@ from etils import epath
 from jax.profiler import ProfileData
 
 from benchmarks.estimates import hlo
-from efficientnet.training import tensorboard
 
 STEPS = 5
 SHOWN = 10
@@ -32,6 +31,8 @@ def costliest(step: Callable[[], Any], code: str) -> list[dict[str, Any]]:
       'gradient'), `operation` (JAX's name of the last operation of a fusion), `milliseconds` per
       step, and the `share` of the sum over all operations, some of which overlap.
     """
+    from efficientnet.training import tensorboard  # imports TensorFlow, whose memory would count
+
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         tensorboard.start(epath.Path(folder))
         for _ in range(STEPS):

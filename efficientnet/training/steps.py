@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flax.struct
 import jax
@@ -22,7 +22,9 @@ from efficientnet.records import ParameterCounts
 from efficientnet.runtime import devices
 from efficientnet.training import ema, mixup, optim
 from efficientnet.training.losses import BatchMetrics, balancing_weights, cross_entropy
-from efficientnet.training.setup import Experiment
+
+if TYPE_CHECKING:  # the steps need none of the pipeline, which takes TensorFlow's memory
+    from efficientnet.training.setup import Experiment
 
 Batch = Mapping[str, jax.Array]
 
@@ -247,7 +249,7 @@ class StageSchedule(NamedTuple):
         return float(np.asarray(self.learning_rate(jnp.arange(begin, end)), np.float64).mean())
 
 
-def stage_schedule(experiment: Experiment, stage: StageConfig) -> StageSchedule:
+def stage_schedule(experiment: "Experiment", stage: StageConfig) -> StageSchedule:
     """Returns the schedule of one of an experiment's stages."""
     per_epoch = len(experiment.data.train) / experiment.config.batch_size
     if experiment.config.data.drop_remainder:
@@ -259,7 +261,7 @@ def stage_schedule(experiment: Experiment, stage: StageConfig) -> StageSchedule:
 
 
 def train_program(
-    experiment: Experiment, stage: StageConfig, schedule: StageSchedule, number: int
+    experiment: "Experiment", stage: StageConfig, schedule: StageSchedule, number: int
 ) -> jax.stages.Wrapped:
     """Returns the jitted training step of a stage, which donates the memory of its state.
 
@@ -284,7 +286,7 @@ def train_program(
     return devices.jit(step, experiment.mesh, donate_argnums=0)
 
 
-def eval_program(experiment: Experiment) -> jax.stages.Wrapped:
+def eval_program(experiment: "Experiment") -> jax.stages.Wrapped:
     """Returns the jitted evaluation step of an experiment."""
     # Inference has no dropout, so the network of any stage will do.
     model = experiment.model(experiment.config.stages[0])
