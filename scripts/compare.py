@@ -17,7 +17,6 @@ import input_pipeline
 from efficientnet.errors import UserError
 from efficientnet.paths import check_folder, printable, user_path
 from efficientnet.reporting import by_field, comparison, grids, runs
-from efficientnet.training import setup
 from scripts import command_line
 
 SHOWN = 10
@@ -80,6 +79,8 @@ def test_photos(run: runs.Run, names: Sequence[str]) -> input_pipeline.Split:
     Raises:
       UserError or OSError: they are not there.
     """
+    from efficientnet.training import setup  # TensorFlow takes seconds to import
+
     split = setup.open_source(run.config.data).splits["test"]
     lacking = set(names) - set(split.names)
     if lacking:

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-import jax
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -134,6 +133,8 @@ def new_run_id() -> str:
 
 def environment() -> Environment:
     """Returns the environment of this process."""
+    import jax  # reading a record needs nothing that takes so long to import
+
     name, clean = commit() or (None, None)
     try:
         version = importlib.metadata.version(PACKAGE)
@@ -209,6 +210,8 @@ def _needed(
 
 def devices() -> str:
     """Describes JAX's devices, those of all processes."""
+    import jax
+
     text = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     if jax.default_backend() == "cpu":
         text += f" ({platform.machine()}, {os.cpu_count()} cores)"
@@ -217,6 +220,8 @@ def devices() -> str:
 
 def driver() -> str:
     """Describes what drives the devices: NVIDIA's driver, or libtpu; '' for CPUs."""
+    import jax
+
     if jax.default_backend() == "cpu":
         return ""
     if NVIDIA_DRIVER.exists():
