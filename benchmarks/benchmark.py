@@ -81,10 +81,7 @@ def main(arguments: Sequence[str]) -> None:
         options.batch_norm,
         options.matmul_precision,
     )
-    for name in ("batch", "resolution", "rounds"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name}={value}: expected at least 1")
+    command_line.check_positive(options, "batch", "resolution", "rounds")
     logging.basicConfig(format="%(message)s")
     if options.mode == "save":
         from benchmarks.rates.save import save

@@ -50,8 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--bucket", help="gs://BUCKET/FOLDER for the workdirs; by default --folder")
     options = parser.parse_args(arguments)
-    if options.kills < 1:
-        raise UserError(f"--kills={options.kills}: expected at least 1")
+    command_line.check_positive(options, "kills")
     # Otherwise the training run would outlive this script.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:

@@ -27,6 +27,14 @@ def parser(doc: str | None, **options: Any) -> argparse.ArgumentParser:
     return made
 
 
+def check_positive(args: argparse.Namespace, *names: str) -> None:
+    """Checks that the numbers of these arguments, where they are given, are at least 1."""
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name}={value}: expected at least 1")
+
+
 def show_log(*packages: str) -> None:
     """Shows warnings in the terminal, and of these packages also what they are doing."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)

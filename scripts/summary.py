@@ -43,9 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     args, overrides = parser.parse_known_args(arguments)
     if overrides and not args.config:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    for name in ("num_classes", "resolution"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"--{name}={getattr(args, name)}: expected at least 1")
+    command_line.check_positive(args, "num_classes", "resolution")
     if args.config and not args.num_classes:
         raise UserError(
             "--config needs --num_classes, such as --num_classes=196: a recipe's classes are those "

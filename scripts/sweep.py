@@ -49,8 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         "--metric", default="validation.top1", choices=grids.choices(), help="of the last stage"
     )
     args = parser.parse_args(arguments)
-    if args.jobs < 1:
-        raise UserError(f"--jobs={args.jobs}: expected at least 1")
+    command_line.check_positive(args, "jobs")
 
     axes = list(map(grids.parse_axis, args.grid))
     settings = list(map(grids.parse_setting, args.set))

@@ -24,9 +24,7 @@ def main(arguments: Sequence[str]) -> None:
         "--photos", type=int, help="number of training photos, instead of those of the data"
     )
     args, overrides = parser.parse_known_args(arguments)
-    for name in ("classes", "photos"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"--{name}={getattr(args, name)}: expected at least 1")
+    command_line.check_positive(args, "classes", "photos")
     config = recipes.read(args.config, overrides)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
 
