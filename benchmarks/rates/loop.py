@@ -73,7 +73,7 @@ def evaluate(setting: Setting) -> Workload:
     compilation_cache.enable()
     experiment = _experiment(setting, num_steps=1)
     evaluator = evaluation.for_experiment(experiment)
-    variables = jax.device_put(experiment.variables, devices.replicated(experiment.mesh))
+    variables = devices.place(experiment.variables, experiment.mesh)
     rate = 0.0
 
     def run(seconds: float) -> tuple[int, float]:

@@ -54,23 +54,9 @@ def infer(setting: Setting) -> Workload:
 
 def train_step(setting: Setting, trains: str) -> Compiled:
     """Compiles the training step of a stage, a key of `TRAINS`."""
-    variant = get_variant(setting.variant)
-    stage = recipe(trains, setting.batch_norm)
-    schedule = optim.make_schedule(stage, steps=1000, steps_per_epoch=1000)
-    transformation = optim.make_optimizer(stage, schedule, variant)
-    network = _network(setting)
-    step = steps.make_train_step(
-        network,
-        stage,
-        transformation,
-        mean=np.asarray(MEAN_STD.mean, np.float32),
-        std=np.asarray(MEAN_STD.std, np.float32),
-        rng=jax.random.key(0),
-    )
-    variables = init_variables(network, jax.random.key(0))
+    step, state = untrained(_network(setting), recipe(trains, setting.batch_norm))
     mesh = devices.data_mesh()
-    sharding = devices.replicated(mesh)
-    state = jax.device_put(steps.initial_state(variables, stage, transformation), sharding)
+    state = devices.place(state, mesh)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
     program = devices.jit(step, mesh, donate_argnums=0)
     compiled = program.lower(state, batch, 1.0).compile()
@@ -83,6 +69,24 @@ def train_step(setting: Setting, trains: str) -> Compiled:
     return Compiled(run, compiled)
 
 
+def untrained(
+    network: EfficientNet, stage: StageConfig
+) -> tuple[Callable[..., tuple[steps.TrainState, jax.Array]], steps.TrainState]:
+    """Returns the training step of a stage, not compiled, and its first state: random weights."""
+    schedule = optim.make_schedule(stage, steps=1000, steps_per_epoch=1000)
+    optimizer = optim.make_optimizer(stage, schedule, network.variant)
+    step = steps.make_train_step(
+        network,
+        stage,
+        optimizer,
+        mean=np.asarray(MEAN_STD.mean, np.float32),
+        std=np.asarray(MEAN_STD.std, np.float32),
+        rng=jax.random.key(0),
+    )
+    variables = init_variables(network, jax.random.key(0))
+    return step, steps.initial_state(variables, stage, optimizer)
+
+
 def eval_step(setting: Setting) -> Compiled:
     """Compiles the evaluation step."""
     network = _network(setting)
@@ -93,9 +97,8 @@ def eval_step(setting: Setting) -> Compiled:
         mean=np.asarray(MEAN_STD.mean, np.float32),
         std=np.asarray(MEAN_STD.std, np.float32),
     )
-    sharding = devices.replicated(mesh)
-    variables = jax.device_put(init_variables(network, jax.random.key(0)), sharding)
-    counted = jax.device_put(losses.BatchMetrics.empty(), sharding)
+    variables = devices.place(init_variables(network, jax.random.key(0)), mesh)
+    counted = devices.place(losses.BatchMetrics.empty(), mesh)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
     compiled = program.lower(variables, counted, batch).compile()
 

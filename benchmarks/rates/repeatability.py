@@ -20,7 +20,6 @@ from efficientnet.network.freeze_groups import GROUPS
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.ops.batch_norm import BatchNorm
 from efficientnet.network.variants import Variant, get_variant
-from efficientnet.training import optim, steps
 from efficientnet.weights.conventions import MEAN_STD
 
 # One block of each stage and a quarter of the channels: quick to compile, with all operations.
@@ -104,19 +103,8 @@ def train(
     dtype: Dtype = "float32" if small else "bfloat16"  # which takes minutes to compile for a CPU
     setting = Setting("b0", 32, variant.resolution, dtype, "trained")
     stage = StageConfig("all", "all", epochs=1, learning_rate=1e-3, batch_norm="trained")
-    optimizer = optim.make_optimizer(stage, optim.make_schedule(stage, 100, 100), variant)
-    network = EfficientNet(variant, CLASSES, dtype=jnp.dtype(dtype))
-    step = jax.jit(
-        steps.make_train_step(
-            network,
-            stage,
-            optimizer,
-            mean=np.asarray(MEAN_STD.mean, np.float32),
-            std=np.asarray(MEAN_STD.std, np.float32),
-            rng=jax.random.key(0),
-        )
-    )
-    state = steps.initial_state(init_variables(network, jax.random.key(0)), stage, optimizer)
+    plain, state = ours.untrained(EfficientNet(variant, CLASSES, dtype=jnp.dtype(dtype)), stage)
+    step = jax.jit(plain)
     leaves, structure = jax.tree.flatten(state)
     if begin:
         with np.load(begin) as saved:

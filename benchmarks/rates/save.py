@@ -35,7 +35,7 @@ def save(setting: Setting, rounds: int) -> dict[str, Any]:
     transformation = optim.make_optimizer(stage, lambda _: stage.learning_rate, variant)
     variables = init_variables(EfficientNet(variant, CLASSES), jax.random.key(0))
     state = steps.initial_state(variables, stage, transformation)
-    state = jax.block_until_ready(jax.device_put(state, devices.replicated(devices.data_mesh())))
+    state = jax.block_until_ready(devices.place(state, devices.data_mesh()))
     blocking, whole = [], []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         checkpoints = Checkpoints(epath.Path(folder), RunConfig.keep_checkpoints)
