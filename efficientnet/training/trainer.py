@@ -114,8 +114,9 @@ class Trainer:
         self._tensorboard = TensorBoardWriter(
             workdir / "tensorboard", progress.global_step, progress.validated
         )
+        points = list(self._tensorboard.points()) if trackers else []
         for tracker in trackers:
-            tracker.catch_up(self._tensorboard.points())
+            tracker.catch_up(points)
         self._writer = metric_writers.MultiWriter([self._tensorboard, *trackers])
         self._profiler = Profiler(self.config, workdir / "tensorboard")
         fields = self.config.to_json().items()
