@@ -132,11 +132,15 @@ def table(results: Results, field: int) -> tuple[tuple[str, ...], list[tuple[str
     rows = []
     for group, points in results.groups().items():
         for value in results.values(field):
-            found = [point.result for point in points if point.values[field] == value]
-            if found:
+            if found := _at(points, field, value):
                 numbers = (float(np.mean(found)), min(found), max(found))
                 rows.append((group, _text(value), str(len(found)), *map(write, numbers)))
     return header, rows
+
+
+def _at(points: Sequence[Point], field: int, value: Any) -> list[float]:
+    """Returns the results of the runs with a value of a field."""
+    return [point.result for point in points if point.values[field] == value]
 
 
 def picture(results: Results, field: int) -> Figure:
@@ -152,9 +156,9 @@ def picture(results: Results, field: int) -> Figure:
             y = [point.result for point in points]
             panel.plot(x, y, "o", color=color, alpha=0.5, label=f"{group}, each run")
         means = {
-            places[value]: np.mean([p.result for p in points if p.values[field] == value])
+            places[value]: np.mean(found)
             for value in values
-            if any(point.values[field] == value for point in points)
+            if (found := _at(points, field, value))
         }
         line = "-" if all(map(_is_number, values)) else ""
         panel.plot(

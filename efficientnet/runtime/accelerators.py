@@ -10,9 +10,7 @@ import zlib
 
 import jax
 import numpy as np
-from jax._src import (
-    hardware_utils,
-)  # how JAX itself counts TPU chips, before it loads their library
+from jax._src import hardware_utils  # counts TPU chips before JAX loads their library
 from jax.experimental import multihost_utils
 
 from efficientnet.errors import UserError

@@ -105,22 +105,24 @@ def summary(
     )
 
 
+def environment(commit: str = "abc", **versions: str) -> Environment:
+    """The code, packages and machine of a start of a run."""
+    return Environment(
+        version="0.1.0",
+        commit=commit,
+        clean=True,
+        python="3.11.9",
+        platform="Linux-6.1-x86_64",
+        devices="2 x cpu",
+        driver="",
+        processes=1,
+        packages={"jax": "0.9", "numpy": "2.0", **versions},
+    )
+
+
 def provenance(run_id: str = "20261127-184512-9f3a6c1d", commit: str = "abc123") -> Provenance:
     """Where the results of a run come from that was started twice, with another JAX each time."""
-    environments = [
-        Environment(
-            version="0.1.0",
-            commit=commit,
-            clean=True,
-            python="3.11.9",
-            platform="Linux-6.1-x86_64",
-            devices="8 x cpu",
-            driver="",
-            processes=1,
-            packages={"jax": version, "numpy": "2.4"},
-        )
-        for version in ("0.9", "0.10")
-    ]
+    environments = [environment(commit, jax=version, numpy="2.4") for version in ("0.9", "0.10")]
     known = Provenance(run_id=run_id, data_digest="b3cac278", data_covers="class names")
     return known.started(environments[0]).started(environments[1])
 

@@ -7,9 +7,10 @@ import sys
 
 import jax
 import pytest
+from made_up import environment
 
 from efficientnet.runtime import provenance
-from efficientnet.runtime.provenance import Environment, Provenance
+from efficientnet.runtime.provenance import Provenance
 
 NVIDIA = """NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2026
 GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
@@ -70,20 +71,6 @@ def test_the_driver_of_gpus(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPa
     assert provenance.driver() == "cpu"  # the words of JAX's own platform
     (tmp_path / "version").write_text(NVIDIA)
     assert provenance.driver() == "NVIDIA 550.54.15"
-
-
-def environment(commit: str = "abc", clean: bool = True, jax: str = "0.9") -> Environment:
-    return Environment(
-        version="0.1.0",
-        commit=commit,
-        clean=clean,
-        python="3.11.9",
-        platform="Linux",
-        devices="1 x cpu",
-        driver="",
-        processes=1,
-        packages={"jax": jax, "numpy": "2.0"},
-    )
 
 
 def test_each_start_is_kept_and_what_is_equal_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
