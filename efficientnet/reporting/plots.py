@@ -202,7 +202,7 @@ def mistakes(
         )
     panel.set_xlim(-0.5, len(names) - 0.5)
     labels = [
-        f"{name}\n{share:.1%} wrong"
+        f"{name}\n{share:.1%}\nwrong"
         for name, share in zip(drawable(names), wrong.mean(axis=0), strict=True)
     ]
     panel.set_xticks(range(len(names)), labels, fontsize="small")
