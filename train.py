@@ -43,15 +43,18 @@ PROCESS_ID = flags.DEFINE_integer(
 def main(_: list[str]) -> None:
     """Runs the recipe given by the flags."""
     command_line.show_log("efficientnet", "input_pipeline")
-    config = common.parse(flags.FLAGS["config"].value)
+    recipe = flags.FLAGS["config"].value
+    config = None if common.is_open(recipe) else common.parse(recipe)
     # JAX and TensorFlow take seconds to import; a wrong flag is reported before.
+    from efficientnet.finetuning import open_recipe
     from efficientnet.runtime import compilation_cache, distributed, failures
     from efficientnet.training.run import run
 
     failures.silence_failed_saves()
     compilation_cache.enable()
     distributed.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
-    run(config, str(WORKDIR.value))
+    workdir = str(WORKDIR.value)
+    run(config or open_recipe.close(recipe, workdir), workdir)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -37,14 +37,24 @@ def stage(name: str, train: str, epochs: float, **fields: Any) -> ConfigDict:
     return filled(StageFields, name=name, train=train, epochs=epochs, **fields)
 
 
+def is_open(config: ConfigDict) -> bool:
+    """Whether a recipe, such as that of configs/auto.py, leaves its stages to be decided."""
+    return bool(config.get("auto")) and not config.stages
+
+
 def parse(config: ConfigDict) -> RunConfig:
     """Returns a recipe as a `RunConfig`, which checks its values.
 
     Augmentations, data and devices are not checked here, because their code takes long to import.
 
     Raises:
-      UserError: a field has a wrong value, or two values don't go together.
+      UserError: a field has a wrong value, two values don't go together, or the recipe is open.
     """
+    if is_open(config):
+        raise UserError(
+            "configs/auto.py decides the recipe when train.py begins the run: let it, and take the "
+            "recipe.py that it writes to the workdir"
+        )
     stages = [dict(stage) for stage in config.stages]
     run = RunConfig.from_json({**config, "stages": stages, "data": dict(config.data)})
     get_variant(run.variant)

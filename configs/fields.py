@@ -2,8 +2,10 @@
 
 import dataclasses
 import difflib
+import functools
+import operator
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from ml_collections import ConfigDict, FieldReference, config_dict
@@ -140,8 +142,19 @@ def filled(kind: type[FieldsT], **given: Any) -> FieldsT:
     return fields
 
 
+def leave_open(config: ConfigDict, names: Sequence[str]) -> None:
+    """Sets fields of a recipe to None, such as 'batch_size' or 'data.cache', to be decided later.
+
+    They can still be set, also from the command line.
+    """
+    for name in names:
+        *parents, field = name.split(".")
+        fields = functools.reduce(operator.getitem, parents, config)
+        fields[field] = config_dict.placeholder(_type_of(hints(fields.config)[field]))
+
+
 def _type_of(hint: Any) -> Any:
     """Returns the type of a field that may be None."""
     while typing.get_args(hint):
         hint = typing.get_args(hint)[0]
-    return hint
+    return hint if isinstance(hint, type) else type(hint)

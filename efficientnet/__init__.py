@@ -15,10 +15,31 @@ if _module == "module" and importlib.util.find_spec(_backend.split(".")[0]) is N
 
 # JAX takes seconds to import: each name is imported when it is used.
 with epy.lazy_api_imports(globals()):
+    from efficientnet.config import DataConfig, RunConfig, StageConfig
+    from efficientnet.errors import UserError
+    from efficientnet.finetuning.api import finetune, open_run, train
+    from efficientnet.finetuning.finished_run import FinishedRun, Page, Prediction
+    from efficientnet.inference.evaluate import Evaluation
     from efficientnet.inference.loading import load
     from efficientnet.inference.network import Network
     from efficientnet.network.model import EfficientNet
     from efficientnet.network.variants import VARIANTS
 
-__all__ = ["VARIANTS", "EfficientNet", "Network", "load"]
+__all__ = [
+    "VARIANTS",
+    "DataConfig",
+    "EfficientNet",
+    "Evaluation",
+    "FinishedRun",
+    "Network",
+    "Page",
+    "Prediction",
+    "RunConfig",
+    "StageConfig",
+    "UserError",
+    "finetune",
+    "load",
+    "open_run",
+    "train",
+]
 __version__ = "0.1.0"

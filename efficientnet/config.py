@@ -62,6 +62,7 @@ Dtype = Literal["float32", "bfloat16"]
 MatmulPrecision = Literal["highest", "high", "default"]
 Normalization = Literal["weights", "imagenet", "training"]
 Cache = Literal["", "memory", "disk"]
+Auto = Literal["", "quick", "best"]
 Optimizer = Literal["adamw", "adam", "sgd", "rmsprop", "lamb", "lion"]
 Schedule = Literal["constant", "cosine", "exponential", "step"]
 Monitor = Literal["top1", "top3", "top5", "loss"]  # the metrics that are means over examples
@@ -234,6 +235,10 @@ class StageConfig(Config):
 @dataclasses.dataclass(frozen=True)
 class RunConfig(Config):
     """A whole run; a recipe must set at least `data.source` and `stages`."""
+
+    # What configs/auto.py was asked for, if it has decided this recipe. In a recipe without stages
+    # it means that fields that are None are still to be decided, see efficientnet/finetuning.
+    auto: Auto = ""
 
     # Of the validation split, the order of the photos, the augmentation and the initialization.
     seed: Annotated[int, Range(at_least=0, below=2**31)] = 0

@@ -52,7 +52,7 @@ def decoded(
     """
     shape = (len(split), resolution, resolution, channels)
     if place == "memory":
-        _announce(math.prod(shape), "memory", _free_memory())
+        _announce(math.prod(shape), "memory", free_memory())
         photos: np.ndarray = np.empty(shape, np.uint8)
         readable = _fill(photos, split, preprocess)
     else:
@@ -104,7 +104,7 @@ def _announce(size: int, where: str, free: float) -> None:
         )
 
 
-def _free_memory() -> float:
+def free_memory() -> float:
     """Returns the bytes of memory that are available without swapping."""
     table = pathlib.Path("/proc/meminfo")
     if table.exists():

@@ -30,6 +30,7 @@ import input_pipeline
 from efficientnet import records
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
+from efficientnet.inference.evaluate import run_on
 from efficientnet.inference.loading import load_run
 from efficientnet.metrics import METRICS
 from efficientnet.paths import absolute
@@ -44,7 +45,6 @@ from efficientnet.training import setup
 from efficientnet.training.run import run
 from efficientnet.training.workdir import check_config, finished_summary
 from scripts import command_line, recipes
-from scripts.evaluate import evaluate
 
 OUT_OF_FOLD = "out_of_fold.npz"
 LABELS = "labels.csv"
@@ -121,7 +121,7 @@ def train_and_predict(config: RunConfig, folder: epath.Path, source: input_pipel
         found = predictions.load(path)
     else:
         photos = data.validation
-        _, logits = evaluate(
+        _, logits = run_on(
             load_run(str(folder)), photos, config.batch_size, False, config.data.broken_limit
         )
         found = predictions.from_logits(logits, photos.labels, photos.names, data.class_names)

@@ -12,7 +12,6 @@ and sizes, have a column each. A folder gets one picture per photo; a .png holds
 
 import argparse
 import dataclasses
-import difflib
 import os
 import pathlib
 import sys
@@ -25,7 +24,7 @@ from efficientnet.errors import UserError
 from efficientnet.inference import heatmaps
 from efficientnet.inference.explain import BATCH_SIZE, explain
 from efficientnet.inference.network import Network
-from efficientnet.inference.predict import photo_loader
+from efficientnet.inference.predict import class_index, photo_loader
 from efficientnet.paths import check_file, check_folder
 from efficientnet.reporting.comparison import short_names
 from efficientnet.runtime.progress_bar import progress_bar
@@ -66,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     chosen = networks.one_by_one(args)
     titles = _titles(chosen)
     loaded = [networks.load(one) for one in chosen]
-    labels = [_label(each, args.name) for each in loaded]
+    labels = [args.name and class_index(each, args.name) for each in loaded]
     if not together:
         args.output.mkdir(parents=True, exist_ok=True)
 
@@ -128,16 +127,6 @@ def _photos(network: Network, paths: Sequence[str], skipped: list[str]) -> input
     photos = input_pipeline.photo_split(paths)
     loader = photo_loader(network, photos, BATCH_SIZE, broken_limit=len(paths))
     return dataclasses.replace(loader, skipped=skipped)
-
-
-def _label(network: Network, name: str | None) -> int | None:
-    if name is None:
-        return None
-    if name in network.class_names:
-        return network.class_names.index(name)
-    close = difflib.get_close_matches(name, network.class_names, n=5, cutoff=0.5)
-    known = close or network.class_names[:5]
-    raise UserError(f"there is no class {name!r}: expected a name such as {', '.join(known)}")
 
 
 def _free_name(photo: str, taken: set[str]) -> str:

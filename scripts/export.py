@@ -12,9 +12,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from efficientnet.errors import UserError
 from efficientnet.inference.export.exporter import export
-from efficientnet.inference.export.formats import DEFAULT, FORMATS
+from efficientnet.inference.export.formats import DEFAULT, FORMATS, check_formats
 from scripts import command_line, networks
 
 
@@ -30,9 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     args = parser.parse_args(arguments)
     formats = list(dict.fromkeys(args.formats.split(",")))
-    for name in formats:
-        if name not in FORMATS:
-            raise UserError(f"unknown format {name!r}: expected some of {', '.join(FORMATS)}")
+    check_formats(formats)
     network = networks.load(args)
     source = args.weights or f"the run {pathlib.Path(args.workdir).resolve().name}"
     metadata = export(network, args.output, formats, source)

@@ -13,7 +13,9 @@ CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 # A package may import those in the lines below its own, and itself.
 LAYERS = (
     ("train", "scripts", "benchmarks"),  # these may import each other too
-    ("configs", "efficientnet"),  # the latter is `efficientnet/__init__.py` alone
+    ("efficientnet",),  # `efficientnet/__init__.py` alone
+    ("efficientnet.finetuning",),
+    ("configs",),
     ("efficientnet.inference",),
     ("efficientnet.training",),
     ("efficientnet.reporting",),

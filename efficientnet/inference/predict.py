@@ -1,6 +1,7 @@
 """Classifying photos in batches on all devices, preprocessed as in the network's evaluation."""
 
 import dataclasses
+import difflib
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import input_pipeline
+from efficientnet.errors import UserError
 from efficientnet.inference.network import Network
 from efficientnet.reporting.predictions import softmax
 from efficientnet.runtime import devices
@@ -89,6 +91,19 @@ def features_of(network: Network, photos: input_pipeline.Split) -> np.ndarray:
     for batch in predict(small, photo_loader(small, photos, broken_limit=len(photos))):
         found[batch.indices] = batch.features
     return found
+
+
+def class_index(network: Network, name: str) -> int:
+    """Returns the label of a class.
+
+    Raises:
+      UserError: the network has no such class; the message has similar names.
+    """
+    if name in network.class_names:
+        return network.class_names.index(name)
+    close = difflib.get_close_matches(name, network.class_names, n=5, cutoff=0.5)
+    known = close or network.class_names[:5]
+    raise UserError(f"there is no class {name!r}: expected a name such as {', '.join(known)}")
 
 
 def top_classes(network: Network, probabilities: np.ndarray, k: int) -> list[dict[str, object]]:

@@ -112,6 +112,32 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
             )
 
 
+class Interrupt(Stop):
+    """Listens for Ctrl-C in a program of the user's, such as a notebook, which must not be ended.
+
+    Ctrl-C asks the run to save and to stop; where nothing would be lost, or the second time, it is
+    the `KeyboardInterrupt` that it always is.
+    """
+
+    def __enter__(self) -> "Interrupt":
+        """Begins to listen; outside the main thread, where Python forbids it, does nothing."""
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {signal.SIGINT: signal.signal(signal.SIGINT, self._interrupted)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves the signal as it was."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def _interrupted(self, *_: object) -> None:
+        if self.requested or self.safe:
+            raise KeyboardInterrupt
+        print("saving after this step, then stopping; again: stopping at once", file=sys.stderr)
+        self._requested.set()
+
+
 def end_at_once(status: int, message: str) -> NoReturn:
     """Ends the process without waiting for any thread, which may never end."""
     print(message, file=sys.stderr, flush=True)

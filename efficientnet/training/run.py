@@ -29,7 +29,9 @@ SHOWN_CHANGES = 3
 
 
 @reaching_buckets()
-def run(config: RunConfig, path: str, source: Source | None = None) -> RunSummary:
+def run(
+    config: RunConfig, path: str, source: Source | None = None, stop: Stop | None = None
+) -> RunSummary:
     """Trains a config to its end, resuming from what the workdir already holds.
 
     Args:
@@ -37,6 +39,7 @@ def run(config: RunConfig, path: str, source: Source | None = None) -> RunSummar
       path: the workdir, which will hold `config.json`, `network.json`, `provenance.json`,
         `checkpoints/`, `tensorboard/`, `predictions/`, `summary.json` and `report/index.html`.
       source: the data set, if it is open; see `setup.open_source`.
+      stop: listens for signals; by default, one that may end the process.
 
     Returns:
       The content of `summary.json`.
@@ -52,8 +55,8 @@ def run(config: RunConfig, path: str, source: Source | None = None) -> RunSummar
     if summary:
         log.info("this run is finished: nothing is left to train")
     else:
-        alone = jax.process_count() == 1
-        with failures.explained(folder, workdir.LOCK), workdir.locked(folder), Stop(alone) as stop:
+        stop = stop or Stop(alone=jax.process_count() == 1)
+        with failures.explained(folder, workdir.LOCK), workdir.locked(folder), stop:
             summary = _train(config, folder, source, stop)
     log.info("%s", tables.stage_table(summary.stages))
     log.info("results: %s, curves: tensorboard --logdir %s", folder / report.PAGE, folder)

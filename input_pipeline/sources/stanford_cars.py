@@ -108,6 +108,12 @@ def _one_table(directory: epath.Path) -> Source:
     return Source("stanford_cars", class_names, splits)
 
 
+def is_devkit(directory: epath.Path) -> bool:
+    """Whether a folder holds the tables of the published data set."""
+    names = ("cars_annos.mat", "cars_meta.mat")
+    return any(_has(directory, name) for name in names)
+
+
 def _has(directory: epath.Path, name: str) -> epath.Path | None:
     folders = (directory, directory / "devkit", directory / "devkit" / "devkit")
     return next((folder / name for folder in folders if (folder / name).is_file()), None)

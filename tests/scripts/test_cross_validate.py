@@ -68,7 +68,7 @@ class Training:
         records.write(folder / "summary.json", summary)
         return summary
 
-    def evaluate(self, *_: object, **__: object) -> tuple[dict[str, float], np.ndarray]:
+    def run_on(self, *_: object, **__: object) -> tuple[dict[str, float], np.ndarray]:
         self.predicted += 1
         return {}, self.logits
 
@@ -83,7 +83,7 @@ def training(
     monkeypatch: pytest.MonkeyPatch, tiny: Callable[..., ConfigDict], tmp_path: pathlib.Path
 ) -> Iterator[Training]:
     stand_in = Training()
-    for name in ("run", "evaluate", "load_run"):
+    for name in ("run", "run_on", "load_run"):
         monkeypatch.setattr(cross_validate, name, getattr(stand_in, name))
     (tmp_path / "recipe.py").write_text(RECIPE)
     return stand_in

@@ -19,7 +19,7 @@ import numpy as np
 
 import input_pipeline
 from efficientnet.errors import UserError
-from efficientnet.inference.export.formats import FORMATS, check_installed
+from efficientnet.inference.export.formats import FORMATS, check_formats
 from efficientnet.inference.network import Network
 from efficientnet.paths import printable
 from input_pipeline.augment.geometry import Resize
@@ -63,11 +63,11 @@ def export(
       What `metadata.json` holds.
 
     Raises:
-      UserError: the folder already exists, a package is missing, or the output of a format
-        differs from the network's.
+      UserError: the folder already exists, a format is unknown or its package missing, or the
+        output of a format differs from the network's.
       OSError: the folder can't be written.
     """
-    check_installed(formats)
+    check_formats(formats)
     if output.exists():
         raise UserError(f"{output} already exists: choose another --output, or remove it")
     network = dataclasses.replace(network, module=network.module.clone(dtype=jnp.float32))

@@ -81,8 +81,11 @@ def write_onnx(network: Network, path: pathlib.Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def check_installed(formats: Collection[str]) -> None:
-    """Raises a `UserError` if ONNX is asked for and its converter is missing."""
+def check_formats(formats: Collection[str]) -> None:
+    """Raises a `UserError` if a format is unknown, or is ONNX and its converter is missing."""
+    for name in formats:
+        if name not in FORMATS:
+            raise UserError(f"unknown format {name!r}: expected some of {', '.join(FORMATS)}")
     if "onnx" in formats and not all(map(importlib.util.find_spec, ("tf2onnx", "onnxruntime"))):
         raise UserError("ONNX needs tf2onnx and onnxruntime: pip install '.[onnx]'")
 
