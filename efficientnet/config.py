@@ -119,7 +119,7 @@ class DataConfig(Config):
 
     WRONG = "config.data.{field} is {value}: expected {expected}"
 
-    source: str = ""  # a name in input_pipeline/sources
+    source: str = ""  # a name in input_pipeline/sources, 'tfds:NAME' or 'hf:OWNER/NAME'
     directory: MayChange[str] = ""  # where its files are; '' if it needs none
     # The split to validate on, by any of its names: 'auto' takes the source's validation split, or
     # else holds photos out of training; '' always holds them out.
@@ -245,7 +245,9 @@ class RunConfig(Config):
 
     # Network.
     variant: str = "b0"  # a row of efficientnet/network/variants.py
-    weights: str = "noisy_student"  # a name or a path, see docs/weights.md; '' for random
+    # A name, such as 'noisy_student', 'keras:b0' or 'hf:OWNER/NAME', or a path, see
+    # docs/weights.md; '' for random.
+    weights: str = "noisy_student"
     resolution: PositiveCount | None = None  # pixels per side; None is the variant's own
     channels: Literal[1, 3] = 3  # 3 for color, 1 for gray
     dtype: Dtype = "float32"  # of activations; parameters are always float32

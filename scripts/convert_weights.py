@@ -16,6 +16,7 @@ from etils import epath
 from efficientnet import weights
 from efficientnet.paths import bytes_of, cache_directory, check_file, user_path
 from efficientnet.weights import download, integrity
+from efficientnet.weights.load import WORDS
 from scripts import command_line
 
 
@@ -23,7 +24,9 @@ def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and runs what they ask for."""
     parser = command_line.parser(__doc__)
     parser.add_argument(
-        "source", nargs="?", help=f"a path, or one of {', '.join(download.ARCHIVES)}, lite_wheel"
+        "source",
+        nargs="?",
+        help=f"a path, hf:OWNER/NAME, timm:NAME, or one of {', '.join(WORDS)}",
     )
     parser.add_argument("--output", type=user_path, help="the .safetensors file to write")
     parser.add_argument("--variant", help="such as b0; not needed with a path")
@@ -37,10 +40,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def show_registry() -> list[dict[str, Any]]:
-    """Prints every official archive, and whether it is in the cache."""
+    """Prints every published file, and whether it is in the cache."""
     rows = []
     for entry in download.DOWNLOADS.values():
-        path = epath.Path(cache_directory() / entry.file_name)
+        path = epath.Path(entry.path)
         cached, digest = path.exists(), integrity.recorded(path)
         rows.append({**dataclasses.asdict(entry), "digest": digest, "cached": cached})
         print(f"{entry.word:14} {entry.variant:8} {'cached' if cached else '':7} {entry.url}")
@@ -66,6 +69,7 @@ def convert(source: str, variant: str | None, output: epath.Path) -> dict[str, A
         f"Normalizes (x - {list(pretrained.preprocessing.mean)}) / "
         f"{list(pretrained.preprocessing.std)}, pads {pretrained.padding}, "
         f"BatchNorm epsilon {pretrained.bn_epsilon}.\n"
+        f"From {pretrained.origin}, license: {pretrained.license or 'not stated'}.\n"
         f"Wrote {output} ({size:,} bytes) and read it back unchanged, "
         f"in {seconds:.1f} s."
     )
@@ -75,6 +79,9 @@ def convert(source: str, variant: str | None, output: epath.Path) -> dict[str, A
         "variant": pretrained.variant,
         "family": pretrained.family,
         "source": pretrained.source,
+        "origin": pretrained.origin,
+        "digest": pretrained.digest,
+        "license": pretrained.license,
         "moving_averages": pretrained.ema,
         "num_classes": pretrained.num_classes,
         "parameters": pretrained.parameters,

@@ -23,14 +23,14 @@ LAYERS = (
     ("efficientnet.network", "input_pipeline"),
     ("efficientnet.config", "efficientnet.records"),
     ("efficientnet.metrics", "efficientnet.runtime"),
-    ("efficientnet.paths",),
+    ("efficientnet.hub", "efficientnet.paths"),
     ("efficientnet.errors",),
 )
 LEVEL = {package: level for level, layer in enumerate(LAYERS) for package in layer}
 # Those that may import less than all that is below them.
 ONLY = {
     "configs": {"efficientnet.config", "efficientnet.errors", "efficientnet.network"},
-    "input_pipeline": {"efficientnet.paths", "efficientnet.errors"},
+    "input_pipeline": {"efficientnet.hub", "efficientnet.paths", "efficientnet.errors"},
 }
 
 

@@ -31,9 +31,10 @@ def load(weights: str, variant: str | None = None) -> Network:
 
     Args:
       weights: 'noisy_student', 'imagenet', 'autoaugment', 'randaugment', 'advprop', 'lite',
-        'lite_wheel'; the path of a checkpoint in any known format; or the workdir of a run, whose
-        last finished stage is loaded.
-      variant: such as 'b0'; not needed with a path.
+        'lite_wheel'; 'keras:b0', 'torchvision:b0', 'timm:NAME' or 'hf:OWNER/NAME' of the Hugging
+        Face Hub; the path of a checkpoint in any known format; or the workdir of a run, whose last
+        finished stage is loaded.
+      variant: such as 'b0'; only needed with a word that doesn't name it.
 
     Raises:
       UserError: see `weights.load_pretrained` and `load_run`.
@@ -57,9 +58,9 @@ def load(weights: str, variant: str | None = None) -> Network:
         module=module,
         variables=jax.tree.map(jnp.asarray, variables),
         preprocessing=pretrained.preprocessing,
-        class_names=class_names(pretrained.num_classes),
-        resolution=row.resolution,
-        preparation=IMAGENET_PREPARATION,
+        class_names=pretrained.class_names or class_names(pretrained.num_classes),
+        resolution=pretrained.resolution or row.resolution,
+        preparation=pretrained.preparation or IMAGENET_PREPARATION,
     )
 
 

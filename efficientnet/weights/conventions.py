@@ -1,8 +1,6 @@
 """What goes with weights: preprocessing, padding and epsilon of the network they come from."""
 
-import contextlib
 import dataclasses
-import json
 
 from etils import epath
 
@@ -18,6 +16,10 @@ class Preprocessing:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def gray(self) -> "Preprocessing":
+        """Returns the means over the colors, for gray images."""
+        return Preprocessing(*((sum(values) / len(values),) for values in (self.mean, self.std)))
 
 
 MEAN_STD = Preprocessing(
@@ -36,19 +38,10 @@ class Conventions:
     bn_epsilon: float = 1e-3
 
 
-def hint_of(path: epath.Path) -> str:
+def hint_of(path: epath.Path, name: str = "") -> str:
     """The words that tell checkpoints of the same shapes apart, in lower case.
 
-    These are the last names of the path and, in a folder from timm's hub, the name of the model in
-    its `config.json`.
+    These are the last names of the path, and the model's name in a `model_config` beside it.
     """
     whole = path if is_in_bucket(path) else path.absolute()
-    words = list(whole.parts[-4:])
-    config = path.parent / "config.json"
-    if config.is_file():
-        with contextlib.suppress(ValueError, OSError):
-            content = json.loads(config.read_text("utf-8"))
-            if isinstance(content, dict) and isinstance(content.get("pretrained_cfg"), dict):
-                tag = content["pretrained_cfg"].get("tag", "")
-                words.append(f"{content.get('architecture', '')}.{tag}")
-    return "/".join(words).lower()
+    return "/".join([*whole.parts[-4:], name]).lower()

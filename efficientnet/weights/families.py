@@ -2,9 +2,11 @@
 
 A family is an entry of `FAMILIES` with a function that finds its conventions. Sources: the variable
 names of the published checkpoints, and of the modules that write them (the TPU reference
-implementation, Keras Applications, timm, torchvision and lukemelas' efficientnet_pytorch).
+implementation, Keras Applications, timm, torchvision, transformers and lukemelas'
+efficientnet_pytorch).
 """
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 
@@ -21,6 +23,7 @@ from efficientnet.weights.conventions import (
     Conventions,
     Preprocessing,
 )
+from efficientnet.weights.model_config import PROCESSOR, beside
 from efficientnet.weights.naming import (
     AS_IS,
     CHANNELS_THIRD,
@@ -31,6 +34,8 @@ from efficientnet.weights.naming import (
     Words,
 )
 from efficientnet.weights.readers.checkpoint import Tensor
+
+log = logging.getLogger(__name__)
 
 AVERAGE = "/ExponentialMovingAverage"
 # A variable of what Keras calls its layer for preprocessing.
@@ -67,6 +72,15 @@ def timm(checkpoint: FamilyCheckpoint, variant: str, hint: str, path: epath.Path
         return Conventions(PLUS_MINUS_ONE if centered else MEAN_STD)
     centered = re.match(r"[._]ra4", rest)
     return Conventions(PLUS_MINUS_ONE if centered else MEAN_STD, "symmetric", 1e-5)
+
+
+def transformers(
+    checkpoint: FamilyCheckpoint, variant: str, hint: str, path: epath.Path
+) -> Conventions:
+    """Keras's networks; how photos are normalized stands in a file beside the weights."""
+    if not beside(path, PROCESSOR).is_file():
+        log.warning("%s has no %s beside it: takes ImageNet's mean and std", path, PROCESSOR)
+    return Conventions(MEAN_STD)
 
 
 def keras(checkpoint: FamilyCheckpoint, variant: str, hint: str, path: epath.Path) -> Conventions:
@@ -117,6 +131,17 @@ class GoogleFamily(Family):
             else:
                 raw[name] = tensor
         return FamilyCheckpoint(self, {**raw, **averages}, averaged=len(averages))
+
+
+class TransformersFamily(Family):
+    """transformers, where the classifier stands outside of the network, and may be missing."""
+
+    def sort(self, tensors: Mapping[str, Tensor]) -> FamilyCheckpoint:
+        """Brings both to one level."""
+        inner = "efficientnet."
+        return FamilyCheckpoint(
+            self, {name.removeprefix(inner): tensor for name, tensor in tensors.items()}
+        )
 
 
 class KerasFamily(Family):
@@ -210,6 +235,24 @@ TORCHVISION = Family(
     plain=_block("features.{n}.{r}.block.", _PLAIN, "0.0 0.1 1.fc1 1.fc2 2.0 2.1"),
 )
 
+TRANSFORMERS = TransformersFamily(
+    title="transformers",
+    marker="embeddings.convolution.weight",
+    conventions=transformers,
+    expanding={
+        **_outside(
+            "embeddings.convolution embeddings.batchnorm encoder.top_conv encoder.top_bn classifier"
+        ),
+        **_block(
+            "encoder.blocks.{i}.",
+            _EXPANDING,
+            "expansion.expand_conv expansion.expand_bn depthwise_conv.depthwise_conv "
+            "depthwise_conv.depthwise_norm squeeze_excite.reduce squeeze_excite.expand "
+            "projection.project_conv projection.project_bn",
+        ),
+    },
+)
+
 TF1 = GoogleFamily(
     title="TF1",
     marker="stem/conv2d/kernel",
@@ -268,4 +311,13 @@ OWN = OwnFamily(
     title="own", marker="params/stem_conv/kernel", conventions=own, expanding={}, separator="/"
 )
 
-FAMILIES: tuple[Family, ...] = (LUKEMELAS, TIMM, TORCHVISION, OWN, TF1, KERAS, KERAS_NUMBERED)
+FAMILIES: tuple[Family, ...] = (
+    LUKEMELAS,
+    TIMM,
+    TORCHVISION,
+    TRANSFORMERS,
+    OWN,
+    TF1,
+    KERAS,
+    KERAS_NUMBERED,
+)

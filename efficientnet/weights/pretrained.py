@@ -35,6 +35,12 @@ class Pretrained:
       num_classes: length of the logits; 0 without a classifier, which only fine-tuning can use.
       source: where the weights are from, for messages.
       ema: whether they are moving averages.
+      origin: where they were read or downloaded: a path, a URL or a pinned 'hf:...'.
+      digest: the file's SHA-256, if one came with it that was checked; else ''.
+      license: as their publisher states it; '' if unknown.
+      resolution: pixels per side that they were trained for; None if only the variant tells.
+      preparation: of photos for testing, in our syntax of augmentations; '' if unknown.
+      class_names: in label order; () if unknown.
     """
 
     variant: str
@@ -47,6 +53,12 @@ class Pretrained:
     num_classes: int
     source: str
     ema: bool = False
+    origin: str = ""
+    digest: str = ""
+    license: str = ""
+    resolution: int | None = None
+    preparation: str = ""
+    class_names: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -86,8 +98,7 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
             )
         kernel = params["stem_conv"]["kernel"].sum(axis=2, keepdims=True)
         params["stem_conv"] = {**params["stem_conv"], "kernel": kernel}
-        mean, std = (float(np.mean(x)) for x in (preprocessing.mean, preprocessing.std))
-        preprocessing = Preprocessing((mean,), (std,))
+        preprocessing = preprocessing.gray()
         log.info("The stem's kernel is summed over the colors for gray images.")
     if num_classes is None:
         num_classes = pretrained.num_classes
@@ -106,6 +117,7 @@ def adapt(pretrained: Pretrained, num_classes: int | None = None, channels: int 
             "kernel": np.zeros((features, num_classes), np.float32),
             "bias": np.zeros(num_classes, np.float32),
         }
+        pretrained = dataclasses.replace(pretrained, class_names=())
     return dataclasses.replace(
         pretrained, params=params, preprocessing=preprocessing, num_classes=num_classes
     )
@@ -139,6 +151,10 @@ def save(pretrained: Pretrained, path: epath.Path) -> None:
         "bn_epsilon": repr(pretrained.bn_epsilon),
         "source": pretrained.source,
         "ema": str(pretrained.ema).lower(),
+        "license": pretrained.license,
+        "resolution": str(pretrained.resolution or ""),
+        "preparation": pretrained.preparation,
+        "class_names": json.dumps(pretrained.class_names),
     }
     safetensors_file.write(path, tensors, metadata)
 
@@ -166,4 +182,9 @@ def restore(pretrained: Pretrained, metadata: dict[str, str]) -> Pretrained:
         bn_epsilon=epsilon,
         source=metadata["source"],
         ema=metadata["ema"] == "true",
+        # Not in files of earlier versions.
+        license=metadata.get("license", ""),
+        resolution=int(metadata.get("resolution") or 0) or None,
+        preparation=metadata.get("preparation", ""),
+        class_names=tuple(json.loads(metadata.get("class_names", "[]"))),
     )

@@ -186,10 +186,10 @@ def test_archive_without_a_checkpoint(tmp_path):
 
 
 def test_registry_knows_every_official_archive():
-    assert len(download.DOWNLOADS) == 10 + 6 + 8 + 3 + 9 + 5
-    urls = {entry.url.removeprefix(download.ROOT) for entry in download.DOWNLOADS.values()}
+    assert len(download.DOWNLOADS) == 10 + 6 + 8 + 3 + 9 + 5 + 8 + 8
+    urls = {entry.url.removeprefix(download.GOOGLE) for entry in download.DOWNLOADS.values()}
     assert len(urls) == len(download.DOWNLOADS)
-    assert len({entry.file_name for entry in download.DOWNLOADS.values()}) == len(urls)
+    assert len({entry.path for entry in download.DOWNLOADS.values()}) == len(urls)
     assert "/noisystudent/noisy_student_efficientnet-l2_475.tar.gz" in urls
     assert "/randaug/efficientnet-b8-randaug.tar.gz" in urls
     assert "/advprop/efficientnet-b8.tar.gz" in urls

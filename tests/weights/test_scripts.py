@@ -46,7 +46,7 @@ def test_registry_is_shown(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("EFFICIENTNET_CACHE", str(tmp_path))
     assert command_line.run(convert_weights.main, ["--list", "--json"]) == 0
     rows = last_json(capsys)
-    assert len(rows) == 41
+    assert len(rows) == 41 + 8 + 8
     assert not any(row["cached"] for row in rows)
 
 
