@@ -90,6 +90,8 @@ def _origin(run: Run) -> Iterator[tuple[str, str]]:
         yield "Resumed", f"{times}, last {starts[-1].date} on {starts[-1].host}"
     yield "Devices", on + (f", {latest.driver}" if latest.driver else "")
     yield "Platform", f"Python {latest.python} on {latest.platform}"
+    if known.weights:
+        yield "Weights", str(known.weights)
     yield "Data", f"{known.data_digest}, a digest of {known.data_covers}"
 
 

@@ -81,6 +81,25 @@ class Start:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightsOrigin:
+    """The pretrained weights that a run began with.
+
+    Attributes:
+      origin: a path, a URL, or 'hf:OWNER/NAME@COMMIT/FILE'.
+      digest: SHA-256 of the file; '' if none came with it.
+      license: as their publisher states it; '' if unknown.
+    """
+
+    origin: str
+    digest: str
+    license: str
+
+    def __str__(self) -> str:
+        digest = f", SHA-256 {self.digest}" if self.digest else ""
+        return f"{self.origin}, license: {self.license or 'not stated'}{digest}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Provenance:
     """What is known of the origin of a run's results.
 
@@ -90,6 +109,7 @@ class Provenance:
       data_covers: in words.
       starts: in order; for a run that an earlier version began, only those since then.
       environments: of the starts, all different.
+      weights: None for random ones, and for a run that an earlier version began.
     """
 
     run_id: str
@@ -97,6 +117,7 @@ class Provenance:
     data_covers: str
     starts: tuple[Start, ...] = ()
     environments: tuple[Environment, ...] = ()
+    weights: WeightsOrigin | None = None
 
     @property
     def latest(self) -> Environment:

@@ -16,8 +16,8 @@ from efficientnet.records import NetworkRecord, Progress, RunSummary, SplitSizes
 from efficientnet.reporting import report, runs, tables
 from efficientnet.runtime import accelerators, distributed, failures, provenance
 from efficientnet.runtime.preemption import Stop
-from efficientnet.runtime.provenance import Provenance
-from efficientnet.training import broken_photos, setup, trackers, workdir
+from efficientnet.runtime.provenance import Provenance, WeightsOrigin
+from efficientnet.training import broken_photos, pinning, setup, trackers, workdir
 from efficientnet.training.trainer import Trainer
 from input_pipeline.sources.split import Source, stamp_of
 
@@ -66,10 +66,11 @@ def run(
 def _train(config: RunConfig, folder: epath.Path, source: Source | None, stop: Stop) -> RunSummary:
     trackers.check(config)
     accelerators.warn_of_idle()
+    config = pinning.pinned(config)
     prepared = setup.prepare(config, folder, source)
     network = _network(prepared)
     workdir.write_config(folder, config, network)
-    origin = _note_start(folder, network) if distributed.leads() else None
+    origin = _note_start(folder, network, prepared.weights) if distributed.leads() else None
     if prepared.photos and distributed.leads():
         records.write(folder / broken_photos.RECORD, prepared.photos)
     with trackers.opened(config, folder, origin) as opened:
@@ -120,7 +121,9 @@ def _results(progress: Progress) -> dict[str, float]:
     return {f"final/{name}": value for name, value in values.items()}
 
 
-def _note_start(folder: epath.Path, network: NetworkRecord) -> Provenance:
+def _note_start(
+    folder: epath.Path, network: NetworkRecord, weights: WeightsOrigin | None = None
+) -> Provenance:
     """Adds this start to the record of where the run's results come from; a new run gets an id."""
     digest = stamp_of(json.dumps(records.to_json([network.class_names, network.data])))
     now, known = provenance.environment(), runs.read_provenance(folder)
@@ -130,10 +133,17 @@ def _note_start(folder: epath.Path, network: NetworkRecord) -> Provenance:
             more = len(changes) - SHOWN_CHANGES
             others = f", and {more} more changes" if more > 0 else ""
             log.info("this run goes on with %s%s", ", ".join(changes[:SHOWN_CHANGES]), others)
-        # The data may have changed as long as there was no checkpoint.
-        known = dataclasses.replace(known, data_digest=digest)
+        # The data and the weights may have changed as long as there was no checkpoint.
+        if workdir.has_checkpoint(folder):
+            weights = known.weights
+        known = dataclasses.replace(known, data_digest=digest, weights=weights)
     else:
-        known = Provenance(run_id=provenance.new_run_id(), data_digest=digest, data_covers=COVERED)
+        known = Provenance(
+            run_id=provenance.new_run_id(),
+            data_digest=digest,
+            data_covers=COVERED,
+            weights=weights,
+        )
     origin = known.started(now)
     records.write(folder / runs.PROVENANCE, origin)
     return origin

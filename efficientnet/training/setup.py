@@ -21,6 +21,7 @@ from efficientnet.network.variants import Variant, get_variant
 from efficientnet.paths import cache_directory, user_path
 from efficientnet.records import PhotosRecord, SplitIdentity
 from efficientnet.runtime import devices
+from efficientnet.runtime.provenance import WeightsOrigin
 from efficientnet.training import broken_photos, workdir
 from efficientnet.weights import Preprocessing
 from efficientnet.weights.conventions import MEAN_STD, Conventions
@@ -69,6 +70,7 @@ class Experiment:
     # Of the data before unreadable photos are left out, see `broken_photos.identity`.
     identity: Mapping[str, SplitIdentity] = dataclasses.field(default_factory=dict)
     photos: PhotosRecord | None = None  # for the workdir, see `broken_photos`
+    weights: WeightsOrigin | None = None  # None for random ones
     on_features: bool = False  # whether batches hold features in place of images
 
     @property
@@ -263,7 +265,7 @@ def prepare(
     )
     log.info("data: %s", _class_sizes(data))
     variant = get_variant(config.variant)
-    variables, conventions = _start(config, variant, len(data.class_names))
+    variables, conventions, origin = _start(config, variant, len(data.class_names))
     resolution = config.resolution or variant.resolution
     mean, std = _normalization(config, conventions.preprocessing, data.train, resolution)
     if config.data.cache:
@@ -285,6 +287,7 @@ def prepare(
         variables=variables,
         identity=photos.identity,
         photos=photos.record,
+        weights=origin,
     )
 
 
@@ -301,19 +304,21 @@ def _class_sizes(data: Data) -> str:
 
 def _start(
     config: RunConfig, variant: Variant, num_classes: int
-) -> tuple[dict[str, Any], Conventions]:
-    """Returns the network before the first stage, with the conventions of its weights."""
+) -> tuple[dict[str, Any], Conventions, WeightsOrigin | None]:
+    """Returns the network before the first stage, and conventions and origin of its weights."""
     if not config.weights:
         log.info("weights: random")
         model = EfficientNet(variant, num_classes, head_batch_norm=config.head_batch_norm)
         variables = init_variables(model, jax.random.key(config.seed), config.channels)
-        return variables, Conventions(MEAN_STD, variant.padding, variant.bn_epsilon)
+        return variables, Conventions(MEAN_STD, variant.padding, variant.bn_epsilon), None
     found = weights.load_pretrained(config.weights, config.variant)
+    origin = WeightsOrigin(origin=found.origin, digest=found.digest, license=found.license)
+    log.info("weights: %s", origin)
     found = weights.adapt(found, num_classes, config.channels)
     variables = {"params": found.params, "batch_stats": found.batch_stats}
     if config.head_batch_norm:
         variables = _with_head_batch_norm(variables)
-    return variables, Conventions(found.preprocessing, found.padding, found.bn_epsilon)
+    return variables, Conventions(found.preprocessing, found.padding, found.bn_epsilon), origin
 
 
 def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable
 from efficientnet.records import NetworkRecord, RunSummary, SplitIdentity
 from efficientnet.reporting.runs import CONFIG, NETWORK, SUMMARY, read_config
 from efficientnet.runtime import distributed
+from efficientnet.training import pinning
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,17 @@ def _changing(workdir: epath.Path) -> Iterator[None]:
 def as_begun(path: str | epath.Path, config: RunConfig) -> RunConfig:
     """Returns the config with which the run in a folder goes on, if there is one.
 
-    A validation split of the data is used by default, but was not in earlier versions: their runs
-    go on with the photos that they hold out.
+    It keeps to the commits of the Hugging Face Hub that it began with. A validation split of the
+    data is used by default, but was not in earlier versions: their runs go on with the photos that
+    they hold out.
     """
     known = absolute(path) / CONFIG
-    if config.data.validation_split != "auto" or not known.exists():
+    if not known.exists():
         return config
-    if records.read_json(known).get("data", {}).get("validation_split") != "":
+    before = records.read_json(known)
+    config = pinning.as_begun(config, before)
+    held_out = before.get("data", {}).get("validation_split") == ""
+    if config.data.validation_split != "auto" or not held_out:
         return config
     log.info("data: this run began with photos held out of training to validate on, and keeps them")
     return dataclasses.replace(config, data=dataclasses.replace(config.data, validation_split=""))

@@ -178,4 +178,5 @@ def described(origin: Provenance) -> dict[str, str]:
         "python": latest.python,
         "jax": latest.packages.get("jax", ""),
         "data_digest": origin.data_digest,
+        "weights": str(origin.weights or ""),
     }
