@@ -30,7 +30,9 @@ from scripts import command_line
 def main(arguments: Sequence[str]) -> None:
     """Parses the arguments and runs what they ask for."""
     parser = command_line.parser(__doc__)
-    parser.add_argument("source", help=f"one of {', '.join(input_pipeline.SOURCES)}, or tfds:NAME")
+    parser.add_argument(
+        "source", help=f"one of {', '.join(input_pipeline.SOURCES)}, tfds:NAME, or hf:OWNER/NAME"
+    )
     parser.add_argument("--directory", help="where the files are")
     parser.add_argument(
         "--seed", type=int, default=0, help="for the test split, if none is published"

@@ -4,11 +4,13 @@ import functools
 import inspect
 from collections.abc import Callable
 
+from efficientnet import hub
 from efficientnet.errors import UserError
 from efficientnet.paths import is_in_bucket, user_path
 from input_pipeline.sources import (
     elpv,
     folders,
+    huggingface,
     manifest,
     parquet,
     records,
@@ -44,9 +46,10 @@ def load_source(
     Splits are called 'train', 'validation' and 'test'; a missing test split is made by `complete`.
 
     Args:
-      name: a key of `SOURCES`, or 'tfds:' and the name of a data set in TensorFlow Datasets.
-      directory: where the files are; not needed by ELPV, the data_dir of TFDS, or the path of a
-        manifest itself.
+      name: a key of `SOURCES`; 'tfds:' and the name of a data set in TensorFlow Datasets; or
+        'hf:OWNER/NAME', a data set of the Hugging Face Hub.
+      directory: where the files are; not needed by ELPV and the Hub, the data_dir of TFDS, or the
+        path of a manifest itself.
       seed: for the test split of sources without a published one.
       keep_validation: whether a validation split stays one where there is no test split.
       group: a pattern of the groups in the names of the photos, see `grouped`.
@@ -56,11 +59,14 @@ def load_source(
     """
     if name.startswith(TFDS):
         load: Callable[..., Source] = functools.partial(tfds.load, name.removeprefix(TFDS))
+    elif name.startswith(hub.PREFIX):
+        load = functools.partial(huggingface.load, name)
     elif name in SOURCES:
         load = SOURCES[name]
     else:
         raise UserError(
-            f"unknown data source {name!r}: expected one of {', '.join(SOURCES)}, or tfds:NAME"
+            f"unknown data source {name!r}: expected one of {', '.join(SOURCES)}, tfds:NAME, or "
+            "hf:OWNER/NAME"
         )
     accepted = inspect.signature(load).parameters
     arguments: dict[str, object] = {"seed": seed} if "seed" in accepted else {}

@@ -28,7 +28,7 @@ TABLES = ("manifest.csv", "manifest.jsonl")
 NAMES_FILE = "class_names.txt"
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """A photo of a table, and where it is listed."""
 
     place: str
@@ -46,7 +46,7 @@ def load(directory: epath.Path) -> Source:
         split, a photo is missing, or a class is named twice.
     """
     table = directory if directory.is_file() else _find(directory)
-    rows = list(_rows(table))
+    rows = list(read_rows(table))
     if not rows:
         raise UserError(f"{table} lists no photo: add rows with path and label")
     names_file = table.parent / NAMES_FILE
@@ -85,7 +85,12 @@ def _find(directory: epath.Path) -> epath.Path:
     return found[0]
 
 
-def _rows(table: epath.Path) -> Iterator[_Row]:
+def read_rows(table: epath.Path) -> Iterator[Row]:
+    """Yields the photos that a table lists.
+
+    Raises:
+      UserError: the table is unreadable, or a row has no path or label or a wrong label or split.
+    """
     for number, record in (_json_records if table.suffix == ".jsonl" else _csv_records)(table):
         place = f"{table}, line {number}"
         path, split, group = (
@@ -100,7 +105,7 @@ def _rows(table: epath.Path) -> Iterator[_Row]:
             raise UserError(f"{place}, has a line break in its path or label: remove it")
         if split and not split_of(split):
             raise UserError(f"{place}, names split {split!r}: expected {', '.join(WORDS)}")
-        yield _Row(place, path, label, split.lower(), group)
+        yield Row(place, path, label, split.lower(), group)
 
 
 def _json_records(table: epath.Path) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -142,7 +147,8 @@ def _csv_records(table: epath.Path) -> Iterator[tuple[int, Mapping[str, object]]
 
 
 def _column(name: str) -> str:
-    return name.strip().lower()
+    name = name.strip().lower()
+    return "path" if name == "file_name" else name  # as the Hugging Face Hub calls it
 
 
 def _text(file: epath.Path) -> str:

@@ -11,7 +11,7 @@ Hugging Face metadata; see `labels`. The encoded photos are held in memory.
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 GROUP_COLUMN = "group"
+SUFFIX = ".parquet"
+FOLDERS = 2  # how deep files lie in others
 # Folders that name no configuration of the data set.
 PLAIN_FOLDERS = ("data", "default")
 _SPLIT_NAME = re.compile(
@@ -40,15 +42,42 @@ def load(directory: epath.Path) -> Source:
       UserError: pyarrow or the files are missing or unreadable, they hold several configurations,
         or the columns, photos or labels are not as described.
     """
+    check_installed()
+    files = find(directory)
+    if not files:
+        raise UserError(f"no parquet files in {directory} or its folders: check the path")
+    return open_files(directory.name or "parquet", str(directory), files)
+
+
+def check_installed() -> None:
+    """Raises a `UserError` if what reads the files is not installed."""
     try:
         import pyarrow  # noqa: F401
     except ImportError:
         raise UserError("parquet files need pyarrow: pip install '.[parquet]'") from None
-    files = find(directory)
-    if not files:
-        raise UserError(f"no parquet files in {directory} or its folders: check the path")
-    tables = {split: _rows(f"{split} in {directory}", paths) for split, paths in files.items()}
-    return source_of(directory.name or "parquet", tables)
+
+
+def open_files(
+    name: str,
+    place: str,
+    files: Mapping[str, Sequence[epath.Path]],
+    class_names: Sequence[str] = (),
+) -> Source:
+    """Opens the files of each split.
+
+    Args:
+      name: of the data set.
+      place: where they are, for errors.
+      files: by split.
+      class_names: in label order, for files that name none themselves; () if unknown.
+
+    Raises:
+      UserError: as `load`.
+    """
+    tables = {
+        split: _rows(f"{split} in {place}", paths, class_names) for split, paths in files.items()
+    }
+    return source_of(name, tables)
 
 
 def find(directory: epath.Path) -> dict[str, list[epath.Path]]:
@@ -57,27 +86,42 @@ def find(directory: epath.Path) -> dict[str, list[epath.Path]]:
     Raises:
       UserError: there are several configurations, none of them in the folder itself.
     """
-    configs: dict[str, dict[str, list[epath.Path]]] = {}
-    for path in sorted(_files(directory, 2)):
-        folders = list(path.relative_to(directory).parts[:-1])
-        name = _split_name(path.stem)
+    names = [path.relative_to(directory).as_posix() for path in _files(directory, FOLDERS)]
+    found = choose(names, str(directory), "give the folder of one of them")
+    return {split: [directory / name for name in chosen] for split, chosen in found.items()}
+
+
+def choose(names: Iterable[str], place: str, advice: str) -> dict[str, list[str]]:
+    """Returns which of the files in a folder are of which split, in order.
+
+    Args:
+      names: paths of parquet files relative to the folder.
+      place: the folder, for errors.
+      advice: what to do where there are several configurations.
+
+    Raises:
+      UserError: there are several configurations, none of them in the folder itself.
+    """
+    configs: dict[str, dict[str, list[str]]] = {}
+    for path in sorted(names):
+        *folders, file = path.split("/")
+        name = _split_name(file.removesuffix(SUFFIX))
         if not name and folders and split_of(folders[-1]):
             name = folders.pop()
         config = "/".join(folder for folder in folders if folder not in PLAIN_FOLDERS)
         configs.setdefault(config, {}).setdefault(name, []).append(path)
     if len(configs) > 1 and "" not in configs:
         raise UserError(
-            f"{directory} holds several configurations of a data set, {', '.join(configs)}: give "
-            "the folder of one of them"
+            f"{place} holds several configurations of a data set, {', '.join(configs)}: {advice}"
         )
-    names = configs.get("") or next(iter(configs.values()), {})
-    if names.keys() == {""}:
-        return {"train": names[""]}
-    splits: dict[str, list[epath.Path]] = {}
+    parts = configs.get("") or next(iter(configs.values()), {})
+    if parts.keys() == {""}:
+        return {"train": parts[""]}
+    splits: dict[str, list[str]] = {}
     # Plain words first: 'train' before 'unlabeled_train'.
-    for name in sorted(names, key=lambda name: (name.lower() not in WORDS, name)):
+    for name in sorted(parts, key=lambda name: (name.lower() not in WORDS, name)):
         if split_of(name):
-            splits.setdefault(split_of(name), names[name])
+            splits.setdefault(split_of(name), parts[name])
     every = {path for config in configs.values() for paths in config.values() for path in paths}
     unused = sorted(every - {path for paths in splits.values() for path in paths})
     if unused:
@@ -95,13 +139,13 @@ def _files(folder: epath.Path, depth: int) -> Iterator[epath.Path]:
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
-        if path.suffix == ".parquet":
+        if path.suffix == SUFFIX:
             yield path
         elif depth and path.is_dir():
             yield from _files(path, depth - 1)
 
 
-def _rows(place: str, files: Sequence[epath.Path]) -> Table:
+def _rows(place: str, files: Sequence[epath.Path], class_names: Sequence[str]) -> Table:
     """Reads the files of one split, all with the same columns; `place` is for errors."""
     import pyarrow
 
@@ -121,7 +165,7 @@ def _rows(place: str, files: Sequence[epath.Path]) -> Table:
         _encoded(f"row {number} of {place}", photo)
         for number, photo in enumerate(table.column(image).to_pylist())
     ]
-    names = _names_in_metadata(table.schema.metadata or {}, label)
+    names = _names_in_metadata(table.schema.metadata or {}, label) or class_names
     groups = table.column(GROUP_COLUMN).to_pylist() if GROUP_COLUMN in used else ()
     return Table(place, photos, table.column(label).to_pylist(), names, groups)
 
