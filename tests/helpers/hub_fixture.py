@@ -5,9 +5,9 @@ import pathlib
 from collections.abc import Iterator
 
 import hub_server
-import huggingface_hub
 import pytest
-from huggingface_hub import constants
+
+huggingface_hub = pytest.importorskip("huggingface_hub", reason="needs pip install '.[hub]'")
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def hub_in(folder: pathlib.Path) -> Iterator[hub_server.Server]:
             "HF_TOKEN_PATH": str(folder / "token"),
             "HF_HUB_OFFLINE": False,
         }.items():
-            patch.setattr(constants, name, value)
+            patch.setattr(huggingface_hub.constants, name, value)
         patch.setenv("HF_ENDPOINT", server.endpoint)  # for the processes of a test
         patch.setenv("HF_HOME", str(folder))
         patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")

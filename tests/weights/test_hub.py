@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from checkpoint_files import NUM_CLASSES, foreign, leaves, write_pth
-from huggingface_hub import constants
 
 from efficientnet import hub, weights
 from efficientnet.errors import UserError
 from efficientnet.weights import download, families, repository
 
+constants = hub_fixture.huggingface_hub.constants
 CARD = b"---\nlicense: apache-2.0\n---\n# A model\n"
 CHECKOUT = pathlib.Path(__file__).parents[2]
 NAME = "timm/tf_efficientnet_b0.ns_jft_in1k"
