@@ -1,6 +1,7 @@
 """The Hub of `hub_server` in place of the real one, for tests in this process."""
 
 import contextlib
+import importlib
 import pathlib
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import hub_server
 import pytest
 
 huggingface_hub = pytest.importorskip("huggingface_hub", reason="needs pip install '.[hub]'")
+constants = importlib.import_module("huggingface_hub.constants")
 
 
 @contextlib.contextmanager
@@ -26,7 +28,7 @@ def hub_in(folder: pathlib.Path) -> Iterator[hub_server.Server]:
             "HF_TOKEN_PATH": str(folder / "token"),
             "HF_HUB_OFFLINE": False,
         }.items():
-            patch.setattr(huggingface_hub.constants, name, value)
+            patch.setattr(constants, name, value)
         patch.setenv("HF_ENDPOINT", server.endpoint)  # for the processes of a test
         patch.setenv("HF_HOME", str(folder))
         patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -15,7 +15,6 @@ from efficientnet import hub, weights
 from efficientnet.errors import UserError
 from efficientnet.weights import download, families, repository
 
-constants = hub_fixture.huggingface_hub.constants
 CARD = b"---\nlicense: apache-2.0\n---\n# A model\n"
 CHECKOUT = pathlib.Path(__file__).parents[2]
 NAME = "timm/tf_efficientnet_b0.ns_jft_in1k"
@@ -196,7 +195,7 @@ def test_token(server, monkeypatch):
 
 @pytest.mark.usefixtures("tiny")
 def test_connection_that_breaks_off_is_resumed(server, monkeypatch):
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    monkeypatch.setattr(hub_fixture.constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     server.add(NAME, timm_files())
     server.breaks = 2
@@ -216,7 +215,7 @@ def test_without_a_network(server, monkeypatch):
     assert weights.load_pretrained(f"hf:{NAME}").variant == "tiny"
     with pytest.raises(UserError, match=r"the model a/b can't be downloaded from http.* \(.*503"):
         weights.load_pretrained("hf:a/b")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub_fixture.constants, "HF_HUB_OFFLINE", True)
     assert weights.load_pretrained(f"hf:{NAME}").variant == "tiny"
     with pytest.raises(UserError, match=r"a/b is not in the cache .*, and HF_HUB_OFFLINE is set"):
         weights.load_pretrained("hf:a/b")
