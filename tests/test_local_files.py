@@ -33,6 +33,7 @@ OS_FUNCTIONS = (
     "walk",
 )
 KNOWN = {  # files, or folders that end in a slash
+    "efficientnet/finetuning/finished_run.py": "an exported folder, which another process runs",
     "efficientnet/inference/export/exporter.py": "an exported folder, which another process runs",
     "efficientnet/inference/export/formats.py": "parts of that folder, by writers that want a disk",
     "efficientnet/inference/writers.py": "answers, which go where the command was given",

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Sequence
 
 import PIL.Image
+from etils import epath
 
 import input_pipeline
 from efficientnet.errors import UserError
@@ -20,7 +21,7 @@ from efficientnet.inference.export.formats import DEFAULT, check_formats
 from efficientnet.inference.loading import load_run
 from efficientnet.inference.network import TrainedNetwork
 from efficientnet.inference.predict import class_index, photo_loader, predict, top_classes
-from efficientnet.paths import user_path
+from efficientnet.paths import is_in_bucket, user_path
 from efficientnet.reporting import report, runs, tables
 
 Photos = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -57,7 +58,7 @@ class Page(os.PathLike[str]):
       path: of the file.
     """
 
-    path: pathlib.Path
+    path: epath.Path
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -95,7 +96,7 @@ class FinishedRun(runs.Run):
     @property
     def report(self) -> Page:
         """The page with the results, which a notebook shows."""
-        return Page(pathlib.Path(self.folder / report.PAGE))
+        return Page(self.folder / report.PAGE)
 
     def evaluate(
         self,
@@ -200,10 +201,14 @@ class FinishedRun(runs.Run):
           The folder.
 
         Raises:
-          UserError: it exists, a format or its package is missing, or one doesn't agree.
+          UserError: it exists or is in a bucket, a format or its package is missing, or one doesn't
+            agree.
         """
         check_formats(formats)
-        folder = pathlib.Path(user_path(os.fspath(output)))
+        path = user_path(os.fspath(output))
+        if is_in_bucket(path):
+            raise UserError(f"{path} is in a bucket: expected a folder on this machine")
+        folder = pathlib.Path(path)
         network = self.network_of(stage) if stage else self.network
         export(network, folder, formats, f"the run {self.name}")
         return folder

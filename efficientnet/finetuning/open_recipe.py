@@ -19,6 +19,7 @@ from efficientnet.errors import UserError
 from efficientnet.finetuning import facts, forecast, rules
 from efficientnet.finetuning.rules import Choice, Decisions
 from efficientnet.paths import absolute, make_folder, reaching_buckets, user_path, write_whole
+from efficientnet.reporting.runs import CONFIG
 from efficientnet.runtime import distributed
 from efficientnet.training import setup
 from input_pipeline.sources.layout import source_of
@@ -41,12 +42,17 @@ def close(recipe: ConfigDict, workdir: str) -> RunConfig:
       workdir: of the run.
 
     Raises:
-      UserError: there are no photos, or no pretrained weights; or the workdir's recipe is wrong, or
-        was decided for another quality.
+      UserError: there are no photos, or no pretrained weights; or the workdir holds a run of
+        another recipe, or one that is wrong or was decided for another quality.
     """
     path = absolute(workdir) / RECIPE
     given = _given(recipe)
     decided = not path.exists()
+    if decided and (path.parent / CONFIG).exists():
+        raise UserError(
+            f"{path.parent} holds a run whose recipe was not decided here: choose another workdir, "
+            "or give its own recipe to resume it"
+        )
     if decided and distributed.leads():
         text = _decide(recipe.auto, given, path)
         make_folder(path.parent)
@@ -95,6 +101,8 @@ def _decide(quality: str, given: dict[str, Any], path: epath.Path) -> str:
     for name, value in given.items():
         decisions.fields.setdefault(name, Choice(value, rules.ASKED_FOR))
     log.info("decided:\n%s", "\n".join(_lines(decisions)))
+    for note in rules.notes(photos):
+        log.info("note: %s", note)
     log.info("%s", forecast.described(decisions, photos, forecast.measure(decisions, photos)))
     return text_of(quality, decisions, photos, machine, path)
 
@@ -158,6 +166,7 @@ def text_of(
         "",
         *_wrapped(f"Photos: {photos}.", ""),
         *_wrapped(f"Machine: {machine}.", ""),
+        *(line for note in rules.notes(photos) for line in _wrapped(f"Note: {note}.", "")),
         '"""',
         "",
         "from ml_collections import ConfigDict",

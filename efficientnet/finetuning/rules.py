@@ -7,7 +7,7 @@ chosen by test photos.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from efficientnet.errors import UserError
@@ -29,14 +29,18 @@ SIDE_STEP = 32  # pixels, by which the network halves an image down to its last 
 FEW_PHOTOS = 1000
 HELD_OUT_OF_FEW, HELD_OUT = 0.2, 0.1
 
-# Bytes of a training step for each output value of a layer in float32: measured with B0 at 224 px
-# on one H200, 76 MB for an image.
-BYTES_PER_ACTIVATION = 10.0
+# Bytes of a training step for each output value of a layer in float32. From docs/gpu.md: B0 at
+# 224 px, of 13.5 million values, takes 9.7 GB for 256 images in bfloat16.
+BYTES_PER_ACTIVATION = 5.6
 MEMORY_SHARE = 0.6  # of a device, for the activations
 CACHE_SHARE = 0.25  # of the host's free memory, for decoded photos
 CACHE_MARGIN = 1.25  # sides of cached photos, in those of the network's image
 
 MOST_EPOCHS = 40  # of fine-tuning
+
+# When to tell users that classes differ much in size, or are small.
+UNEVEN = 10  # largest to smallest
+SCARCE = 10  # photos
 
 # Photos whose features may be kept, 5 KB for each of their copies.
 MOST_FEATURES = 200_000
@@ -336,6 +340,21 @@ def decide_stages(made: Decisions, photos: Photos, effort: Effort) -> None:
         weight_decay=0.01,
         drop_connect=0.0 if tuned_for <= 10 else 0.2,
     )
+
+
+def notes(photos: Photos) -> Iterator[str]:
+    """Yields what is not decided, because only the user knows what the classes are for."""
+    if photos.largest > UNEVEN * photos.smallest:
+        yield (
+            f"the largest class has {photos.largest / photos.smallest:.0f} times the photos of the "
+            "smallest; accuracy counts photos, so all count the same: if all classes should, set "
+            "balance_classes=True in both stages"
+        )
+    if photos.smallest < SCARCE:
+        yield (
+            f"the smallest class has {photos.smallest} photos to train on: a hundred for each "
+            "class are a good start"
+        )
 
 
 def _rounded(rate: float) -> float:

@@ -69,6 +69,8 @@ def test_a_run_can_do_what_the_commands_do(
         run.evaluate("tests")
     with pytest.raises(efficientnet.UserError, match="there is no class 'rot'"):
         run.explain(photos / "red" / "1.png", of_class="rot")
+    with pytest.raises(efficientnet.UserError, match="in a bucket: expected a folder on this mach"):
+        run.export("gs://bucket/exported")
     with pytest.raises(efficientnet.UserError, match="unknown format 'tfllite'"):
         run.export(tmp_path / "exported", ["tfllite"])
 

@@ -76,6 +76,10 @@ def test_an_open_recipe_is_only_for_training(photos: pathlib.Path, tmp_path: pat
     with pytest.raises(UserError, match="no directory gone"):
         open_recipe.close(asked("gone"), str(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="holds a run whose recipe was not decided here"):
+        open_recipe.close(asked(photos), str(tmp_path))
+    assert not (tmp_path / "recipe.py").exists()
 
 
 def test_gray_photos_are_told_from_colors(tmp_path: pathlib.Path) -> None:

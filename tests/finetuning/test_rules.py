@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from made_up_facts import H100, LAPTOP, T4, TPU, Candidates, decided, offline
+from made_up_facts import H100, LAPTOP, PHOTOS, T4, TPU, Candidates, decided, offline
 
 from configs import auto, common
 from efficientnet.errors import UserError
@@ -83,7 +83,7 @@ def test_gray_photos_have_one_channel_and_keep_their_saturation() -> None:
 def test_the_batch_is_what_fits() -> None:
     large = dataclasses.replace(T4, device_bytes=80_000_000_000)
     assert decided(large, train=100_000)["batch_size"] == 128
-    small = dataclasses.replace(T4, device_bytes=4_000_000_000)
+    small = dataclasses.replace(T4, device_bytes=2_500_000_000)
     made = decided(small, train=100_000)
     assert made["batch_size"] == 16
     assert "fit" in made.fields["batch_size"].reason
@@ -104,6 +104,13 @@ def test_few_photos_are_seen_more_often_and_many_not_even_once() -> None:
 
     assert epochs(100) > epochs(4000) > epochs(100_000)
     assert 0 < epochs(1_000_000) <= 0.5
+
+
+def test_uneven_and_small_classes_are_noted() -> None:
+    assert not list(rules.notes(PHOTOS))
+    (note,) = rules.notes(dataclasses.replace(PHOTOS, smallest=40, largest=440))
+    assert "11 times" in note
+    assert len(list(rules.notes(dataclasses.replace(PHOTOS, smallest=3, largest=40)))) == 2
 
 
 def test_the_validation_split_of_the_data_is_used() -> None:
