@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from efficientnet.errors import UserError
-from efficientnet.paths import cache_directory
 from efficientnet.weights import load_pretrained
 from efficientnet.weights.download import DOWNLOADS
 from input_pipeline import decode
@@ -191,7 +190,7 @@ def find_weights(candidates: Sequence[tuple[str, str | None]]) -> Weights:
     offline = False
     for word, variant in candidates:
         download = DOWNLOADS.get((word, variant or ""))
-        if download and offline and not (cache_directory() / download.file_name).exists():
+        if download and offline and not download.path.exists():
             missing[word] = None
             continue
         try:
