@@ -2,18 +2,19 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import logging
 import math
-import os
 import pathlib
 import shutil
+import time
 from collections.abc import Iterator
 
 import numpy as np
+import psutil
 from tqdm import tqdm
 
 from efficientnet.errors import UserError
+from efficientnet.locks import lock
 from input_pipeline.loader import Loader
 from input_pipeline.sources.split import Split, stamp_of
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 # What must stay free: memory for everything else, or disk space for checkpoints.
 SPARE_BYTES = 500e6
+WAIT_SECONDS = 0.2  # between looks at whether another process has written the cache
 # Increased when photos are decoded to other pixels than before.
 VERSION = "5"
 
@@ -106,11 +108,7 @@ def _announce(size: int, where: str, free: float) -> None:
 
 def free_memory() -> float:
     """Returns the bytes of memory that are available without swapping."""
-    table = pathlib.Path("/proc/meminfo")
-    if table.exists():
-        line = next(li for li in table.read_text().splitlines() if li.startswith("MemAvailable"))
-        return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return float(psutil.virtual_memory().available)
 
 
 def _fill(photos: np.ndarray, split: Split, preprocess: str) -> np.ndarray:
@@ -144,7 +142,10 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
     """Keeps other processes from writing the same cache; the lock is released with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        if not lock(file):
+            log.info("waiting for the process that is writing %s", path)
+            while not lock(file):
+                time.sleep(WAIT_SECONDS)
         yield
 
 
@@ -160,4 +161,5 @@ def _write(path: pathlib.Path, shape: tuple[int, ...], split: Split, preprocess:
         raise
     with _table(path).open("wb") as file:
         np.save(file, readable)
+    del photos  # Windows renames no file that is mapped
     part.replace(path)

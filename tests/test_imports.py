@@ -23,14 +23,16 @@ LAYERS = (
     ("efficientnet.network", "input_pipeline"),
     ("efficientnet.config", "efficientnet.records"),
     ("efficientnet.metrics", "efficientnet.runtime"),
-    ("efficientnet.hub", "efficientnet.paths"),
+    ("efficientnet.hub", "efficientnet.locks", "efficientnet.paths"),
     ("efficientnet.errors",),
 )
 LEVEL = {package: level for level, layer in enumerate(LAYERS) for package in layer}
 # Those that may import less than all that is below them.
 ONLY = {
     "configs": {"efficientnet.config", "efficientnet.errors", "efficientnet.network"},
-    "input_pipeline": {"efficientnet.hub", "efficientnet.paths", "efficientnet.errors"},
+    "input_pipeline": {
+        *("efficientnet.errors", "efficientnet.hub", "efficientnet.locks", "efficientnet.paths"),
+    },
 }
 
 

@@ -17,8 +17,14 @@ PATIENCE_SECONDS = 15.0
 
 
 def hold_signals() -> None:
-    """Lets signals wait, over an exec too, until a `Stop` listens."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """Lets signals wait, over an exec too, until a `Stop` listens; Windows has no such thing."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _release_signals() -> None:
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 class Stopped(Exception):  # noqa: N818 (no error)
@@ -57,7 +63,7 @@ class Stop(contextlib.AbstractContextManager["Stop"]):
         # A handler must be there for Python to write the signal's number to the socket.
         self._handlers = {number: signal.signal(number, _ignore) for number in SIGNALS}
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        _release_signals()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import logging
 import os
 import socket
@@ -14,6 +13,7 @@ from etils import epath
 from efficientnet import records
 from efficientnet.config import RunConfig, may_change
 from efficientnet.errors import UserError
+from efficientnet.locks import lock
 from efficientnet.paths import absolute, is_in_bucket, make_folder, unreachable
 from efficientnet.records import NetworkRecord, RunSummary, SplitIdentity
 from efficientnet.reporting.runs import CONFIG, NETWORK, SUMMARY, read_config
@@ -116,13 +116,11 @@ def locked(workdir: epath.Path) -> Iterator[None]:
     with _changing(workdir):
         file = path.open("a")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not lock(file):
             raise UserError(
                 f"{workdir} is in use by {path.read_text().strip() or 'another process'}: "
                 "wait for its end, or choose another --workdir"
-            ) from error
+            )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()

@@ -43,7 +43,7 @@ def recorded(path: epath.Path) -> str | None:
 
 def record(path: epath.Path, digest: str) -> None:
     """Writes a file's digest beside it, in `sha256sum`'s form."""
-    sidecar_of(path).write_text(f"{digest}  {path.name}\n")
+    sidecar_of(path).write_text(f"{digest}  {path.name}\n", "utf-8")
 
 
 def check(path: epath.Path, stated: str = "") -> str:

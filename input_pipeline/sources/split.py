@@ -16,6 +16,7 @@ from efficientnet.paths import is_in_bucket
 
 # Bytes at the beginning of a photo, which hold the header even behind a thumbnail, and at its end.
 HEAD, TAIL = 2**17, 2**12
+BINARY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # which only Windows has, and needs
 
 
 class Ends(NamedTuple):
@@ -212,14 +213,14 @@ def read_file(path: str, start: int = 0, length: int | None = None) -> bytes:
             file.seek(start)
             return cast(bytes, file.read(-1 if length is None else length))
     # A file object makes more system calls, each of which releases and acquires Python's lock.
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, BINARY)
     try:
         if length is None:
             length = os.fstat(descriptor).st_size - start
-        content = os.pread(descriptor, length, start)
-        while len(content) < length and (
-            more := os.pread(descriptor, length - len(content), start + len(content))
-        ):
+        if start:
+            os.lseek(descriptor, start, os.SEEK_SET)
+        content = os.read(descriptor, length)
+        while len(content) < length and (more := os.read(descriptor, length - len(content))):
             content += more  # a network disk may return less
         return content
     finally:

@@ -6,6 +6,7 @@ from etils import epath
 from PIL import Image
 
 import input_pipeline
+from efficientnet import locks
 from efficientnet.errors import UserError
 from input_pipeline import cache
 from input_pipeline.sources.split import Split, from_encoded, from_files
@@ -102,6 +103,19 @@ def test_a_cache_that_was_broken_off_is_written_anew(photos, tmp_path, monkeypat
     whole = input_pipeline.decoded(photos, 8, 3, str(tmp_path))
     assert not key.exists()
     assert (pixels(whole) == pixels(input_pipeline.decoded(photos, 8, 3, "memory"))).all()
+
+
+def test_a_cache_that_another_process_writes_is_waited_for(photos, tmp_path, monkeypatch, caplog):
+    whole = input_pipeline.decoded(photos, 8, 3, str(tmp_path))
+    other = next(tmp_path.glob("*.lock")).open("w")
+    assert locks.lock(other)
+    waits = []
+    monkeypatch.setattr(cache.time, "sleep", lambda seconds: (waits.append(seconds), other.close()))
+    with caplog.at_level("INFO"):
+        again = input_pipeline.decoded(photos, 8, 3, str(tmp_path))
+    assert len(waits) == 1
+    assert "waiting for the process that is writing" in caplog.text
+    assert (pixels(again) == pixels(whole)).all()
 
 
 @pytest.mark.parametrize("place", ["memory", "disk"])

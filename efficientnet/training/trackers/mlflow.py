@@ -84,7 +84,7 @@ class MlflowRun(Service):
 
     def add_report(self, page: epath.Path) -> None:
         """See `tracker.Service`."""
-        self._client.log_text(self._id, page.read_text(), "report/index.html")
+        self._client.log_text(self._id, page.read_text("utf-8"), "report/index.html")
 
     def close(self, finished: bool) -> None:
         """See `tracker.Service`."""
