@@ -5,7 +5,10 @@ BIN := .venv/bin
 # A worker takes about 3 GB of memory.
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 
-.PHONY: venv demo test test-all lint
+# What runs on Windows too.
+INSTALLED := efficientnet input_pipeline configs scripts train.py
+
+.PHONY: venv demo test test-all test-lowest test-newest lint
 
 venv: .venv/installed
 
@@ -27,7 +30,25 @@ test: venv
 test-all: venv
 	$(PYTEST)
 
+# The core tests with the lowest and with the newest versions that pyproject.toml allows, each in an
+# environment of its own. What packages of other versions warn of is not ours to mend.
+CORE := $(addprefix tests/,test_config.py test_paths.py network/test_model.py \
+    training/test_optim.py training/test_trainer.py training/test_checkpoints.py \
+    training/test_workdir.py training/test_run.py input_pipeline/test_batches.py \
+    input_pipeline/test_cache.py inference/test_predict.py inference/test_loading.py \
+    inference/test_export.py reporting/test_report.py weights/test_formats.py)
+
+test-lowest: VERSIONS := lowest-direct
+test-newest: VERSIONS := highest
+test-lowest test-newest: test-%:
+	$(PYTHON) -m venv --clear build/$*
+	build/$*/bin/python -m pip install uv==0.13.9
+	build/$*/bin/uv pip install --python build/$*/bin/python --resolution $(VERSIONS) \
+	    --editable '.[heic,parquet,test]'
+	build/$*/bin/python -m pytest -W default -m 'not slow' $(CORE)
+
 lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform=win32 --cache-dir=.mypy_cache/windows $(INSTALLED)
