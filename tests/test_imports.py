@@ -12,7 +12,8 @@ from collections.abc import Iterator
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 # A package may import those in the lines below its own, and itself.
 LAYERS = (
-    ("train", "scripts", "benchmarks"),  # these may import each other too
+    # These may import each other too.
+    ("train", "scripts", "benchmarks", "efficientnet.environment"),
     ("efficientnet",),  # `efficientnet/__init__.py` alone
     ("efficientnet.finetuning",),
     ("configs",),
