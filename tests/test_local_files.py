@@ -34,6 +34,7 @@ OS_FUNCTIONS = (
 )
 KNOWN = {  # files, or folders that end in a slash
     "efficientnet/finetuning/finished_run.py": "an exported folder, which another process runs",
+    "efficientnet/environment.py": "where this package lies, and programs of this machine",
     "efficientnet/inference/export/exporter.py": "an exported folder, which another process runs",
     "efficientnet/inference/export/formats.py": "parts of that folder, by writers that want a disk",
     "efficientnet/inference/writers.py": "answers, which go where the command was given",
