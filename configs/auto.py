@@ -4,7 +4,7 @@
     python train.py --config=configs/auto.py:best --config.data.directory=photos \
         --workdir=runs/best
 
-`quick`, the default, gives a good network soon; `best` takes about five times as long. The rules
+`quick`, the default, gives a good network soon; `best` takes several times as long. The rules
 stand in efficientnet/finetuning/rules.py. `train.py` prints each decision with its reason, writes
 the recipe to WORKDIR/recipe.py, and runs it; the same command again goes on with that recipe, with
 what you have changed in it. What you set yourself is not decided: --config.batch_size=8.

@@ -39,7 +39,7 @@ def finetune(photos: Path, workdir: Path, quality: Auto = "quick", **fields: Any
       photos: a folder, such as one with a folder of photos for each class, or a table of photos; or
         the name of a data source, such as 'elpv' or 'tfds:cifar100'; see docs/data.md.
       workdir: the folder of the run.
-      quality: 'quick', or 'best', which takes about five times as long.
+      quality: 'quick', or 'best', which takes several times as long.
       **fields: of `RunConfig` that are not to be decided, such as `batch_size=8`; those of the data
         as `data={'group': ...}`.
 

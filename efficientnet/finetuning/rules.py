@@ -28,6 +28,7 @@ SIDE_STEP = 32  # pixels, by which the network halves an image down to its last 
 
 FEW_PHOTOS = 1000
 HELD_OUT_OF_FEW, HELD_OUT = 0.2, 0.1
+MOST_HELD_OUT = 5000  # photos
 
 # Bytes of a training step for each output value of a layer in float32. From docs/gpu.md: B0 at
 # 224 px, of 13.5 million values, takes 9.7 GB for 256 images in bfloat16.
@@ -244,6 +245,7 @@ def decide_validation(made: Decisions, photos: Photos) -> None:
             "a tenth would be too few to tell epochs apart" if few else "photos to choose epochs by"
         )
     share = HELD_OUT_OF_FEW if photos.train < FEW_PHOTOS else HELD_OUT
+    share = min(share, float(f"{MOST_HELD_OUT / photos.train:.2g}"))
     made.set("data.validation_fraction", share, why)
 
 
@@ -307,7 +309,8 @@ def decide_stages(made: Decisions, photos: Photos, effort: Effort) -> None:
     """
     train = photos.train * (1 if photos.validation else 1 - made["data.validation_fraction"])
     copies = effort.copies if train * effort.copies <= MOST_FEATURES else 0
-    epochs = effort.head_epochs if copies else 1
+    once = round(min(1.0, effort.most_images / train), 4)
+    epochs = effort.head_epochs if copies else once
     per_epoch = train / made["batch_size"]
     scale = math.sqrt(made["batch_size"] / 32)
     made.add_stage(
@@ -322,7 +325,7 @@ def decide_stages(made: Decisions, photos: Photos, effort: Effort) -> None:
         drop_connect=0.0,
     )
     tuned = max(effort.epochs, min(math.ceil(effort.least_steps / per_epoch), MOST_EPOCHS))
-    tuned_for = min(tuned, max(effort.most_images / train, 0.5))
+    tuned_for = min(tuned, effort.most_images / train)
     short = tuned_for < tuned
     # Hardly any photos of everyday things are gray, but X-rays, scans and thermal images are.
     unlike = photos.gray
@@ -330,13 +333,13 @@ def decide_stages(made: Decisions, photos: Photos, effort: Effort) -> None:
     made.add_stage(
         f"{what}, at a lower rate"
         + "; with their BatchNorm, as gray photos are unlike those of ImageNet" * unlike
-        + (f"; for {effort.most_images:,} images, which is enough to be quick" * short),
+        + (f"; {effort.most_images:,} images, which is less than {tuned} epochs" * short),
         name="fine_tune",
         train=effort.train,
-        epochs=round(tuned_for, 2),
+        epochs=round(tuned_for, 4),
         learning_rate=_rounded((2e-3 if unlike else 1e-3) * scale),
         batch_norm="trained" if unlike else "frozen",
-        warmup_epochs=round(min(1.0, tuned_for / 4), 2),
+        warmup_epochs=round(min(1.0, tuned_for / 4), 4),
         weight_decay=0.01,
         drop_connect=0.0 if tuned_for <= 10 else 0.2,
     )

@@ -103,7 +103,9 @@ def test_few_photos_are_seen_more_often_and_many_not_even_once() -> None:
         return decided(LAPTOP, train=train).stages[-1].value["epochs"]
 
     assert epochs(100) > epochs(4000) > epochs(100_000)
-    assert 0 < epochs(1_000_000) <= 0.5
+    assert epochs(1_000_000) * 1_000_000 < 50_000
+    head = decided(LAPTOP, train=1_000_000).stages[0].value
+    assert (head["cached_copies"], head["epochs"] < 0.1) == (0, True)
 
 
 def test_uneven_and_small_classes_are_noted() -> None:
@@ -118,3 +120,4 @@ def test_the_validation_split_of_the_data_is_used() -> None:
     assert "the data have photos to validate on" in made.fields["data.validation_fraction"].reason
     assert decided(LAPTOP, train=500)["data.validation_fraction"] == 0.2
     assert decided(LAPTOP, train=5000)["data.validation_fraction"] == 0.1
+    assert decided(LAPTOP, train=1_000_000)["data.validation_fraction"] == 0.005
