@@ -97,9 +97,8 @@ def _decide(quality: str, given: dict[str, Any], path: epath.Path) -> str:
     log.info("photos: %s", photos)
     log.info("machine: %s", machine)
     decisions = rules.decide(photos, machine, quality, given, facts.find_weights)
-    decisions.fields = {"data.source": source, **decisions.fields}
-    for name, value in given.items():
-        decisions.fields.setdefault(name, Choice(value, rules.ASKED_FOR))
+    others = {name: Choice(value, rules.ASKED_FOR) for name, value in given.items()}
+    decisions.fields = {"data.source": source, **others, **decisions.fields}
     log.info("decided:\n%s", "\n".join(_lines(decisions)))
     for note in rules.notes(photos):
         log.info("note: %s", note)

@@ -38,6 +38,7 @@ CACHE_SHARE = 0.25  # of the host's free memory, for decoded photos
 CACHE_MARGIN = 1.25  # sides of cached photos, in those of the network's image
 
 MOST_EPOCHS = 40  # of fine-tuning
+SCRATCH_TIMES = 5  # as many epochs from random weights as for fine-tuning
 
 # When to tell users that classes differ much in size, or are small.
 UNEVEN = 10  # largest to smallest
@@ -140,7 +141,10 @@ def decide(
     decide_batch_size(made, photos, machine)
     decide_augmentation(made, photos)
     decide_cache(made, photos, machine)
-    decide_stages(made, photos, effort)
+    if made["weights"]:
+        decide_stages(made, photos, effort)
+    else:
+        decide_training_from_scratch(made, photos, effort)
     return made
 
 
@@ -290,8 +294,8 @@ def decide_augmentation(made: Decisions, photos: Photos) -> None:
 def decide_cache(made: Decisions, photos: Photos, machine: Machine) -> None:
     """Decodes once for an accelerator, which trains faster than a few cores decode."""
     side = math.ceil(CACHE_MARGIN * made["resolution"] / SIDE_STEP) * SIDE_STEP
-    made.set("data.cache_resolution", side, "more than the network sees, as crops are enlarged")
-    size = photos.train * made["data.cache_resolution"] ** 2 * made["channels"]
+    side = made.given.get("data.cache_resolution", side)
+    size = photos.train * side**2 * made["channels"]
     if machine.platform == "cpu":
         kept, why = "", "a CPU decodes faster than it trains"
     elif size < CACHE_SHARE * machine.free_bytes:
@@ -299,6 +303,8 @@ def decide_cache(made: Decisions, photos: Photos, machine: Machine) -> None:
     else:
         kept, why = "", f"the decoded photos would take {size / 1e9:.1f} GB of memory"
     made.set("data.cache", kept, why)
+    if made["data.cache"]:
+        made.set("data.cache_resolution", side, "more than the network sees, as crops are enlarged")
 
 
 def decide_stages(made: Decisions, photos: Photos, effort: Effort) -> None:
@@ -342,6 +348,26 @@ def decide_stages(made: Decisions, photos: Photos, effort: Effort) -> None:
         warmup_epochs=round(min(1.0, tuned_for / 4), 4),
         weight_decay=0.01,
         drop_connect=0.0 if tuned_for <= 10 else 0.2,
+    )
+
+
+def decide_training_from_scratch(made: Decisions, photos: Photos, effort: Effort) -> None:
+    """Trains everything with its BatchNorm, for longer, where the user wants no pretrained weights.
+
+    Decay and moving averages help little in fine-tuning, but from random weights they do: see the
+    studies that configs/cars_b0_scratch.py and configs/cifar100_b0.py repeat.
+    """
+    epochs = SCRATCH_TIMES * effort.epochs
+    made.add_stage(
+        f"all layers from random weights, for {SCRATCH_TIMES} times the epochs of fine-tuning",
+        name="scratch",
+        train="all",
+        epochs=round(min(epochs, SCRATCH_TIMES * effort.most_images / photos.train), 4),
+        learning_rate=_rounded(2e-3 * math.sqrt(made["batch_size"] / 32)),
+        batch_norm="trained",
+        warmup_epochs=round(min(5.0, epochs / 8), 4),
+        weight_decay=0.1,
+        ema_decay=0.995,
     )
 
 
