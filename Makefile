@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 
 # What runs on Windows too.
-INSTALLED := efficientnet input_pipeline configs scripts train.py
+INSTALLED := efficientnet input_pipeline configs
 
 .PHONY: venv demo test test-all test-lowest test-newest lint
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import input_pipeline
+from efficientnet.commands import command_line, recipes
 from efficientnet.config import RunConfig, StageConfig
 from efficientnet.network import architecture, freeze_groups
 from efficientnet.reporting import predictions, scores
@@ -27,7 +28,6 @@ from efficientnet.training import monitoring, setup, steps
 from efficientnet.training.setup import Experiment
 from efficientnet.weights.families import TIMM
 from efficientnet.weights.naming import Entry
-from scripts import command_line, recipes
 
 # What all stages must have: PyTorch's run knows nothing else.
 PLAIN: dict[str, Any] = {

@@ -30,9 +30,9 @@ from typing import Any
 from benchmarks.rates.contest import contest
 from benchmarks.rates.modes import MODES, PEER_NAMES
 from benchmarks.rates.workload import Setting
+from efficientnet.commands import command_line
 from efficientnet.errors import UserError
 from efficientnet.network.variants import get_variant
-from scripts import command_line
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -28,9 +28,9 @@ from etils import epath
 
 import input_pipeline
 from benchmarks import saved_runs
+from efficientnet.commands import command_line
 from efficientnet.errors import UserError
 from efficientnet.runtime import preemption
-from scripts import command_line
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 TRAIN_PHOTOS, TEST_PHOTOS = 43, 21

@@ -32,9 +32,9 @@ from typing import Any, NamedTuple
 from benchmarks.rates import repeatability
 from benchmarks.rates.contest import Contender, contest
 from benchmarks.rates.workload import Setting
+from efficientnet.commands import command_line
 from efficientnet.errors import UserError
 from efficientnet.reporting import tables
-from scripts import command_line
 
 log = logging.getLogger(__name__)
 

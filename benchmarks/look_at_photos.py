@@ -16,10 +16,10 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 
+from efficientnet.commands import command_line
 from input_pipeline.readable import find_broken
 from input_pipeline.sources import load_source
 from input_pipeline.sources.split import Split
-from scripts import command_line
 
 
 def main(arguments: Sequence[str]) -> None:

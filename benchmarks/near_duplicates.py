@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 import input_pipeline
+from efficientnet.commands import command_line
 from efficientnet.reporting.audit import write_audit
 from efficientnet.runtime.progress_bar import progress_bar
 from input_pipeline import decode
@@ -26,7 +27,6 @@ from input_pipeline.audit.duplicates import Pair
 from input_pipeline.audit.photos import Photo
 from input_pipeline.audit.problems import audit
 from input_pipeline.sources.split import Source, from_encoded
-from scripts import command_line
 
 Place = tuple[str, int]  # a split and an index
 

@@ -24,10 +24,10 @@ os.environ.setdefault("KERAS_BACKEND", "torch" if importlib.util.find_spec("torc
 import jax
 import numpy as np
 
+from efficientnet.commands import command_line
 from efficientnet.errors import UserError
 from efficientnet.inference.loading import load
 from efficientnet.network.variants import VARIANTS
-from scripts import command_line
 
 LIMIT = 1e-4
 PUBLISHED = "published .h5"

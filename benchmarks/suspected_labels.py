@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 import input_pipeline
+from efficientnet.commands import command_line, cross_validate, recipes
 from efficientnet.errors import UserError
-from scripts import command_line, cross_validate, recipes
 
 TABLE = "flipped.csv"
 

@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from configs.fields import RunFields, filled
 from efficientnet.errors import UserError
 
-# A path, perhaps in a bucket, and what may follow it after a colon.
-_PATH = re.compile(r"((?:\w+://)?[^:]*)(?::(.*))?", re.DOTALL)
+# A path, perhaps in a bucket or on a drive of Windows, and what may follow it after a colon.
+_PATH = re.compile(r"((?:\w+://|[A-Za-z]:[\\/])?[^:]*)(?::(.*))?", re.DOTALL)
 HOW = "expected a recipe, see docs/tutorial.md"
 
 
@@ -28,6 +28,7 @@ def load(path: str) -> ConfigDict:
     parts = _PATH.fullmatch(path)
     assert parts
     file, arguments = parts.groups()
+    file = _found(file)
     if not epath.Path(file).is_file():
         raise UserError(f"--config={file}: {_missing(file)}")
     try:
@@ -47,6 +48,14 @@ def load(path: str) -> ConfigDict:
     except Exception as error:
         raise UserError(f"{_place(error, file)}: {_reason(error)}") from error
     return config.lock()
+
+
+def _found(file: str) -> str:
+    """Returns the path of a recipe; `configs/NAME.py` is the installed one outside a checkout."""
+    path = epath.Path(file)
+    installed = epath.Path(__file__).with_name(path.name)
+    is_ours = str(path.parent) == installed.parent.name and not path.exists() and installed.exists()
+    return str(installed) if is_ours else file
 
 
 def _run(file: str) -> types.ModuleType:

@@ -1,1 +1,1 @@
-"""Thin command lines over the packages."""
+"""The commands of `efficientnet.commands`, from a checkout."""

@@ -14,7 +14,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported: libtpu only compi
 import sys
 
 from benchmarks.estimates.command import main
-from scripts import command_line
+from efficientnet.commands import command_line
 
 if __name__ == "__main__":
     sys.exit(command_line.run(main))

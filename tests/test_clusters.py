@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from efficientnet.commands import recipes
 from efficientnet.runtime.preemption import STOPPED
-from scripts import recipes
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 DOCS = CHECKOUT / "docs"

@@ -13,7 +13,8 @@ CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 # A package may import those in the lines below its own, and itself.
 LAYERS = (
     # These may import each other too.
-    ("train", "scripts", "benchmarks", "efficientnet.environment"),
+    ("train", "scripts", "benchmarks"),
+    ("efficientnet.commands", "efficientnet.environment"),
     ("efficientnet",),  # `efficientnet/__init__.py` alone
     ("efficientnet.finetuning",),
     ("configs",),

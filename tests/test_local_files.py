@@ -55,11 +55,11 @@ KNOWN = {  # files, or folders that end in a slash
     "benchmarks/look_at_photos.py": "what is remembered for as long as a measurement",
     "benchmarks/gpu.py": "the state of a few steps, for as long as a measurement",
     "benchmarks/chaos.py": "starts processes and kills them; their workdirs live as long",
-    "scripts/command_line.py": "the type of arguments that a bucket is refused for",
-    "scripts/explain.py": "pictures, which go where the command was given",
-    "scripts/export.py": "an exported folder, which another process runs",
+    "efficientnet/commands/command_line.py": "the type of arguments that a bucket is refused for",
+    "efficientnet/commands/explain.py": "pictures, which go where the command was given",
+    "efficientnet/commands/export.py": "an exported folder, which another process runs",
     "benchmarks/parity.py": "files that other frameworks write, for the time of a comparison",
-    "scripts/sweep.py": "logs of processes, which a bucket can't take line by line",
+    "efficientnet/commands/sweep.py": "logs of processes, which a bucket can't take line by line",
 }
 
 

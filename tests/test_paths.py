@@ -10,6 +10,7 @@ from etils import epath
 from etils.epath import gpath
 
 from configs import common, solar_lite0
+from efficientnet.commands import command_line, convert_weights, explain, export, predict, sweep
 from efficientnet.errors import UserError
 from efficientnet.paths import (
     cache_directory,
@@ -22,7 +23,6 @@ from efficientnet.paths import (
 )
 from efficientnet.training.run import run
 from input_pipeline.quiet_tensorflow import tf
-from scripts import command_line, convert_weights, explain, export, predict, sweep
 
 
 def test_two_writers_of_a_file_leave_each_other_alone(

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Sequence
 
+from efficientnet.commands import command_line, recipes
 from efficientnet.errors import UserError
-from scripts import command_line, recipes
 
 
 def main(arguments: Sequence[str]) -> None:

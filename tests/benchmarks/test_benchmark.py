@@ -11,7 +11,7 @@ import pytest
 from benchmarks import benchmark
 from benchmarks.rates.contest import Contender, contest
 from benchmarks.rates.workload import Setting
-from scripts import command_line
+from efficientnet.commands import command_line
 
 SETTING = Setting("b0", batch=2, resolution=32, dtype="float32", batch_norm="trained")
 HERE = "contenders"

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import gpu
 from benchmarks.rates import repeatability
-from scripts import command_line
+from efficientnet.commands import command_line
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import near_duplicates
-from scripts import command_line
+from efficientnet.commands import command_line
 
 
 def test_planted_copies_are_found_and_others_counted_apart(tmp_path, capsys):

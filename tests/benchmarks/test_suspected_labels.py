@@ -9,8 +9,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from benchmarks import suspected_labels
+from efficientnet.commands import command_line, cross_validate
 from input_pipeline.sources import SOURCES
-from scripts import command_line, cross_validate
 
 # How ml_collections loads a config.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")

@@ -9,10 +9,10 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from configs import auto, common, recipe_file
+from efficientnet.commands import recipes
 from efficientnet.errors import UserError
 from efficientnet.finetuning import facts, open_recipe
 from input_pipeline.sources import load_source
-from scripts import recipes
 
 REAL_FIND_WEIGHTS = facts.find_weights  # before the fixture replaces it
 

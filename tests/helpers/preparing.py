@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from scripts import command_line, prepare_data
+from efficientnet.commands import command_line, prepare_data
 
 
 def encoded(seed, kind="JPEG", size=(40, 30)):

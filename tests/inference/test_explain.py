@@ -11,13 +11,13 @@ from odd_names import ODD
 from PIL import Image
 
 import input_pipeline
+from efficientnet.commands import command_line, networks
+from efficientnet.commands.explain import main
 from efficientnet.inference.explain import Explanation, explain, grad_cam
 from efficientnet.inference.heatmaps import draw, overlay
 from efficientnet.inference.loading import load_run
 from efficientnet.inference.predict import photo_loader
 from efficientnet.network.model import init_variables
-from scripts import command_line, networks
-from scripts.explain import main
 
 
 @pytest.mark.parametrize("labels", [None, [2, 0]])

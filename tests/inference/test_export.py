@@ -13,6 +13,7 @@ from odd_names import ODD
 from PIL import Image
 
 import input_pipeline
+from efficientnet.commands import command_line, export, predict
 from efficientnet.inference.export import exporter
 from efficientnet.inference.export.formats import DEFAULT, FORMATS, write_stablehlo
 from efficientnet.inference.export.tensorflow_graph import Graph
@@ -20,7 +21,6 @@ from efficientnet.inference.loading import load_run
 from efficientnet.inference.network import Network
 from efficientnet.paths import printable
 from efficientnet.weights import Preprocessing
-from scripts import command_line, export, predict
 
 
 def call(*arguments: object) -> int:

@@ -4,9 +4,9 @@ import numpy as np
 from pages import assert_self_contained
 
 import input_pipeline
+from efficientnet.commands import command_line, prepare_data
 from efficientnet.inference.loading import load_run
 from efficientnet.inference.predict import features_of
-from scripts import command_line, prepare_data
 
 
 def test_features_are_in_the_order_of_the_photos(trained) -> None:

@@ -13,10 +13,10 @@ from odd_names import ODD
 from PIL import Image
 
 import input_pipeline
+from efficientnet.commands import command_line, predict
 from efficientnet.inference import writers
 from efficientnet.inference.loading import load_run
 from efficientnet.paths import printable
-from scripts import command_line, predict
 
 
 def call(*arguments: object) -> int:

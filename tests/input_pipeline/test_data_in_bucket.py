@@ -7,9 +7,9 @@ import scipy.io
 from PIL import Image, ImageOps
 
 import input_pipeline
+from efficientnet.commands import command_line, prepare_data
 from efficientnet.errors import UserError
 from input_pipeline import record_writer
-from scripts import command_line, prepare_data
 
 
 def evaluated(source, split="train"):

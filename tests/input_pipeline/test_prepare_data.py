@@ -8,9 +8,9 @@ from PIL import Image
 from preparing import encoded, run
 
 import input_pipeline
+from efficientnet.commands import command_line, prepare_data
 from efficientnet.paths import write_whole
 from input_pipeline.sources import records
-from scripts import command_line, prepare_data
 
 
 def test_records_hold_what_the_source_holds(folder, tmp_path, capsys, monkeypatch):

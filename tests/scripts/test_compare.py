@@ -8,11 +8,11 @@ import numpy as np
 import pages
 import pytest
 
+from efficientnet.commands import command_line, compare
 from efficientnet.paths import printable
 from efficientnet.reporting import runs
 from input_pipeline.sources import SOURCES
 from input_pipeline.sources.split import Source
-from scripts import command_line, compare
 
 
 @pytest.fixture

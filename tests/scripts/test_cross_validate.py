@@ -15,6 +15,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from efficientnet import records
+from efficientnet.commands import command_line, cross_validate
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.records import RunSummary, StageMetrics
@@ -24,7 +25,6 @@ from efficientnet.training import setup
 from efficientnet.training.broken_photos import identity
 from input_pipeline.sources import SOURCES
 from input_pipeline.sources.split import Source
-from scripts import command_line, cross_validate
 
 # How ml_collections loads a config.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")

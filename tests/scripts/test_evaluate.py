@@ -15,6 +15,7 @@ from etils import epath
 from PIL import Image
 
 from configs import common
+from efficientnet.commands import command_line, evaluate, networks
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.inference.loading import load_run
@@ -27,7 +28,6 @@ from efficientnet.training.run import run
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources import SOURCES
 from input_pipeline.sources.split import Source, Split, from_encoded
-from scripts import command_line, evaluate, networks
 
 SORTED = ("blue", "green", "red")
 TINY = Variant(width=0.25, depth=0.3, resolution=32, dropout=0.2)

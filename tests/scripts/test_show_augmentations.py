@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from efficientnet.commands import command_line
+from efficientnet.commands.show_augmentations import main
 from efficientnet.reporting.photo_sheet import GAP, SIDE
-from scripts import command_line
-from scripts.show_augmentations import main
 
 RECIPE = """
 from configs import common

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from efficientnet.commands import command_line
+from efficientnet.commands.summary import main
 from efficientnet.network.variants import VARIANTS
-from scripts import command_line
-from scripts.summary import main
 
 CARS = "--config=configs/cars_b0.py"
 

@@ -2,12 +2,13 @@
 
 import json
 import pathlib
+import sys
 
 import pytest
 
+from efficientnet.commands import command_line, sweep
 from efficientnet.errors import UserError
 from efficientnet.reporting import grids
-from scripts import command_line, sweep
 
 # Top-1 is the learning rate times the batch size; each call leaves a line behind.
 TRAIN = """
@@ -22,7 +23,7 @@ value = float(words["config.stages[0].learning_rate"]) * float(words["config.bat
 metrics = {name: value for name in ("top1", "top3", "top5", "loss")}
 workdir.mkdir(exist_ok=True)
 sys.path.insert(0, ROOT)
-from scripts import recipes
+from efficientnet.commands import recipes
 config = recipes.read(words["config"], [word for word in sys.argv if word.startswith("--config.")])
 (workdir / "config.json").write_text(json.dumps(config.to_json()))
 (workdir / "network.json").touch()
@@ -37,7 +38,7 @@ summary = {
 }
 (workdir / "summary.json").write_text(json.dumps(summary))
 """
-ROOT = pathlib.Path(sweep.TRAIN).parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs/cars_b0.py")
 
 
@@ -45,7 +46,7 @@ CONFIG = str(ROOT / "configs/cars_b0.py")
 def train(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "train.py"
     script.write_text(TRAIN.replace("ROOT", repr(str(ROOT))))
-    monkeypatch.setattr(sweep, "TRAIN", script)
+    monkeypatch.setattr(sweep, "TRAIN", (sys.executable, str(script)))
 
 
 def arguments(tmp_path: pathlib.Path, seed: str = "0") -> list[str]:

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from efficientnet.commands import recipes
 from efficientnet.errors import UserError
-from scripts import recipes
 
 DEMO = "configs/solar_lite0.py"
 

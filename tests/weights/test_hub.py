@@ -293,7 +293,7 @@ def test_environment_variables_of_a_command(server, tmp_path):
     server.add(
         "a/b", {"config.json": json.dumps({"architecture": "resnet50"}).encode()}
     ).private = True
-    command = [sys.executable, "-m", "scripts.convert_weights", "hf:a/b"]
+    command = [sys.executable, "-m", "efficientnet.commands.convert_weights", "hf:a/b"]
     command.append(f"--output={tmp_path / 'x.safetensors'}")
     for token, sentence in ((None, "knows no model a/b"), (hub_server.TOKEN, "is a resnet50")):
         with pytest.MonkeyPatch.context() as patch:

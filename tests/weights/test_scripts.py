@@ -7,7 +7,7 @@ import pytest
 from checkpoint_files import NUM_CLASSES, WRITERS
 
 import efficientnet
-from scripts import command_line, convert_weights, predict
+from efficientnet.commands import command_line, convert_weights, predict
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

@@ -3,9 +3,9 @@ import pytest
 from checkpoint_files import WRITERS, leaves, write_safetensors
 
 from efficientnet import weights
+from efficientnet.commands import command_line, convert_weights
 from efficientnet.errors import UserError
 from efficientnet.weights import integrity
-from scripts import command_line, convert_weights
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

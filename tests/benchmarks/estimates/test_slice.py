@@ -15,11 +15,12 @@ from ml_collections import ConfigDict
 from benchmarks.estimates import chips, outline, slice, table
 from benchmarks.estimates.compiled import GIB, Estimate, estimate, quickly
 from configs import common
+from efficientnet.commands import command_line
 from efficientnet.errors import UserError
 from efficientnet.network.variants import VARIANTS, Variant
 from efficientnet.runtime import devices
 from efficientnet.training.setup import Data
-from scripts import command_line, compile_tpu
+from scripts import compile_tpu
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
