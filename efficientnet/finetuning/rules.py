@@ -325,9 +325,10 @@ def decide_stages(made: Decisions, photos: Photos, effort: Effort) -> None:
     epochs = effort.head_epochs if copies else once
     per_epoch = train / made["batch_size"]
     scale = math.sqrt(made["batch_size"] / RATES_FOR)
+    crops = "a crop" if copies == 1 else f"{copies} crops"
     made.add_stage(
         "the classifier alone, which begins at zero"
-        + (f"; on features that are computed once, of {copies} crops of each photo" * bool(copies)),
+        + (f"; on features that are computed once, of {crops} of each photo" * bool(copies)),
         name="head",
         train="predictions",
         epochs=epochs,
