@@ -179,7 +179,8 @@ def _library(reference: Reference) -> Any:
         import huggingface_hub
     except ImportError:
         raise UserError(f"{reference} needs huggingface_hub: pip install '.[hub]'") from None
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # else it logs every request
+    for client in ("httpx", "httpx2"):  # else every request is logged
+        logging.getLogger(client).setLevel(logging.WARNING)
     return huggingface_hub
 
 
@@ -193,12 +194,11 @@ class _Silent(tqdm.tqdm):
 @contextlib.contextmanager
 def _explained(reference: Reference) -> Iterator[None]:
     """Turns the errors of huggingface_hub into a sentence."""
-    import httpx2
     from huggingface_hub import constants, errors
 
     try:
         yield
-    except (httpx2.HTTPError, errors.EntryNotFoundError, errors.HFValidationError) as error:
+    except (errors.HTTPError, errors.EntryNotFoundError, errors.HFValidationError) as error:
         raise UserError(_sentence(reference, error, constants.ENDPOINT)) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):

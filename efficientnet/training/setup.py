@@ -253,6 +253,9 @@ def prepare(
     """
     check(config)
     data = load_data(config, source)
+    variant = get_variant(config.variant)
+    # Before the look at all photos, which takes longer than to find that weights don't fit.
+    variables, conventions, origin = _start(config, variant, len(data.class_names))
     photos = broken_photos.choose(config.data, data.class_names, data.splits, folder)
     data = data.on(photos.splits)
     log.info(
@@ -264,8 +267,6 @@ def prepare(
         len(data.test),
     )
     log.info("data: %s", _class_sizes(data))
-    variant = get_variant(config.variant)
-    variables, conventions, origin = _start(config, variant, len(data.class_names))
     resolution = config.resolution or variant.resolution
     mean, std = _normalization(config, conventions.preprocessing, data.train, resolution)
     if config.data.cache:

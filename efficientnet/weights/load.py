@@ -170,6 +170,7 @@ def _with_config(pretrained: Pretrained, config: model_config.ModelConfig) -> Pr
     return dataclasses.replace(
         pretrained,
         preprocessing=stated or pretrained.preprocessing,
+        license=config.license,
         resolution=config.resolution,
         preparation=config.preparation,
         class_names=names if len(names) == pretrained.num_classes else (),

@@ -35,6 +35,7 @@ class ModelConfig:
       resolution: pixels per side that the network was trained for; None if it says none.
       preparation: of photos for testing, in our syntax of augmentations; '' if it says none.
       class_names: in label order; () if it says none.
+      license: of the weights; '' if it says none.
     """
 
     name: str = ""
@@ -43,6 +44,7 @@ class ModelConfig:
     resolution: int | None = None
     preparation: str = ""
     class_names: tuple[str, ...] = ()
+    license: str = ""
 
 
 def beside(path: epath.Path, name: str) -> epath.Path:
@@ -96,10 +98,12 @@ def _of_timm(content: Mapping[str, Any], place: str) -> ModelConfig:
     found = TIMM_NAME.fullmatch(name)
     if not found:
         raise _other(place, name)
-    arguments = content.get("model_args") or {}
-    unknown = sorted(set(arguments) - HARMLESS)
-    if unknown or content.get("global_pool", "avg") != "avg":
-        raise _changed(place, unknown or ["global_pool"])
+    arguments = {"global_pool": content.get("global_pool"), **(content.get("model_args") or {})}
+    if arguments["global_pool"] in (None, "avg"):
+        del arguments["global_pool"]
+    changed = sorted(set(arguments) - HARMLESS)
+    if changed:
+        raise _changed(place, changed)
     # Before 2023 all was on one level.
     settings = content.get("pretrained_cfg", content)
     tag = settings.get("tag") or ""
@@ -112,6 +116,7 @@ def _of_timm(content: Mapping[str, Any], place: str) -> ModelConfig:
         resolution=_side(shape[-2], shape[-1]) if shape else None,
         preparation=_preparation(settings),
         class_names=_timm_classes(content, settings),
+        license=str(settings.get("license") or ""),
     )
 
 

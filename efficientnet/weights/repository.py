@@ -46,7 +46,7 @@ class Located:
       path: of the file in the cache.
       config: of the network.
       digest: the file's SHA-256, as the Hub states it; '' if it doesn't.
-      license: as the repository's card states it; '' if it doesn't.
+      license: as the repository's card or the config states it; '' if neither does.
     """
 
     reference: hub.Reference
@@ -111,7 +111,7 @@ def locate(reference: hub.Reference, variant: str | None, cached: bool = False) 
         epath.Path(path),
         config,
         hub.digest_of(path),
-        hub.license_of(pinned),
+        hub.license_of(pinned) or config.license,
     )
 
 

@@ -37,7 +37,10 @@ def timm_config(architecture="tf_efficientnet_b0", **pretrained):
         "std": [0.1, 0.2, 0.3],
         **pretrained,
     }
-    return json.dumps({"architecture": architecture, "pretrained_cfg": settings}).encode()
+    # As timm's save_for_hf writes it.
+    arguments = {"num_classes": NUM_CLASSES, "in_chans": 3, "global_pool": "avg"}
+    config = {"architecture": architecture, "global_pool": "avg", "model_args": arguments}
+    return json.dumps({**config, "pretrained_cfg": settings}).encode()
 
 
 def tensors(family=families.TIMM):
@@ -80,9 +83,11 @@ def test_weights_of_timm(name, server):
 
 @pytest.mark.usefixtures("tiny")
 def test_conventions_are_those_of_the_architecture(server):
-    server.add("me/mine", timm_files() | {"config.json": timm_config("efficientnet_b0", tag="")})
+    config = timm_config("efficientnet_b0", tag="", license="mit")
+    server.add("me/mine", {"config.json": config, "model.safetensors": tensors()})
     found = weights.load_pretrained("hf:me/mine")
     assert (found.padding, found.bn_epsilon) == ("symmetric", 1e-5)
+    assert found.license == "mit"
 
 
 @pytest.mark.usefixtures("tiny")
@@ -141,6 +146,7 @@ def test_own_file_keeps_what_the_hub_says(server, tmp_path):
             "is of the variant b3, not b0: set the variant to b3",
         ),
         ({"architecture": "efficientnet_b0", "model_args": {"act_layer": "relu"}}, "act_layer"),
+        ({"architecture": "efficientnet_b0", "global_pool": "max"}, "another global_pool"),
         ({"model_type": "efficientnet", "batch_norm_eps": 1e-5}, "another batch_norm_eps"),
         ({"architecture": "efficientnet_b0", "pretrained_cfg": {"std": [0], "mean": [1]}}, "std"),
         ([], "is no JSON object"),
