@@ -27,7 +27,8 @@ import numpy as np
 from efficientnet.commands import command_line
 from efficientnet.errors import UserError
 from efficientnet.inference.loading import load
-from efficientnet.network.variants import VARIANTS
+from efficientnet.network.architecture import build
+from efficientnet.network.variants import VARIANTS, Variant
 
 LIMIT = 1e-4
 PUBLISHED = "published .h5"
@@ -143,6 +144,54 @@ def ask_timm(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarra
     return save_torch(model, form, folder / name), logits, features
 
 
+def ask_transformers(
+    model_name: str, form: str, folder: pathlib.Path, photos: np.ndarray
+) -> Answer:
+    """transformers, with the files that stand beside the weights on the Hugging Face Hub."""
+    import torch
+    import transformers
+
+    row = VARIANTS[model_name.removeprefix("efficientnet-")]
+    side = photos.shape[1]
+    config = transformers.EfficientNetConfig(
+        width_coefficient=row.width,
+        depth_coefficient=row.depth,
+        image_size=side,
+        hidden_dim=row.top_filters,
+        depthwise_padding=odd_blocks(row, side),
+        num_labels=1000,
+    )
+    model = transformers.EfficientNetForImageClassification(config)
+    processor = transformers.EfficientNetImageProcessor(
+        size={"height": side, "width": side},
+        image_mean=IMAGENET_MEAN,
+        image_std=[value**0.5 for value in IMAGENET_STD],  # divided by twice
+        include_top=True,
+    )
+
+    def parts(batch: Any) -> tuple[Any, Any]:
+        features = model.efficientnet(batch).pooler_output
+        return model.classifier(features), features
+
+    torch_answer(model, parts, IMAGENET_MEAN, IMAGENET_STD, photos)
+    batch = processor(list(photos), do_resize=False, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        logits, features = parts(batch)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder / "model.safetensors", logits.numpy(), features.numpy()
+
+
+def odd_blocks(variant: Variant, side: int) -> list[int]:
+    """Returns the blocks that halve an odd side, where transformers pads in another way."""
+    side, found = -(-side // 2), []  # behind the stem
+    for block in build(variant).blocks:
+        if any(getattr(layer, "stride", 1) == 2 for layer in block.layers):
+            found += [block.index] * (side % 2)
+            side = -(-side // 2)
+    return found
+
+
 def ask_torchvision(model_name: str, form: str, folder: pathlib.Path, photos: np.ndarray) -> Answer:
     """torchvision."""
     import torchvision
@@ -244,6 +293,9 @@ def cases() -> list[Case]:
     result += [
         Case("efficientnet_pytorch", f"efficientnet-{v}", v, ".pth old", ask_lukemelas) for v in b
     ]
+    result += [
+        Case("transformers", f"efficientnet-{v}", v, "safetensors", ask_transformers) for v in b[:8]
+    ]
     result.append(
         Case("efficientnet_pytorch", "adv-efficientnet-b0", "b0", ".pth zip", ask_lukemelas)
     )
@@ -257,8 +309,10 @@ def cases() -> list[Case]:
 
 def compare(case: Case) -> dict[str, Any]:
     """Runs one comparison and returns a row of the table."""
-    side = VARIANTS[case.variant].resolution  # Keras allows its published weights no other
-    photos = images((1, side, side, 3) if case.form == PUBLISHED else SHAPE, seed=2)
+    side = VARIANTS[case.variant].resolution
+    # transformers, and Keras for its published weights, allow no other.
+    fixed = case.form == PUBLISHED or case.oracle == "transformers"
+    photos = images((1, side, side, 3) if fixed else SHAPE, seed=2)
     with tempfile.TemporaryDirectory() as folder:
         path, logits, features = case.ask(case.model, case.form, pathlib.Path(folder), photos)
         network = load(str(path))

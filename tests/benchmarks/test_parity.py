@@ -12,6 +12,7 @@ ORACLES = {
     "timm": "timm tf_efficientnet_b0 b0 safetensors",
     "torchvision": "torchvision efficientnet_b0 b0",
     "efficientnet_pytorch": "efficientnet_pytorch efficientnet-b0 b0",
+    "transformers": "transformers efficientnet-b0 b0",
     "keras": "Keras EfficientNetB0 b0 .weights.h5",
 }
 
