@@ -201,6 +201,8 @@ def _explained(reference: Reference) -> Iterator[None]:
     except (errors.HTTPError, errors.EntryNotFoundError, errors.HFValidationError) as error:
         raise UserError(_sentence(reference, error, constants.ENDPOINT)) from error
     except OSError as error:
+        if error.errno is None:  # of huggingface_hub
+            raise UserError(_sentence(reference, error, constants.ENDPOINT)) from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         raise UserError(

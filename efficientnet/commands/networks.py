@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser, several: bool = False) -> Non
         type=_nonempty,
         metavar="W",
         action=action,
-        help="a name such as lite_wheel, or a path",
+        help="a name such as lite_wheel or hf:OWNER/NAME, or a path",
     )
     parser.add_argument(
         "--stage", action=action, help="of the run; by default the last finished one"

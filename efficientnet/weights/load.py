@@ -97,7 +97,8 @@ def _in_cache(copy: hub.Reference, variant: str) -> repository.Located | None:
 def _read(located: repository.Located, variant: str | None) -> Pretrained:
     name = str(located.reference)
     pretrained = read_pretrained(located.path, variant, name, located.digest, located.config)
-    return dataclasses.replace(pretrained, origin=name, license=located.license)
+    stated = located.license or pretrained.license
+    return dataclasses.replace(pretrained, origin=name, license=stated)
 
 
 def read_pretrained(

@@ -57,28 +57,36 @@ def read(weights: epath.Path, place: str = "") -> ModelConfig:
 
     Args:
       weights: the path of a file, or of a folder that holds one.
-      place: what errors call it; by default the path of the config.
+      place: the repository, for errors; '' for weights on a disk, whose config may be anything's.
 
     Raises:
-      UserError: it describes another network than an EfficientNet, or is damaged.
+      UserError: it is of an EfficientNet that was changed, is damaged, or describes another network
+        in a repository.
     """
     path = beside(weights, FILE)
-    place = place or str(path)
-    content = _json(path, place)
+    where = place or str(path)
+    content = _json(path, where)
+    kind = content.get("architecture") or content.get("model_type") or content.get("architectures")
+    of_timm = TIMM_NAME.fullmatch(str(content.get("architecture")))
+    if not of_timm and kind != "efficientnet":
+        if kind and place:
+            raise UserError(
+                f"{place} is a {kind}: expected an EfficientNet of the first version, one of "
+                f"{', '.join(VARIANTS)}"
+            )
+        return ModelConfig()
     try:
-        if "architecture" in content:
-            return _of_timm(content, place)
-        if "model_type" in content or "architectures" in content:
-            return _of_transformers(content, _json(path.with_name(PROCESSOR), place), place)
+        if of_timm:
+            return _of_timm(content, of_timm[1], where)
+        return _of_transformers(content, _json(path.with_name(PROCESSOR), where), where)
+    except UserError:
+        raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(
-            f"the {FILE} of {place} is not as timm or transformers write it ({reason}): mend it, "
+            f"the {FILE} of {where} is not as timm or transformers write it ({reason}): mend it, "
             "or move the weights away from it"
         ) from error
-    return ModelConfig()
 
 
 def _json(path: epath.Path, place: str) -> Mapping[str, Any]:
@@ -93,11 +101,7 @@ def _json(path: epath.Path, place: str) -> Mapping[str, Any]:
     return content
 
 
-def _of_timm(content: Mapping[str, Any], place: str) -> ModelConfig:
-    name = content["architecture"]
-    found = TIMM_NAME.fullmatch(name)
-    if not found:
-        raise _other(place, name)
+def _of_timm(content: Mapping[str, Any], variant: str, place: str) -> ModelConfig:
     arguments = {"global_pool": content.get("global_pool"), **(content.get("model_args") or {})}
     if arguments["global_pool"] in (None, "avg"):
         del arguments["global_pool"]
@@ -109,9 +113,9 @@ def _of_timm(content: Mapping[str, Any], place: str) -> ModelConfig:
     tag = settings.get("tag") or ""
     shape = settings.get("input_size")
     return ModelConfig(
-        name=f"{name}.{tag}".rstrip("."),
+        name=f"{content['architecture']}.{tag}".rstrip("."),
         # L2 at 475 pixels is a variant here; the weights and their path tell.
-        variant=found[1] if found[1] != "l2" else "",
+        variant=variant if variant != "l2" else "",
         preprocessing=_preprocessing(_numbers(settings, "mean"), _numbers(settings, "std")),
         resolution=_side(shape[-2], shape[-1]) if shape else None,
         preparation=_preparation(settings),
@@ -140,9 +144,6 @@ def _timm_classes(content: Mapping[str, Any], settings: Mapping[str, Any]) -> tu
 def _of_transformers(
     content: Mapping[str, Any], processor: Mapping[str, Any], place: str
 ) -> ModelConfig:
-    kind = content.get("model_type") or "/".join(content["architectures"])
-    if kind != "efficientnet":
-        raise _other(place, kind)
     changed = [key for key, plain in PLAIN.items() if content.get(key, plain[0]) not in plain]
     if changed:
         raise _changed(place, changed)
@@ -205,13 +206,6 @@ def _in_order(names: Mapping[str, Any] | list[Any]) -> tuple[str, ...]:
 
 def _side(height: int, width: int) -> int | None:
     return height if height == width else None
-
-
-def _other(place: str, name: str) -> UserError:
-    return UserError(
-        f"{place} is a {name}: expected an EfficientNet of the first version, one of "
-        f"{', '.join(VARIANTS)}"
-    )
 
 
 def _changed(place: str, what: list[str]) -> UserError:

@@ -186,5 +186,5 @@ def restore(pretrained: Pretrained, metadata: dict[str, str]) -> Pretrained:
         license=metadata.get("license", ""),
         resolution=int(metadata.get("resolution") or 0) or None,
         preparation=metadata.get("preparation", ""),
-        class_names=tuple(json.loads(metadata.get("class_names", "[]"))),
+        class_names=tuple(map(str, json.loads(metadata.get("class_names", "[]")))),
     )

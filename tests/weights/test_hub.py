@@ -160,6 +160,17 @@ def test_networks_that_are_not_ours_are_not_downloaded(config, sentence, server)
     assert not any("model.safetensors" in path for _, path, _ in server.requests)
 
 
+@pytest.mark.usefixtures("tiny")
+def test_other_configs_beside_weights_on_a_disk_say_nothing(tmp_path):
+    path = tmp_path / "tf_efficientnet_b0.safetensors"
+    path.write_bytes(tensors())
+    for content in ({"model_type": "whatever"}, {"architecture": ["mine"]}, {"weights": "b0"}):
+        (tmp_path / "config.json").write_text(json.dumps(content))
+        assert weights.load_pretrained(str(path)).resolution is None
+    (tmp_path / "config.json").write_bytes(timm_config())
+    assert weights.load_pretrained(str(path)).resolution == 48
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
