@@ -8,6 +8,7 @@ cache (HF_HOME, HF_HUB_CACHE) and the token (HF_TOKEN) are, and whether there is
 import contextlib
 import dataclasses
 import errno
+import glob
 import logging
 import pathlib
 import re
@@ -124,6 +125,11 @@ def fetch(
             tqdm_class=_Silent if quiet else None,
         )
     return pathlib.Path(folder)
+
+
+def literal(name: str) -> str:
+    """Returns the pattern of one file alone."""
+    return glob.escape(name)
 
 
 def names(reference: Reference, cached: bool = False) -> list[str]:

@@ -35,6 +35,7 @@ OS_FUNCTIONS = (
 KNOWN = {  # files, or folders that end in a slash
     "efficientnet/finetuning/finished_run.py": "an exported folder, which another process runs",
     "efficientnet/environment.py": "where this package lies, and programs of this machine",
+    "efficientnet/hub.py": "the cache of the Hugging Face Hub, which is on this machine",
     "efficientnet/inference/export/exporter.py": "an exported folder, which another process runs",
     "efficientnet/inference/export/formats.py": "parts of that folder, by writers that want a disk",
     "efficientnet/inference/writers.py": "answers, which go where the command was given",
@@ -45,6 +46,7 @@ KNOWN = {  # files, or folders that end in a slash
     "efficientnet/training/broken_photos.py": "what is known of photos, in the cache directory",
     "efficientnet/training/trackers/wandb.py": "W&B's own files, on this machine",
     "efficientnet/weights/download.py": "the cache of downloads, which refuses to be in a bucket",
+    "efficientnet/weights/integrity.py": "where a link in the cache of the Hub leads",
     "efficientnet/weights/readers/checkpoint.py": "a local copy of a checkpoint in a bucket",
     "input_pipeline/cache.py": "decoded photos, a local file that is mapped into memory",
     "input_pipeline/readable.py": "what is known of photos, in the cache directory",

@@ -4,7 +4,6 @@ What `config.json` says of the network is read before the weights are downloaded
 """
 
 import dataclasses
-import glob
 import pathlib
 import re
 
@@ -93,7 +92,7 @@ def locate(reference: hub.Reference, variant: str | None, cached: bool = False) 
     """
     pinned = hub.pin(reference, cached)
     beside = pathlib.PurePosixPath(pinned.path).parent
-    described = [glob.escape(str(beside / name)) for name in model_config.FILES]
+    described = [hub.literal(str(beside / name)) for name in model_config.FILES]
     folder = hub.fetch(pinned, described, cached, quiet=True)
     config = model_config.read(epath.Path(folder) / pinned.path, str(reference))
     if variant and config.variant not in ("", variant):
@@ -105,7 +104,7 @@ def locate(reference: hub.Reference, variant: str | None, cached: bool = False) 
     file = pinned.path or _choose(reference, names)
     if file not in names:
         raise UserError(f"{reference.repository} has no file {file}: {_some(names)}")
-    path = hub.fetch(pinned, [glob.escape(file)], cached) / file
+    path = hub.fetch(pinned, [hub.literal(file)], cached) / file
     return Located(
         dataclasses.replace(pinned, path=file),
         epath.Path(path),

@@ -5,10 +5,9 @@ Read are parquet files, and photos as in ImageFolder: class folders, or a `metad
 which split stands in the README.md, see `hub_card`, or else in their names.
 """
 
-import glob
 import logging
-import os
 import pathlib
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -67,7 +66,7 @@ def _of_parquet(
     parquet.check_installed()
     advice = f"say which, as in hf:{reference.repository}/CONFIGURATION"
     files = declared.files(names) or parquet.choose(names, str(given), advice)
-    folder = _fetch(reference, [glob.escape(name) for part in files.values() for name in part])
+    folder = _fetch(reference, [hub.literal(name) for part in files.values() for name in part])
     return parquet.open_files(
         reference.repository,
         str(given),
@@ -80,9 +79,9 @@ def _of_photos(
     reference: hub.Reference, declared: Declared, photos: Sequence[str], names: Sequence[str]
 ) -> Source:
     tables = [name for name in names if pathlib.PurePosixPath(name).name in TABLES]
-    start = declared.folder and f"{glob.escape(declared.folder)}/"
+    start = declared.folder and f"{hub.literal(declared.folder)}/"
     endings = sorted({f"{start}*{_ending(name)}" for name in photos})
-    folder = _fetch(reference, [*map(glob.escape, tables), *endings])
+    folder = _fetch(reference, [*map(hub.literal, tables), *endings])
     labeled = [table for table in tables if _has_labels(folder / table)]
     if labeled:
         rows = [list(_listed(folder, table)) for table in labeled]
@@ -97,7 +96,7 @@ def _of_photos(
         first = splits.get("train") or next(iter(splits.values()))
         return _source(reference, folder, splits, sorted({photo.label for photo in first}))
     # Above the splits or classes there may be a folder such as data/.
-    top = os.path.commonpath([str(pathlib.PurePosixPath(name).parent.parent) for name in photos])
+    top = posixpath.commonpath([str(pathlib.PurePosixPath(name).parent.parent) for name in photos])
     return folders.load_as(reference.repository, folder / top, None)
 
 
