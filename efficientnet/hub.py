@@ -135,14 +135,20 @@ def literal(name: str) -> str:
 def names(reference: Reference, cached: bool = False) -> list[str]:
     """Returns the paths of all files at a pinned reference, also of those not downloaded.
 
+    Without a network, only those in the cache may be known.
+
     Raises:
       UserError: see `fetch`.
     """
     hub = _library(reference)
-    fetch(reference, [CARD], cached, quiet=True)  # which keeps the list
-    tree = hub.get_cached_repo_tree(
-        reference.repository, repo_type=reference.kind, revision=reference.revision
-    )
+    folder = fetch(reference, [CARD], cached, quiet=True)  # which keeps the list, from the Hub
+    try:
+        tree = hub.get_cached_repo_tree(
+            reference.repository, repo_type=reference.kind, revision=reference.revision
+        )
+    except hub.errors.CachedRepoTreeNotFoundError:  # another program has downloaded them
+        there = (path for path in folder.rglob("*") if path.is_file())
+        return sorted(path.relative_to(folder).as_posix() for path in there)
     return sorted(file.path for file in tree)
 
 

@@ -80,6 +80,11 @@ def load_source(
         if not path.is_dir() and not (name == "manifest" and path.is_file()):
             raise UserError(f"no directory {path} for data source {name!r}: check the path")
         arguments["directory"] = path
+    elif directory and name.startswith(hub.PREFIX):
+        raise UserError(
+            f"data source {name!r} takes no directory, but got {directory}: leave it out; HF_HOME "
+            "says where downloads are kept"
+        )
     elif "directory" in accepted and accepted["directory"].default is inspect.Parameter.empty:
         raise UserError(f"data source {name!r} needs a directory: say where its files are")
     return complete(grouped(load(**arguments), group), seed, keep_validation)

@@ -239,6 +239,16 @@ def test_without_a_network(server, monkeypatch):
 
 
 @pytest.mark.usefixtures("tiny")
+def test_what_another_program_has_downloaded(server, monkeypatch):
+    server.add(NAME, timm_files())
+    for name in ("config.json", "model.safetensors"):  # as timm does
+        hub_fixture.huggingface_hub.hf_hub_download(NAME, name)
+    monkeypatch.setattr(hub_fixture.constants, "HF_HUB_OFFLINE", True)
+    found = weights.load_pretrained("timm:tf_efficientnet_b0")
+    assert (found.variant, found.resolution, found.license) == ("tiny", 48, "")
+
+
+@pytest.mark.usefixtures("tiny")
 def test_damaged_file_in_the_cache(server):
     server.add(NAME, timm_files())
     path = repository.locate(hub.parse(f"hf:{NAME}", hub.MODEL), None).path

@@ -192,6 +192,8 @@ def test_data_sets_that_can_not_be_had(server):
         load("hf:me/gated")
     with pytest.raises(UserError, match="'hf:pets' names no data set"):
         load("hf:pets")
+    with pytest.raises(UserError, match="'hf:me/pets' takes no directory, but got /photos"):
+        input_pipeline.load_source("hf:me/pets", "/photos")
 
 
 def test_photos_are_known_by_their_place(server):
