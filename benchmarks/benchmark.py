@@ -8,6 +8,8 @@ stages  the evaluation step, and the training steps of the classifier, of block 
         everything
 input   the input pipeline on the photos of --data, its parts (read; read and decode; augment
         decoded photos; batch; transfer), bare decoding, plain tf.data, torchvision if installed
+threads the input pipeline on the photos of --data (crop, flip, affine warp, color jitter; from
+        files, and from decoded photos) with 1, 2, 4 ... threads, and the cores they keep busy
 loop    the training and evaluation loops on data that is ready, against the bare steps
 save    a checkpoint: its time, how long training waits for it, and the share of the interval
 
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--peers", default="", help="timm,keras, or single variants such as timm.compiled"
     )
-    parser.add_argument("--data", help="a directory of JPEG photos, with input")
+    parser.add_argument("--data", help="a directory of JPEG photos, with input and threads")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender, default 7")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, default 2")
     options = parser.parse_args(arguments)
@@ -90,8 +92,8 @@ def main(arguments: Sequence[str]) -> None:
         command_line.print_json({"mode": "save", **vars(setting), **result})
         return
     contenders = MODES[options.mode](peers)
-    if (options.mode == "input") != bool(options.data):
-        raise UserError("--data, a directory of photos, is needed by input, and only by input")
+    if (options.mode in ("input", "threads")) != bool(options.data):
+        raise UserError("--data, a directory of photos, is for input and threads, which need it")
     if options.data:
         for contender in contenders:
             contender.arguments["directory"] = options.data

@@ -8,8 +8,11 @@ Takes some minutes and ends with a table. --only=train,profile runs some of the 
 exactness    logits, Grad-CAM and gradients in float32, against the CPU's
 resume       training steps in one go, against the same steps with a new process in between that
              compiles them again: how many bits differ
-train        the training step in bfloat16, with trained and with frozen BatchNorm
-inference    the evaluation step in bfloat16
+start        from the start of a process to the end of its first training step of B0, without and
+             with the compiled programs of the start before
+train        the training step in bfloat16, with trained and with frozen BatchNorm, and once with
+             algorithms that XLA chooses by timing them (config.deterministic=False)
+inference    the evaluation step in bfloat16, likewise
 float32      the training step in float32, with exact products and with TF32
 b4           the training step of B4 at 380 pixels in bfloat16
 profile      the most expensive operations of a training step
@@ -26,6 +29,7 @@ import multiprocessing
 import pathlib
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -44,6 +48,7 @@ TRAIN, INFER = "benchmarks.rates.ours:train", "benchmarks.rates.ours:infer"
 FASTEST = {"channels_last": True, "bfloat16": True, "compiled": True}
 HEADER = ("what", "ours", "timm, compiled", "ratio", "peak memory", "timm's", "ready after")
 NONE = "-"
+TIMED = "algorithms by timing"
 
 
 class Row(NamedTuple):
@@ -92,10 +97,20 @@ def resume(options: Options) -> Iterator[Row]:
     yield Row(f"arrays that differ after a restart, of {len(whole)}", str(len(differ)))
 
 
+def start(options: Options) -> Iterator[Row]:
+    """The time to a first step of B0."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        for what in ("nothing compiled before", "compiled before"):
+            begin = time.perf_counter()
+            _alone(repeatability.first_step, options.small, folder)
+            yield Row(f"first training step, {what}", f"{time.perf_counter() - begin:.0f} s")
+
+
 def train(options: Options) -> Iterator[Row]:
     """The training step of B0."""
     ours = [
         Contender("trained BatchNorm", TRAIN, {"trains": "all"}),
+        Contender(f"trained BatchNorm, {TIMED}", TRAIN, {"trains": "all", "deterministic": False}),
         Contender("frozen BatchNorm", TRAIN, {"trains": "all", "batch_norm": "frozen"}),
     ]
     yield from _rates("train", ours, Contender("timm", _timm("train"), FASTEST), B0, options)
@@ -104,7 +119,8 @@ def train(options: Options) -> Iterator[Row]:
 def inference(options: Options) -> Iterator[Row]:
     """The evaluation step of B0."""
     peer = Contender("timm", _timm("infer"), FASTEST)
-    yield from _rates("inference", [Contender("inference", INFER)], peer, B0, options)
+    ours = [Contender("deterministic", INFER), Contender(TIMED, INFER, {"deterministic": False})]
+    yield from _rates("inference", ours, peer, B0, options)
 
 
 def float32(options: Options) -> Iterator[Row]:
@@ -137,6 +153,7 @@ def profile(options: Options) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "exactness": exactness,
     "resume": resume,
+    "start": start,
     "train": train,
     "inference": inference,
     "float32": float32,

@@ -252,6 +252,8 @@ class RunConfig(Config):
     channels: Literal[1, 3] = 3  # 3 for color, 1 for gray
     dtype: Dtype = "float32"  # of activations; parameters are always float32
     matmul_precision: MatmulPrecision = "highest"  # of float32 training, see docs/gpu.md
+    # Whether GPUs compute the same bits in each run, a resumed one too; see docs/gpu.md.
+    deterministic: MayChange[bool] = True
 
     # Rematerialization: keep only the input of each block for the gradient and recompute the rest.
     # A larger batch or network fits into memory, for about a third more computation.

@@ -154,6 +154,7 @@ def test_what_may_change_when_a_run_is_resumed() -> None:
         "config.profile_steps",
         "config.skip_steps",
         "config.trackers",
+        "config.deterministic",
         "config.data.broken_limit",
         "config.data.directory",
         "config.data.cache_directory",

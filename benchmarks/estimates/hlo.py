@@ -1,4 +1,4 @@
-"""Reads the compiler's cycle estimates and the collectives from the text of optimized HLO.
+"""Reads the compiler's cycle estimates, collectives and kernels from the text of optimized HLO.
 
 XLA's TPU compiler writes `"estimated_cycles"` into the backend config of each kernel: fusions,
 convolutions, copies. They don't include waiting for other chips, nor gathers, whose addresses
@@ -32,6 +32,11 @@ _GATHER = re.compile(r"kind=kCustom.*op_name=\"[^\"]*gather\"")
 _BRANCHES = re.compile(r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=([^,\s]+))")
 _ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
 _PATH = re.compile(r"op_name=\"([^\"]*)\"")
+_OPERAND = re.compile(r"%([\w.\-]+)")
+# Memory for a library to work in, the last of its results.
+_WORKSPACE = re.compile(r", [su]8\[\d+\]\S*\)$")
+# What runs nothing on a GPU.
+_FREE = ("parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all")
 _LAYER = re.compile(r"(?:stem|top|block\d+[a-z]+|predictions)(?:_\w+)?")
 
 
@@ -45,10 +50,20 @@ class Collective:
 
 
 @dataclasses.dataclass(frozen=True)
+class Kernel:
+    """What a GPU runs at once, or a library's few kernels of one operation."""
+
+    name: str
+    path: str  # that JAX traced it under
+    bytes: int  # of its operands and results, each once
+
+
+@dataclasses.dataclass(frozen=True)
 class _Instruction:
     name: str
     kind: str
     type: str
+    operands: tuple[str, ...]
     path: str
     cycles: int | None
     called: tuple[str, ...]
@@ -108,6 +123,24 @@ def gathered_bytes(text: str) -> int:
     )
 
 
+def kernels(text: str) -> tuple[Kernel, ...]:
+    """Returns what a GPU runs for a program, in its order; what is in loops, once for each trip."""
+    computations, entry = _parse(text)
+
+    def visit(name: str) -> Iterator[Kernel]:
+        types = {other.name: other.type for other in computations[name]}
+        for instruction in computations[name]:
+            if instruction.kind == "while":
+                trips = _trips(computations, instruction)
+                yield from [kernel for part in instruction.called for kernel in visit(part)] * trips
+            elif instruction.kind not in _FREE:
+                moved = [_WORKSPACE.sub(")", instruction.type)]
+                moved += [types[operand] for operand in set(instruction.operands)]
+                yield Kernel(instruction.name, instruction.path, sum(map(_bytes, moved)))
+
+    return tuple(visit(entry))
+
+
 def rematerialized(text: str) -> int:
     """Counts the instructions that the compiler repeats because it ran short of memory."""
     return len(_REMATERIALIZED.findall(text))
@@ -156,7 +189,7 @@ def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:
 def _instruction(name: str, text: str) -> _Instruction:
     """Reads what follows the equals sign: type, opcode, operands, attributes."""
     end = _matching(text) if text.startswith("(") else text.index(" ")
-    kind, _, _ = text[end:].lstrip().partition("(")
+    kind, _, rest = text[end:].lstrip().partition("(")
     path, condition = _PATH.search(text), _CONDITION.search(text)
     cycles, trips, constant = (p.search(text) for p in (_CYCLES, _TRIPS, _CONSTANT))
     branches = [
@@ -168,6 +201,7 @@ def _instruction(name: str, text: str) -> _Instruction:
         name,
         kind,
         text[:end],
+        tuple(_OPERAND.findall(rest.partition(")")[0])),
         path[1] if path else "",
         int(cycles[1]) if cycles else None,
         tuple(_CALLED.findall(text)),

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from benchmarks.estimates import chips, outline
 from benchmarks.estimates.chips import CHIPS
 from benchmarks.estimates.compiled import GIB, Estimate, estimate, quickly
-from efficientnet.config import RunConfig, StageConfig
+from efficientnet.config import Dtype, MatmulPrecision, RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
 from efficientnet.training import setup
@@ -35,6 +35,8 @@ class SliceEstimate:
     stages: tuple[Estimate, ...]
     evaluation: Estimate
     photos: int  # that train; 0 where unknown
+    dtype: Dtype
+    matmul_precision: MatmulPrecision  # of training in float32
     hours: float | None = None  # of a run; None where photos are unknown or something doesn't fit
 
     @property
@@ -107,7 +109,15 @@ def estimate_slice(
     experiment = outline.outline(config, mesh, data)
     per_chip = config.batch_size // mesh.size
     evaluation = estimated("evaluation", *outline.eval_step(experiment), per_chip=per_chip)
-    result = SliceEstimate(topology, config.batch_size, found, evaluation, len(data.train))
+    result = SliceEstimate(
+        topology,
+        config.batch_size,
+        found,
+        evaluation,
+        len(data.train),
+        config.dtype,
+        config.matmul_precision,
+    )
     return dataclasses.replace(result, hours=_hours(config, data, result, mesh.size))
 
 

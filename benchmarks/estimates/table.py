@@ -19,6 +19,8 @@ HEAD = (
 )
 # Bytes that a step gathers to look up each image's label.
 NEGLIGIBLE = 1e6
+# Of the matrix units, which multiply in bfloat16, for a product of float32.
+PASSES = {"highest": "six passes", "high": "three passes", "default": "one pass"}
 
 
 def table(result: SliceEstimate) -> str:
@@ -36,11 +38,22 @@ def table(result: SliceEstimate) -> str:
             f"{result.batch_size // chips} per chip. Cycles leave out gathers "
             "and waiting for other chips.",
             "",
+            f"Precision: {_precision(result)}",
+            "",
             *_markdown(lines),
             "",
             f"Hours for the whole run, at these rates: {hours}"
             + (f" ({result.photos} photos train)" if result.photos else " (give --photos)"),
         ]
+    )
+
+
+def _precision(result: SliceEstimate) -> str:
+    if result.dtype == "bfloat16":
+        return "activations and products of bfloat16, sums in float32 (config.dtype=bfloat16)."
+    return (
+        f"float32; a product takes {PASSES[result.matmul_precision]} of bfloat16 in training "
+        f"(config.matmul_precision={result.matmul_precision}) and six in evaluation."
     )
 
 

@@ -4,7 +4,8 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,13 @@ def photos(directory: str) -> list[str]:
     return found
 
 
-def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -> Workload:
+def ours(
+    setting: Setting,
+    directory: str,
+    augment: str,
+    cached: bool = False,
+    threads: int = THREADS,
+) -> Workload:
     """This project's training batches, from files or from decoded photos in memory."""
     import input_pipeline
 
@@ -52,8 +59,33 @@ def ours(setting: Setting, directory: str, augment: str, cached: bool = False) -
         batch_size=setting.batch,
         resolution=setting.resolution,
         augment=AUGMENTS[augment],
+        threads=threads,
     )
-    return _workload(loader.train(0, MANY), setting, ("tensorflow-cpu", "opencv-python-headless"))
+    packages = ("tensorflow-cpu", "opencv-python-headless")
+    plain = _workload(loader.train(0, MANY), setting, packages)
+    facts: dict[str, Any] = {}
+    return dataclasses.replace(
+        plain, run=_counting_cores(plain.run, facts), threads=threads, facts=facts
+    )
+
+
+def _counting_cores(
+    run: Callable[[float], tuple[int, float]], facts: dict[str, Any]
+) -> Callable[[float], tuple[int, float]]:
+    """Returns a `Workload.run` that notes in `facts` how many cores were busy on average.
+
+    Fewer than there are threads and cores means that threads wait: for files, for one another,
+    or for Python's lock.
+    """
+
+    def counting(seconds: float) -> tuple[int, float]:
+        begin = time.perf_counter(), time.process_time()
+        result = run(seconds)
+        passed, used = time.perf_counter() - begin[0], time.process_time() - begin[1]
+        facts["cores_busy"] = round(used / passed, 2)
+        return result
+
+    return counting
 
 
 def part(setting: Setting, directory: str, what: str) -> Workload:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from benchmarks.rates.contest import Contender
-from benchmarks.rates.input import AUGMENTS
+from benchmarks.rates.input import AUGMENTS, THREADS
 from efficientnet.errors import UserError
 
 OURS = "efficientnet"
@@ -85,12 +85,27 @@ def input_pipeline(peers: Collection[str]) -> list[Contender]:
     ]
 
 
+def threads(peers: Collection[str]) -> list[Contender]:
+    """The input pipeline with 1, 2, 4 ... threads, up to one for each core."""
+    _no_peers("threads", peers)
+    return [
+        Contender(
+            f"{'from decoded photos' if cached else 'from files'}, threads: {2**power}",
+            "benchmarks.rates.input:ours",
+            {"augment": "affine and jitter", "cached": cached, "threads": 2**power},
+        )
+        for cached in (False, True)
+        for power in range(THREADS.bit_length())
+    ]
+
+
 MODES: dict[str, Callable[[Collection[str]], list[Contender]]] = {
     "train": train,
     "infer": infer,
     "stages": stages,
     "loop": loop,
     "input": input_pipeline,
+    "threads": threads,
 }
 
 

@@ -46,9 +46,10 @@ def train(setting: Setting, trains: str, profile: bool = False, **instead: Any) 
     return _workload(setting, train_step(setting, trains), profile)
 
 
-def infer(setting: Setting) -> Workload:
-    """The evaluation step."""
+def infer(setting: Setting, **instead: Any) -> Workload:
+    """The evaluation step, with fields of the setting that are different here."""
     compilation_cache.enable()
+    setting = dataclasses.replace(setting, **instead)
     return _workload(setting, eval_step(setting))
 
 
@@ -58,7 +59,7 @@ def train_step(setting: Setting, trains: str) -> Compiled:
     mesh = devices.data_mesh()
     state = devices.place(state, mesh)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
-    program = devices.jit(step, mesh, donate_argnums=0)
+    program = devices.jit(step, mesh, deterministic=setting.deterministic, donate_argnums=0)
     compiled = program.lower(state, batch, 1.0).compile()
 
     def run() -> jax.Array:
@@ -96,6 +97,7 @@ def eval_step(setting: Setting) -> Compiled:
         mesh,
         mean=np.asarray(MEAN_STD.mean, np.float32),
         std=np.asarray(MEAN_STD.std, np.float32),
+        deterministic=setting.deterministic,
     )
     variables = devices.place(init_variables(network, jax.random.key(0)), mesh)
     counted = devices.place(losses.BatchMetrics.empty(), mesh)

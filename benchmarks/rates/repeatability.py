@@ -20,6 +20,7 @@ from efficientnet.network.freeze_groups import GROUPS
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.ops.batch_norm import BatchNorm
 from efficientnet.network.variants import Variant, get_variant
+from efficientnet.runtime import compilation_cache, devices
 from efficientnet.weights.conventions import MEAN_STD
 
 # One block of each stage and a quarter of the channels: quick to compile, with all operations.
@@ -104,7 +105,7 @@ def train(
     setting = Setting("b0", 32, variant.resolution, dtype, "trained")
     stage = StageConfig("all", "all", epochs=1, learning_rate=1e-3, batch_norm="trained")
     plain, state = ours.untrained(EfficientNet(variant, CLASSES, dtype=jnp.dtype(dtype)), stage)
-    step = jax.jit(plain)
+    step = devices.jit(plain, devices.data_mesh())
     leaves, structure = jax.tree.flatten(state)
     if begin:
         with np.load(begin) as saved:
@@ -120,6 +121,15 @@ def train(
         jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes())
         for path, leaf in named
     }
+
+
+def first_step(small: bool, cache: str) -> None:
+    """Trains for a step, with compiled programs kept in a folder as `compilation_cache` does."""
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update(
+        "jax_persistent_cache_min_compile_time_secs", compilation_cache.MIN_COMPILE_SECONDS
+    )
+    train(small, None, None, 1)
 
 
 def _random(variant: Variant) -> Network:

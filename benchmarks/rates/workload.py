@@ -27,6 +27,7 @@ class Setting:
     dtype: Dtype
     batch_norm: BatchNormPolicy  # of what trains: 'frozen', 'statistics' or 'trained'
     matmul_precision: MatmulPrecision = "highest"  # of training in float32
+    deterministic: bool = True  # our own programs on a GPU, see docs/gpu.md
 
 
 @dataclasses.dataclass(frozen=True)

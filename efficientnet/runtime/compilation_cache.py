@@ -19,7 +19,8 @@ def enable() -> None:
 
     JAX identifies a program by its code, its devices and the version of the compiler; if it can't
     read or write an entry, it warns and compiles. The environment variable
-    JAX_COMPILATION_CACHE_DIR chooses another folder, which may be in a bucket. If no folder can be
+    JAX_COMPILATION_CACHE_DIR chooses another folder, which may be in a bucket. On a disk, the
+    algorithms that XLA has chosen for a GPU by timing them are kept there too. If no folder can be
     made, every start compiles.
 
     Raises:
@@ -30,6 +31,8 @@ def enable() -> None:
         if is_in_bucket(chosen):
             with reaching_buckets():
                 make_folder(epath.Path(chosen))
+            # What XLA itself keeps, such as a GPU's choices of algorithms, it keeps on disks only.
+            jax.config.update("jax_persistent_cache_enable_xla_caches", "")
         return
     folder = cache_directory() / "xla"
     try:

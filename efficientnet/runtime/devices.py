@@ -38,20 +38,42 @@ def place(tree: Any, mesh: Mesh) -> Any:
     return jax.device_put(jax.tree.map(np.asarray, tree), replicated(mesh), may_alias=False)
 
 
-def jit(function: Callable[..., Any], mesh: Mesh, **options: Any) -> jax.stages.Wrapped:
+def jit(
+    function: Callable[..., Any], mesh: Mesh, *, deterministic: bool = True, **options: Any
+) -> jax.stages.Wrapped:
     """Returns `jax.jit` of a function for a mesh, whose results every device holds whole.
 
     Args:
       function: to compile.
       mesh: the devices.
+      deterministic: see `compiler_options`.
       **options: further arguments of `jax.jit`.
     """
-    # XLA takes vectors of 256 bits even on CPUs that have 512; other CPUs ignore the option.
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
-    compiler_options = {"xla_cpu_prefer_vector_width": 512} if on_cpu else {}
     return jax.jit(
-        function, out_shardings=replicated(mesh), compiler_options=compiler_options, **options
+        function,
+        out_shardings=replicated(mesh),
+        compiler_options=compiler_options(mesh.devices.flat[0].platform, deterministic),
+        **options,
     )
+
+
+def compiler_options(platform: str, deterministic: bool) -> dict[str, Any]:
+    """Returns what XLA is asked for on a platform, JAX's 'cpu', 'gpu' or 'tpu'.
+
+    Args:
+      platform: of the devices.
+      deterministic: whether a GPU should compute the same bits in each run, also after it has
+        compiled a program again. CPUs and TPUs always do.
+    """
+    if platform == "cpu":
+        # XLA takes vectors of 256 bits even on CPUs that have 512; other CPUs ignore the option.
+        return {"xla_cpu_prefer_vector_width": 512}
+    if platform == "gpu" and deterministic:
+        # XLA leaves out what sums in a random order, and takes the first algorithm instead of the
+        # fastest of a trial. First in cuDNN's and cuBLAS's lists is what they think is fastest;
+        # Triton's kernels for products are in no such order.
+        return {"xla_gpu_exclude_nondeterministic_ops": True, "xla_gpu_enable_triton_gemm": False}
+    return {}
 
 
 def to_devices(batches: Iterable[dict[str, np.ndarray]], mesh: Mesh) -> Iterator[dict[str, Any]]:

@@ -81,7 +81,9 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
         images = normalize(batch["image"], experiment.mean, experiment.std)
         return jnp.asarray(model.apply(variables, images)), batch["index"], batch["mask"]
 
-    compute = devices.jit(features_of, experiment.mesh)
+    compute = devices.jit(
+        features_of, experiment.mesh, deterministic=experiment.config.deterministic
+    )
 
     def collected(batches: Iterable[steps.Batch], copies: int, photos: int) -> Features:
         # Zeros for unreadable photos, because the mask can only exclude finite losses.

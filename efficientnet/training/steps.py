@@ -200,13 +200,20 @@ def make_train_step(
 
 
 def make_eval_step(
-    model: EfficientNet, mesh: Mesh, *, mean: ArrayLike, std: ArrayLike, flip: bool = False
+    model: EfficientNet,
+    mesh: Mesh,
+    *,
+    mean: ArrayLike,
+    std: ArrayLike,
+    flip: bool = False,
+    deterministic: bool = True,
 ) -> jax.stages.Wrapped:
     """Returns the jitted evaluation step, from (variables, metrics, batch) to (metrics, logits).
 
     It adds the examples of a batch, where `mask` is true, to the metrics. The logits [N, classes]
     are -inf where `mask` is false, and nowhere else: NaN where a network's own all are. With
     `flip`, they are the logarithms of the mean probabilities of each image and its mirror image.
+    For `deterministic` see `devices.compiler_options`.
     """
 
     def logits_of(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
@@ -228,7 +235,7 @@ def make_eval_step(
         logits = jnp.where(jnp.isneginf(logits).all(axis=1, keepdims=True), jnp.nan, logits)
         return counted.merge(more), jnp.where(batch["mask"][:, None], logits, -jnp.inf)
 
-    return devices.jit(eval_step, mesh)
+    return devices.jit(eval_step, mesh, deterministic=deterministic)
 
 
 class StageSchedule(NamedTuple):
@@ -283,14 +290,22 @@ def train_program(
         rng=jax.random.fold_in(jax.random.key(experiment.config.seed), number),
         class_weights=weights,
     )
-    return devices.jit(step, experiment.mesh, donate_argnums=0)
+    return devices.jit(
+        step, experiment.mesh, deterministic=experiment.config.deterministic, donate_argnums=0
+    )
 
 
 def eval_program(experiment: "Experiment") -> jax.stages.Wrapped:
     """Returns the jitted evaluation step of an experiment."""
     # Inference has no dropout, so the network of any stage will do.
     model = experiment.model(experiment.config.stages[0])
-    return make_eval_step(model, experiment.mesh, mean=experiment.mean, std=experiment.std)
+    return make_eval_step(
+        model,
+        experiment.mesh,
+        mean=experiment.mean,
+        std=experiment.std,
+        deterministic=experiment.config.deterministic,
+    )
 
 
 def count_params(params: Mapping[str, Any], stage: StageConfig) -> ParameterCounts:

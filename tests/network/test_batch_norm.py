@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from trees import assert_trees_close
 
@@ -12,7 +13,8 @@ from efficientnet.network.ops.batch_norm import BatchNorm
 
 @pytest.mark.parametrize("activation", ["linear", "swish", "relu6"])
 @pytest.mark.parametrize("running", [True, False])
-def test_batch_norm_equals_flax(x, activation, running):
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_batch_norm_equals_flax(x, activation, running, platform, monkeypatch):
     ours = BatchNorm(use_running_average=running, activation=activation)
     theirs = nn.BatchNorm(use_running_average=running, epsilon=1e-3)
     rng = np.random.default_rng(1)
@@ -28,9 +30,28 @@ def test_batch_norm_equals_flax(x, activation, running):
         return jnp.mean(jnp.abs(act(y) - target)), updates
 
     run = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
-    mine = run(variables["params"], x, ours, lambda y: y)
     wanted = run(variables["params"], x, theirs, act)
-    assert_trees_close(mine, wanted)
+    monkeypatch.setattr(
+        lax,
+        "platform_dependent",
+        lambda *args, **forms: forms.get(platform, forms["default"])(*args),
+    )
+    assert_trees_close(run(variables["params"], x, ours, lambda y: y), wanted)
+
+
+def test_a_gpu_computes_the_activations_gradient_twice_instead_of_storing_it(x):
+    norm = BatchNorm(use_running_average=False, activation="swish")
+    variables = norm.init(jax.random.key(0), x)
+
+    def loss(x):
+        return jnp.sum(norm.apply(variables, x, mutable=["batch_stats"])[0] ** 2)
+
+    traced = jax.jit(jax.grad(loss)).trace(x)
+    cpu, gpu = (
+        traced.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.exponential")
+        for platform in ("cpu", "cuda")
+    )
+    assert gpu == cpu + 1
 
 
 def test_batch_norm_computes_in_bfloat16_and_keeps_float32_variables(x):

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from efficientnet.network.ops.depthwise import depthwise_conv, explicit_padding, for_tpu, native
+from efficientnet.network.ops.depthwise import (
+    depthwise_conv,
+    explicit_padding,
+    for_gpu,
+    for_tpu,
+    native,
+)
 
 quick = settings(max_examples=20, deadline=None, derandomize=True)
 
@@ -49,20 +55,30 @@ def test_output_and_gradients_equal_the_native_convolution(height, width, k, str
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize(
-    ("size", "channels", "k", "stride"),
-    [(9, 5, 3, 1), (56, 48, 5, 2), (9, 40, 5, 2), (9, 40, 3, 1)],
+    ("form", "size", "channels", "k", "stride"),
+    [
+        (for_tpu, 9, 5, 3, 1),
+        (for_tpu, 56, 48, 5, 2),
+        (for_tpu, 9, 40, 5, 2),
+        (for_tpu, 9, 40, 3, 1),
+        (for_gpu, 9, 5, 3, 1),
+        (for_gpu, 9, 5, 3, 2),
+        (for_gpu, 8, 5, 5, 2),
+        (for_gpu, 3, 5, 5, 3),
+    ],
 )
-def test_what_a_tpu_gets_gives_the_same(size, channels, k, stride, dtype):
+def test_what_other_platforms_get_gives_the_same(form, size, channels, k, stride, padding, dtype):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, size, size - 1, channels)), dtype)
     kernel = jnp.asarray(rng.normal(size=(k, k, 1, channels)), jnp.float32)
-    pads = explicit_padding(x.shape[1:3], (k, k), stride, "same")
+    pads = explicit_padding(x.shape[1:3], (k, k), stride, padding)
 
     @jax.jit
     def both(x, kernel):
         results = []
-        for convolve in (for_tpu, lambda x, w, *rest: native(x, w.astype(x.dtype), *rest)):
+        for convolve in (form, lambda x, w, *rest: native(x, w.astype(x.dtype), *rest)):
             out, vjp = jax.vjp(lambda x, w, f=convolve: f(x, w, stride, pads), x, kernel)
             results.append((out, *vjp(jnp.cos(out))))
         return results
@@ -71,6 +87,20 @@ def test_what_a_tpu_gets_gives_the_same(size, channels, k, stride, dtype):
     for mine, wanted in zip(*both(x, kernel), strict=True):
         assert mine.dtype == wanted.dtype
         np.testing.assert_allclose(mine.astype(jnp.float32), wanted.astype(jnp.float32), **close)
+
+
+def test_a_stride_of_two_rounds_a_gpus_sums_once():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 9, 8, 4)), jnp.bfloat16)
+    kernel = jnp.asarray(rng.normal(size=(5, 5, 1, 4)), jnp.bfloat16)
+    pads = explicit_padding(x.shape[1:3], (5, 5), 2, "same")
+    y, vjp = jax.vjp(lambda x: for_gpu(x, kernel, 2, pads), x)
+    exact, exact_vjp = jax.vjp(
+        lambda x: native(x, kernel.astype(jnp.float32), 2, pads), x.astype(jnp.float32)
+    )
+    for mine, wanted in ((y, exact), (*vjp(y), *exact_vjp(y.astype(jnp.float32)))):
+        assert mine.dtype == jnp.bfloat16
+        np.testing.assert_allclose(mine.astype(jnp.float32), wanted, rtol=2**-8, atol=1e-5)
 
 
 def test_lowered_for_cpu_without_a_grouped_convolution():

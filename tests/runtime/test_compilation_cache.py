@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import pytest
@@ -72,6 +73,19 @@ def test_a_folder_that_is_set_already_stays(monkeypatch: pytest.MonkeyPatch) -> 
     assert before
     compilation_cache.enable()
     assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_a_bucket_holds_no_caches_of_xla_itself(bucket: Any) -> None:
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_enable_xla_caches")
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update("jax_compilation_cache_dir", str(bucket.root / "xla"))
+    try:
+        compilation_cache.enable()
+        # JAX would pass on gs://name/xla as the path of a folder gs: here.
+        assert jax.config.jax_persistent_cache_enable_xla_caches == ""
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 @pytest.mark.usefixtures("bucket")

@@ -77,6 +77,7 @@ def seen_and_saved(config: RunConfig) -> RunConfig:
         checkpoint_every_minutes=3.0,
         keep_checkpoints=3,
         skip_steps=3,
+        deterministic=False,
         data=DataConfig(
             broken_limit=3, directory="/mounted/elsewhere", cache_directory="/of/this/machine"
         ),

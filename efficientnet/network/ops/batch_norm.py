@@ -142,6 +142,13 @@ def _normalize_and_activate_backward(
     # grad_x = factor * (grad - (grad_bias + (x - mean) * inverse * grad_scale) / count)
     slope = factor * inverse * grad_scale / (x.size // x.shape[-1])
     offset = factor * grad_bias / (x.size // x.shape[-1]) - mean * slope
+
+    def again(x: Array, grad: Array) -> Array:
+        """The same, for XLA for GPUs, which would store it in float32 until the sums are known."""
+        later, _ = lax.optimization_barrier((shift, grad_bias))
+        return _through_activation(activation, x, factor, later, grads[0])
+
+    grad = lax.platform_dependent(x, grad, cuda=again, default=lambda x, grad: grad)
     grad_x = factor * grad - slope * x32 - offset
     return grad_x.astype(x.dtype), grad_scale, grad_bias
 
@@ -217,9 +224,10 @@ def _convolve_backward(
     grad_kernel = factor * x_grad - slope * count * covariance_kernel
     back = _exactly(kernel32 * slope, kernel32.T)
     constant = _exactly(x_mean, back) - _exactly(factor * grad_bias / count, kernel32.T)
+    # Added and not subtracted, because cuBLAS adds a product to what is there.
     grad_x = (
         jnp.dot(grad, (kernel32 * factor).astype(x.dtype).T, preferred_element_type=jnp.float32)
-        - jnp.dot(x, back.astype(x.dtype), preferred_element_type=jnp.float32)
+        + jnp.dot(x, -back.astype(x.dtype), preferred_element_type=jnp.float32)
         + constant
     )
     return grad_x.astype(x.dtype), grad_kernel.astype(kernel.dtype), grad_scale, grad_bias

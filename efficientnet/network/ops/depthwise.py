@@ -2,7 +2,8 @@
 
 XLA on CPU runs a grouped convolution as scalar loops and differentiates it as a dense one, so there
 the convolution is written as a sum of shifted, scaled slices, which fuse into one vectorized loop,
-with gradients of the same kind. TPU and GPU have native depthwise convolutions.
+with gradients of the same kind. TPU and GPU have native depthwise convolutions; a GPU's would copy
+its input for a stride.
 """
 
 import functools
@@ -56,7 +57,7 @@ def depthwise_conv(x: Array, kernel: Array, stride: int, padding: str) -> Array:
         kernel,
         cpu=lambda x, kernel: shifted_products(x, kernel.astype(x.dtype), stride, pads),
         tpu=lambda x, kernel: for_tpu(x, kernel, stride, pads),
-        default=lambda x, kernel: native(x, kernel.astype(x.dtype), stride, pads),
+        default=lambda x, kernel: for_gpu(x, kernel, stride, pads),
     )
 
 
@@ -135,6 +136,46 @@ def _for_tpu_backward(
 for_tpu.defvjp(_for_tpu_forward, _for_tpu_backward)
 
 
+def for_gpu(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    """XLA's convolution, except where it would store padded copies because of the stride."""
+    convolution = native if stride == 1 else fused_shifts
+    return convolution(x, kernel.astype(x.dtype), stride, pads)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def fused_shifts(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
+    """The sum of shifted slices, in float32, with pads that XLA fuses into it.
+
+    Only the kernel's gradient is XLA's convolution, of an input that was stored with its pads.
+    """
+    return _fused_forward(x, kernel, stride, pads)[0]
+
+
+def _fused_forward(
+    x: Array, kernel: Array, stride: int, pads: Pads
+) -> tuple[Array, tuple[Array, Array]]:
+    padded = pad(x, pads)
+    size = _output_size(padded, kernel, stride)
+    y = _sum_of_shifts(padded.astype(jnp.float32), kernel.astype(jnp.float32), (0, 0), stride, size)
+    return lax.optimization_barrier(y.astype(x.dtype)), (padded, kernel)
+
+
+def _fused_backward(
+    stride: int, pads: Pads, residuals: tuple[Array, Array], grad: Array
+) -> tuple[Array, Array]:
+    padded, kernel = residuals
+    grad = lax.optimization_barrier(grad)
+    size, unpadded = padded.shape[1:3], ((0, 0), (0, 0))
+    _, to_kernel = jax.vjp(lambda kernel: native(padded, kernel, stride, unpadded), kernel)
+    zeros = _zeros_around(grad, kernel, size, stride, pads)
+    around = jnp.pad(grad.astype(jnp.float32), ((0, 0), *zeros, (0, 0)))
+    grad_x = _input_gradient(around, kernel.astype(jnp.float32), size, stride, pads)
+    return lax.optimization_barrier(grad_x.astype(grad.dtype)), *to_kernel(grad)
+
+
+fused_shifts.defvjp(_fused_forward, _fused_backward)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def shifted_products(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
     """The same convolution as a sum over the kernel's taps of shifted slices times weights."""
@@ -143,67 +184,92 @@ def shifted_products(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
 
 def _forward(x: Array, kernel: Array, stride: int, pads: Pads) -> tuple[Array, tuple[Array, Array]]:
     padded = pad(x, pads)
-    size = tuple(
-        (n - k) // stride + 1 for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True)
-    )
+    size = _output_size(padded, kernel, stride)
     return _sum_of_shifts(padded, kernel, (0, 0), stride, size), (padded, kernel)
+
+
+def _output_size(padded: Array, kernel: Array, stride: int) -> tuple[int, ...]:
+    sizes = zip(padded.shape[1:3], kernel.shape[:2], strict=True)
+    return tuple((n - k) // stride + 1 for n, k in sizes)
 
 
 def _backward(
     stride: int, pads: Pads, residuals: tuple[Array, Array], grad: Array
 ) -> tuple[Array, Array]:
     padded, kernel = residuals
-    taps = kernel.shape[:2]
-    # Rows and columns of the input, counted in strides: padded row m * stride + p meets the taps
-    # p, p + stride, ... of the output rows m, m - 1, ...
-    first = tuple(before // stride for before, _ in pads)
-    end = tuple(-(-(n - pad[1]) // stride) for n, pad in zip(padded.shape[1:3], pads, strict=True))
+    size = padded.shape[1:3]
     # As many zeros around the gradient as the input's gradient needs; the kernel's reads them too.
-    zeros = [
-        ((k - 1) // stride - low, max(high - n, 0))
-        for k, low, high, n in zip(taps, first, end, grad.shape[1:3], strict=True)
-    ]
+    zeros = _zeros_around(grad, kernel, size, stride, pads)
     around = pad(grad, zeros)
     corner = zeros[0][0], zeros[1][0]
     grad_kernel = _kernel_gradient(padded, around, corner, grad.shape[1:3], kernel.shape, stride)
-    grad_x = _input_gradient(around, kernel, (end[0] - first[0], end[1] - first[1]), stride)
-    begins = (before - low * stride for (before, _), low in zip(pads, first, strict=True))
-    windows = (
-        slice(begin, begin + n - sum(pad))
-        for begin, n, pad in zip(begins, padded.shape[1:3], pads, strict=True)
-    )
-    return grad_x[:, *windows], grad_kernel.astype(kernel.dtype)
+    grad_x = _input_gradient(around, kernel, size, stride, pads)
+    return grad_x, grad_kernel.astype(kernel.dtype)
 
 
 shifted_products.defvjp(_forward, _backward)
 
 
-def _input_gradient(around: Array, kernel: Array, size: tuple[int, int], stride: int) -> Array:
+def _rows_and_columns(size: Sequence[int], stride: int, pads: Pads) -> tuple[range, ...]:
+    """Those of the input in its padded `size`, counted in strides.
+
+    Padded row m * stride + p meets the taps p, p + stride, ... of the output rows m, m - 1, ...
+    """
+    return tuple(
+        range(before // stride, -(-(n - after) // stride))
+        for n, (before, after) in zip(size, pads, strict=True)
+    )
+
+
+def _zeros_around(
+    grad: Array, kernel: Array, size: Sequence[int], stride: int, pads: Pads
+) -> list[tuple[int, int]]:
+    """Zeros around the output's gradient, from which that of the input is computed."""
+    lines = _rows_and_columns(size, stride, pads)
+    return [
+        ((k - 1) // stride - line.start, max(line.stop - n, 0))
+        for k, line, n in zip(kernel.shape[:2], lines, grad.shape[1:3], strict=True)
+    ]
+
+
+def _input_gradient(
+    around: Array, kernel: Array, size: Sequence[int], stride: int, pads: Pads
+) -> Array:
     """Each residue of rows and columns modulo the stride is a stride-1 convolution.
 
     Args:
-      around: the output's gradient, with zeros around it.
+      around: the output's gradient, with `_zeros_around` it.
       kernel: [k, k, 1, C].
-      size: rows and columns of each residue.
+      size: rows and columns of the padded input.
+      stride: in both directions.
+      pads: of the input.
 
     Returns:
-      [N, rows * stride, columns * stride, C].
+      [N, H, W, C], without the pads.
     """
+    lines = _rows_and_columns(size, stride, pads)
+    height, width = map(len, lines)
     phases = []
     for p in range(stride):
-        line = []
+        columns = []
         for q in range(stride):
             part = kernel[p::stride, q::stride][::-1, ::-1]
             begin = tuple(
                 (k - 1) // stride + 1 - n
                 for k, n in zip(kernel.shape[:2], part.shape[:2], strict=True)
             )
-            line.append(_sum_of_shifts(around, part, begin, 1, size))
-        phases.append(line)
-    if stride == 1:
-        return phases[0][0]
-    full = jnp.stack([jnp.stack(line, axis=3) for line in phases], axis=2)
-    return full.reshape(len(full), size[0] * stride, size[1] * stride, full.shape[-1])
+            columns.append(_sum_of_shifts(around, part, begin, 1, (height, width)))
+        phases.append(columns)
+    full = phases[0][0]
+    if stride > 1:
+        full = jnp.stack([jnp.stack(columns, axis=3) for columns in phases], axis=2)
+        full = full.reshape(len(full), height * stride, width * stride, full.shape[-1])
+    begins = (before - line.start * stride for (before, _), line in zip(pads, lines, strict=True))
+    windows = (
+        slice(begin, begin + n - sum(around))
+        for begin, n, around in zip(begins, size, pads, strict=True)
+    )
+    return full[:, *windows]
 
 
 def _kernel_gradient(

@@ -4,9 +4,11 @@ import pytest
 
 from benchmarks.estimates.hlo import (
     Collective,
+    Kernel,
     collectives,
     estimated_cycles,
     gathered_bytes,
+    kernels,
     rematerialized,
 )
 
@@ -101,6 +103,37 @@ def test_collectives_are_counted_by_kind_with_the_bytes_of_their_results() -> No
         Collective("all-reduce", 1 + 4, (16 * 2 + 4) + 4 * 8 * 128 * 4),
         Collective("all-gather", 1, 64 * 2),
     )
+
+
+def test_kernels_count_what_they_move_and_loops_their_trips() -> None:
+    module = """HloModule jit_step
+
+%body (s: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %s = (s32[], f32[4]{0}) parameter(0)
+  %x = f32[4]{0} get-tuple-element(%s), index=1
+  %twice = f32[4]{0} fusion(%x, %x), kind=kLoop, calls=%fused
+  ROOT %t = (s32[], f32[4]{0}) tuple(%i, %twice)
+}
+
+%condition (s.1: (s32[], f32[4])) -> pred[] {
+  %s.1 = (s32[], f32[4]{0}) parameter(0)
+}
+
+ENTRY %main (p0: bf16[8,16], p1: bf16[16,2]) -> f32[8,2] {
+  %p0 = bf16[8,16]{1,0} parameter(0)
+  %p1 = bf16[16,2]{1,0} parameter(1)
+  %product = (f32[8,2]{1,0}, s8[4194304]{0}) custom-call(%p0, %p1), \
+custom_call_target="__cublas$lt$matmul", metadata={op_name="jit(step)/dot_general"}
+  %loop = (s32[], f32[4]{0}) while(%init), condition=%condition, body=%body, \
+backend_config={"known_trip_count":{"n":"3"}}
+  ROOT %result = f32[8,2]{1,0} get-tuple-element(%product), index=0
+}
+"""
+    product, *trips = kernels(module)
+    assert product == Kernel(
+        "product", "jit(step)/dot_general", 8 * 16 * 2 + 16 * 2 * 2 + 8 * 2 * 4
+    )
+    assert trips == [Kernel("twice", "", 2 * 4 * 4)] * 3
 
 
 def test_text_that_is_no_module_is_an_error() -> None:

@@ -188,7 +188,8 @@ def test_hours_add_up_training_validation_features_and_tests(
         for name, rate in (("head", 1000.0), ("all", 10.0))
     )
     evaluation = Estimate("evaluation", True, 0, images_per_second_per_chip=100.0)
-    result = slice.SliceEstimate("v5e:1x2", 32, (fast, slow), evaluation, photos=400)
+    how = {"dtype": "float32", "matmul_precision": "highest"}
+    result = slice.SliceEstimate("v5e:1x2", 32, (fast, slow), evaluation, photos=400, **how)
     hours = slice._hours(common.parse(config), data, result, devices=2)
     head = 3 * 400 / 2000 + (2 * 400 + 3 * 100 + 50) / 200
     rest = 2.5 * 400 / 20 + (3 * 100 + 50) / 200
@@ -238,12 +239,11 @@ def test_the_script_compiles_a_tiny_network_for_v5e(
     assert 1 <= reduced["count"] <= 2 * layers + 3
 
 
-def test_the_table_names_every_stage() -> None:
+def test_the_table_names_every_stage_and_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     good = Estimate("head", True, GIB, 1_000_000, 2000.0, 4e8, 3e7, ())
     bad = Estimate("all", False, 20 * GIB)
-    result = slice.SliceEstimate("v5e:2x2", 512, (good, bad), good, 0)
-    if importlib.util.find_spec("libtpu") is None:
-        pytest.skip("libtpu is not installed: the table tells its version")
+    result = slice.SliceEstimate("v5e:2x2", 512, (good, bad), good, 0, "float32", "default")
+    monkeypatch.setattr(table, "versions", lambda: {"libtpu": "0.0.42"})
     text = table.table(result)
     tight = dataclasses.replace(good, name="tight", rematerialized=3)
     assert "| yes, repeating 3 instructions |" in table.table(
@@ -251,3 +251,5 @@ def test_the_table_names_every_stage() -> None:
     )
     assert "| head | 1.00 GiB | yes | 1.00 M | 2,000 | 0.40 | 30.0 | none |" in text
     assert "| all | 20.00 GiB | no | - | - | - | - | - |" in text
+    assert "one pass of bfloat16 in training (config.matmul_precision=default) and six" in text
+    assert "config.dtype=bfloat16" in table.table(dataclasses.replace(result, dtype="bfloat16"))
