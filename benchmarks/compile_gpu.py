@@ -20,9 +20,9 @@ import sys
 import time
 from collections.abc import Sequence
 
+from efficientnet.commands import command_line, recipes
 from efficientnet.errors import UserError
 from efficientnet.reporting import tables
-from scripts import command_line, recipes
 
 # What XLA knows of the card, in the form of its GpuTargetConfigProto.
 H100 = """

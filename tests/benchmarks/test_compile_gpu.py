@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import compile_gpu
-from scripts import command_line
+from efficientnet.commands import command_line
 
 
 @pytest.mark.parametrize(
