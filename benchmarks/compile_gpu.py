@@ -4,7 +4,7 @@ r"""Compiles the training steps of a recipe for an NVIDIA H100, which need not b
     python benchmarks/compile_gpu.py --config=configs/cars_b0.py:thesis --classes=196 \
         --config.dtype=bfloat16
 
-It prints how many kernels a step runs, how many bytes they read and write, and which move the most.
+The version is that of the installed JAX. It prints how many kernels a step runs, how many bytes they read and write, and which move the most.
 Nothing is timed, and cuDNN and cuBLAS choose their algorithms only on a GPU.
 """
 
@@ -15,6 +15,7 @@ os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # that CUDA's libraries are
 
 import collections
 import dataclasses
+import importlib.metadata
 import importlib.util
 import sys
 import time
@@ -66,11 +67,12 @@ def main(arguments: Sequence[str]) -> None:
     args, overrides = parser.parse_known_args(arguments)
     command_line.check_positive(args, "batch", "classes")
     config = dataclasses.replace(recipes.read(args.config, overrides), batch_size=args.batch)
+    version = importlib.metadata.version("jax")
     for package in PACKAGES:
         if not _installed(package):
             raise UserError(
-                f"{package} is not installed: pip install --no-deps jax-cuda12-plugin==0.10.2 "
-                "jax-cuda12-pjrt==0.10.2 nvidia-cuda-nvcc-cu12"
+                f"{package} is not installed: pip install --no-deps jax-cuda12-plugin=={version} "
+                f"jax-cuda12-pjrt=={version} nvidia-cuda-nvcc-cu12"
             )
 
     # JAX takes seconds to import; a wrong flag is reported before.
