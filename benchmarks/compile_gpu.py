@@ -4,8 +4,9 @@ r"""Compiles the training steps of a recipe for an NVIDIA H100, which need not b
     python benchmarks/compile_gpu.py --config=configs/cars_b0.py:thesis --classes=196 \
         --config.dtype=bfloat16
 
-The version is that of the installed JAX. It prints how many kernels a step runs, how many bytes they read and write, and which move the most.
-Nothing is timed, and cuDNN and cuBLAS choose their algorithms only on a GPU.
+The version is that of the installed JAX. Printed are the kernels of each stage's step, the bytes
+that they read and write, and which move the most. Nothing is timed, and cuDNN and cuBLAS choose
+their algorithms only on a GPU.
 """
 
 import os
