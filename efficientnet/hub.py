@@ -121,7 +121,8 @@ def fetch(
             repo_type=reference.kind,
             revision=reference.revision or None,
             allow_patterns=list(patterns),
-            local_files_only=cached,
+            # Said here, as before 2.4 it would look for the list of a commit's files first.
+            local_files_only=cached or hub.constants.HF_HUB_OFFLINE,
             tqdm_class=_Silent if quiet else None,
         )
     return pathlib.Path(folder)
