@@ -36,15 +36,17 @@ CORE := $(addprefix tests/,test_config.py test_paths.py network/test_model.py \
     training/test_optim.py training/test_trainer.py training/test_checkpoints.py \
     training/test_workdir.py training/test_run.py input_pipeline/test_batches.py \
     input_pipeline/test_cache.py inference/test_predict.py inference/test_loading.py \
-    inference/test_export.py reporting/test_report.py weights/test_formats.py)
+    inference/test_export.py inference/test_serving.py reporting/test_report.py weights/test_formats.py)
 
 test-lowest: VERSIONS := lowest-direct
 test-newest: VERSIONS := highest
+test-lowest: EXTRAS := heic,parquet,test
+test-newest: EXTRAS := heic,parquet,serve,test
 test-lowest test-newest: test-%:
 	$(PYTHON) -m venv --clear build/$*
 	build/$*/bin/python -m pip install uv==0.13.9
 	build/$*/bin/uv pip install --python build/$*/bin/python --resolution $(VERSIONS) \
-	    --editable '.[heic,parquet,test]'
+	    --editable '.[$(EXTRAS)]'
 	build/$*/bin/python -m pytest -W default -m 'not slow' $(CORE)
 
 lint: venv

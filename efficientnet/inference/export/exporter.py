@@ -155,10 +155,16 @@ def _difference(
     program = CHECK.format(loading=textwrap.indent(FORMATS[name].loading, "    "))
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = (pathlib.Path(scratch) / file for file in ("in.npz", "out.npz"))
-        np.savez(inputs, allow_pickle=False, **{key: x for key, (x, _) in examples.items()})
+        arrays: dict[str, Any] = {key: x for key, (x, _) in examples.items()}
+        np.savez(inputs, **arrays)
         # -I: neither PYTHONPATH nor the current folder lead to this project's code.
         command = [sys.executable, "-I", "-W", "ignore", "-c", program]
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
+        environment = {
+            **os.environ,
+            "CUDA_VISIBLE_DEVICES": "-1",
+            "JAX_PLATFORMS": "cpu",
+            "JAX_TRACEBACK_FILTERING": "off",  # the last line is then what is wrong
+        }
         done = subprocess.run(
             [*command, str(inputs), str(outputs)],
             cwd=folder,
