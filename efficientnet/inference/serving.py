@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -155,7 +156,7 @@ def _page(gradio: Any, classifier: Classifier, title: str) -> Any:
         if not paths:
             return []
         return [
-            [os.path.basename(answer.photo), *_best(answer)]
+            [pathlib.PurePath(answer.photo).name, *_best(answer)]
             for answer in classifier(input_pipeline.photo_split(paths))
         ]
 
