@@ -13,6 +13,7 @@ import numpy as np
 
 from efficientnet.errors import UserError
 from efficientnet.weights import load_pretrained
+from efficientnet.weights.conventions import MEAN_STD, Conventions
 from efficientnet.weights.download import DOWNLOADS
 from input_pipeline import decode
 from input_pipeline.cache import free_memory
@@ -103,11 +104,13 @@ class Weights:
       word: what they are called, see docs/weights.md; '' if there are none.
       variant: which network they are for.
       missing: the words of better ones that can't be had.
+      conventions: under which they were trained.
     """
 
     word: str
     variant: str
     missing: tuple[str, ...] = ()
+    conventions: Conventions = dataclasses.field(default_factory=lambda: Conventions(MEAN_STD))
 
 
 def of_photos(source: Source, limit: int = 0) -> Photos:
@@ -200,5 +203,6 @@ def find_weights(candidates: Sequence[tuple[str, str | None]]) -> Weights:
             missing[word] = None
             offline = offline or download is not None
             continue
-        return Weights(word, found.variant, tuple(missing))
+        conventions = Conventions(found.preprocessing, found.padding, found.bn_epsilon)
+        return Weights(word, found.variant, tuple(missing), conventions)
     return Weights("", "", tuple(missing))

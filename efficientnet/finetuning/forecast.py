@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from efficientnet.config import RunConfig
 from efficientnet.finetuning.facts import Photos
 from efficientnet.finetuning.rules import Decisions
 from efficientnet.network import freeze_groups
@@ -16,6 +17,7 @@ from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.summary import summarize
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import devices
+from efficientnet.training import feature_cache
 
 MEASURED_SECONDS = 1.0
 # A gradient is twice the work of the layers that it is for.
@@ -37,24 +39,41 @@ class Speed(NamedTuple):
 
 
 def measure(made: Decisions, photos: Photos) -> Speed:
-    """Compiles the network with random weights, and classifies noise for a second."""
+    """Computes features of black images for a second, with weights that are zero.
+
+    The program is that of a first stage on features, which then finds it compiled.
+    """
     side, channels = made["resolution"], made["channels"]
+    known = made.conventions
     model = EfficientNet(
-        get_variant(made["variant"]), photos.classes, dtype=jnp.dtype(made["dtype"])
+        get_variant(made["variant"]),
+        photos.classes,
+        padding=known.padding,
+        bn_epsilon=known.bn_epsilon,
+        dtype=jnp.dtype(made["dtype"]),
+    )
+    mean, std = (
+        np.asarray(values if len(values) == channels else [np.mean(values)], np.float32)
+        for values in (known.preprocessing.mean, known.preprocessing.std)
     )
     mesh = Mesh(np.asarray(jax.local_devices()), ("data",))
     shapes = jax.eval_shape(lambda key: init_variables(model, key, channels), jax.random.key(0))
     variables = devices.place(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), mesh)
     size = made["batch_size"] // jax.process_count()
-    images = np.zeros((size, side, side, channels), np.float32)
-    (batch,) = devices.to_devices([{"image": images}], mesh)
-    compute = devices.jit(model.apply, mesh)
+    blank = {
+        "image": np.zeros((size, side, side, channels), np.uint8),
+        "index": np.zeros(size, np.int64),
+        "mask": np.ones(size, bool),
+    }
+    (batch,) = devices.to_devices([blank], mesh)
+    deterministic = made.given.get("deterministic", RunConfig.deterministic)
+    compute = feature_cache.program(model, mesh, mean, std, deterministic)
     begin = time.perf_counter()
-    jax.block_until_ready(compute(variables, batch["image"]))
+    jax.block_until_ready(compute(variables, batch))
     compiled = time.perf_counter()
     steps = 0
     while time.perf_counter() - compiled < MEASURED_SECONDS:
-        jax.block_until_ready(compute(variables, batch["image"]))
+        jax.block_until_ready(compute(variables, batch))
         steps += 1
     seconds = time.perf_counter() - compiled
     return Speed(steps * made["batch_size"] / seconds, compiled - begin)

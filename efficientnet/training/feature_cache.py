@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 import input_pipeline
 from efficientnet.network.layers import normalize
+from efficientnet.network.model import EfficientNet
 from efficientnet.runtime import devices
 from efficientnet.training import steps
 from efficientnet.training.setup import Experiment
@@ -65,6 +67,27 @@ def _batches(
         }
 
 
+def program(
+    model: EfficientNet, mesh: Mesh, mean: np.ndarray, std: np.ndarray, deterministic: bool
+) -> jax.stages.Wrapped:
+    """Returns the jitted function from (variables, batch) to features, indices and mask.
+
+    Args:
+      model: the network.
+      mesh: the devices.
+      mean: of the input, [channels], on the scale 0 to 255.
+      std: its standard deviation.
+      deterministic: see `devices.jit`.
+    """
+    backbone = model.clone(features_only=True)
+
+    def features_of(variables: Mapping[str, Any], batch: steps.Batch) -> tuple[jax.Array, ...]:
+        images = normalize(batch["image"], mean, std)
+        return jnp.asarray(backbone.apply(variables, images)), batch["index"], batch["mask"]
+
+    return devices.jit(features_of, mesh, deterministic=deterministic)
+
+
 def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) -> Experiment:
     """Returns the experiment with features in place of images, computed by its network.
 
@@ -75,14 +98,12 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
       variables: of the network, already on the devices.
       copies: number of augmented copies of each training photo.
     """
-    model = experiment.model(experiment.config.stages[0]).clone(features_only=True)
-
-    def features_of(variables: Mapping[str, Any], batch: steps.Batch) -> tuple[jax.Array, ...]:
-        images = normalize(batch["image"], experiment.mean, experiment.std)
-        return jnp.asarray(model.apply(variables, images)), batch["index"], batch["mask"]
-
-    compute = devices.jit(
-        features_of, experiment.mesh, deterministic=experiment.config.deterministic
+    compute = program(
+        experiment.model(experiment.config.stages[0]),
+        experiment.mesh,
+        experiment.mean,
+        experiment.std,
+        experiment.config.deterministic,
     )
 
     def collected(batches: Iterable[steps.Batch], copies: int, photos: int) -> Features:
