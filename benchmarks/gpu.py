@@ -219,7 +219,7 @@ def main(arguments: Sequence[str]) -> None:
     for name in chosen:
         if name not in PARTS:
             raise UserError(f"--only={args.only}: expected some of {', '.join(PARTS)}")
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    command_line.show_log(__name__)
     options = Options(args.weights, args.small, args.rounds, args.seconds)
     facts = _alone(repeatability.machine)
     print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
