@@ -81,6 +81,7 @@ def check(config: RunConfig) -> None:
     if config.head_batch_norm:
         raise config.wrong("head_batch_norm", "False, which is all that PyTorch's run knows")
     for stage in config.stages:
+        _ = stage.peak_rate  # 'auto' is refused
         for field, value in PLAIN.items():
             if getattr(stage, field) != value:
                 raise stage.wrong(field, f"{value!r}, which is all that PyTorch's run knows")
@@ -141,7 +142,7 @@ class Peer:
         with progress_bar(stage.name, schedule.num_steps * size) as bar:
             for step, batch in enumerate(batches):
                 for group in optimizer.param_groups:
-                    group["lr"] = float(schedule.learning_rate(step))
+                    group["lr"] = float(schedule.learning_rates[step])
                 labels = torch.from_numpy(batch["label"].astype(np.int64))
                 loss = objective(self._network(self._images(batch["image"])), labels)
                 optimizer.zero_grad()

@@ -71,7 +71,7 @@ def progressive(
     Args:
       down_to: the last freeze group to unfreeze, such as 'block4' or 'stem'.
       epochs: of each stage.
-      rate_factor: multiplies the learning rate from one stage to the next.
+      rate_factor: multiplies the learning rate from one stage to the next, unless it is 'auto'.
       **fields: values of the stages' other fields; `learning_rate` is that of the first stage.
 
     Raises:
@@ -80,7 +80,8 @@ def progressive(
     stages = []
     for group in reversed(freeze_groups.parse(f"{down_to}-")):
         stages.append(stage(group, f"{group}-", epochs, **fields))
-        stages[-1].learning_rate *= rate_factor ** (len(stages) - 1)
+        if stages[-1].learning_rate != "auto":
+            stages[-1].learning_rate *= rate_factor ** (len(stages) - 1)
     return tuple(stages)
 
 

@@ -6,9 +6,10 @@ import functools
 import operator
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, Union
 
-from ml_collections import ConfigDict, FieldReference, config_dict
+from absl import flags
+from ml_collections import ConfigDict, FieldReference, config_dict, config_flags
 
 from efficientnet.config import Config, DataConfig, RunConfig, StageConfig, converted, hints
 from efficientnet.errors import UserError
@@ -47,6 +48,20 @@ class NoSuchFieldError(UserError, KeyError):
         super().__init__(f"{PLACES[kind].format(name)}: there is no such field, {advice}")
 
 
+class NumberOrWord(flags.ArgumentParser[Any]):
+    """Parses the flag of a field that is a number or a certain word, which is checked later."""
+
+    def parse(self, argument: Any) -> Any:
+        """Returns the number, or else the argument."""
+        try:
+            return float(argument)
+        except ValueError:
+            return argument
+
+
+config_flags.register_flag_parser_for_type(NumberOrWord, NumberOrWord())
+
+
 class Fields(ConfigDict):  # type: ignore[misc]
     """The fields of a `Config`, which converts and checks what they are set to once locked."""
 
@@ -68,6 +83,12 @@ class Fields(ConfigDict):  # type: ignore[misc]
             except ValueError as error:
                 raise self.config.wrong_value(key, value, error, self.get("name")) from None
         super().__setitem__(key, value)
+
+    def get_type(self, key: str) -> Any:
+        """Returns the type by which `config_flags` chooses how to parse the flag of a field."""
+        hint = hints(self.config).get(key)
+        words = [each for each in typing.get_args(hint) if typing.get_origin(each) is Literal]
+        return NumberOrWord if typing.get_origin(hint) is Union and words else super().get_type(key)
 
     def _converted(self, key: str, value: Any) -> Any:
         return converted(value, hints(self.config)[key])

@@ -172,7 +172,7 @@ class StageConfig(Config):
 
     # Optimization.
     optimizer: Optimizer = "adamw"
-    learning_rate: Positive = 1e-3  # peak, after the warmup
+    learning_rate: Positive | Literal["auto"] = 1e-3  # peak, after the warmup; 'auto' finds it
     head_learning_rate: Positive | None = None  # of the classifier; None is learning_rate
     layer_decay: Factor = 1.0  # of the learning rate, per block from the classifier down; 1: none
     momentum: NotNegative = 0.9  # of sgd and rmsprop
@@ -187,7 +187,6 @@ class StageConfig(Config):
     warmup_epochs: NotNegative = 0.0  # length of the warmup
     decay_rate: Positive = 0.97  # factor of 'exponential' and 'step' ...
     decay_epochs: Positive = 2.4  # ... over this many epochs, counted from the start of the stage
-
     micro_batches: PositiveCount = 1  # gradient accumulation: parts per batch, to save memory
 
     # Regularization.
@@ -230,6 +229,15 @@ class StageConfig(Config):
                 f"config.stages has the name {self.name!r}: expected letters, digits, spaces and "
                 "_.+-, as it names files"
             )
+        if self.learning_rate == "auto" and self.head_learning_rate is not None:
+            raise self.wrong("head_learning_rate", "None with learning_rate 'auto'")
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate as a number; a `UserError` if it is still to be found."""
+        if isinstance(self.learning_rate, str):
+            raise self.wrong("learning_rate", "a number here, as scripts/find_rate.py suggests")
+        return self.learning_rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,8 +284,7 @@ class RunConfig(Config):
     preprocess: str = "resize"
     batch_size: PositiveCount = 32  # images per step, over all devices and processes
 
-    # In order; each starts from the best or the last weights of the previous one.
-    stages: tuple[StageConfig, ...] = ()
+    stages: tuple[StageConfig, ...] = ()  # in order; each starts from weights of the previous one
 
     # Logging and checkpoints.
     skip_steps: MayChange[Count] = 0  # steps per stage to skip because their loss is not finite
@@ -359,11 +366,12 @@ def converted(value: Any, hint: Any) -> Any:
             names = ", ".join(str(choice) for choice in arguments if choice != "")
             raise ValueError(f"one of {names}" + (", or ''" if "" in arguments else ""))
         return value
-    if origin in (typing.Union, types.UnionType):
+    if origin in (typing.Union, types.UnionType):  # a number or a word, which may be None
+        (other,) = typing.get_args(arguments[1]) or (None,)
         try:
-            return None if value is None else converted(value, arguments[0])
+            return other if value == other else converted(value, arguments[0])
         except ValueError as error:
-            raise ValueError(f"{error}, or None") from None
+            raise ValueError(f"{error}, or {other!r}") from None
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ValueError("several values, in brackets")

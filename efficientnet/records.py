@@ -78,6 +78,23 @@ class StageMetrics:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class RangeTest:
+    """A learning rate range test, see `efficientnet.training.range_test`.
+
+    Attributes:
+      rates: the learning rate of each step.
+      losses: the loss of each step before its update.
+      guessing: the loss of giving all classes the same probability.
+      suggestion: the learning rate to train with.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    guessing: float
+    suggestion: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class StageResult:
     """The result of a finished stage.
 
@@ -92,6 +109,7 @@ class StageResult:
       parameters: numbers of trainable and frozen ones.
       metrics: of the best weights.
       selected_on: the split that the best epoch was chosen on.
+      range_test: that found the stage's learning rate; None if the recipe gives it.
     """
 
     name: str
@@ -104,6 +122,7 @@ class StageResult:
     parameters: ParameterCounts
     metrics: StageMetrics
     selected_on: str
+    range_test: RangeTest | None = dataclasses.field(default=None, metadata={LEFT_OUT: True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,6 +153,8 @@ class Progress:
     seconds: float = 0.0  # wall clock time of the current stage, over all restarts
     timed_images: int = 0  # images trained on in `timed_seconds`
     timed_seconds: float = 0.0  # of training steps only, without compilation and evaluation
+    # That found the current stage's learning rate.
+    range_test: RangeTest | None = dataclasses.field(default=None, metadata={LEFT_OUT: True})
 
     @property
     def global_step(self) -> int:

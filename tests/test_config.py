@@ -194,3 +194,25 @@ def test_folds_that_make_no_sense_are_refused(fields: dict[str, Any], message: s
     with pytest.raises(UserError, match=message):
         DataConfig(**fields)
     DataConfig(folds=2, fold=1)
+
+
+def test_a_learning_rate_is_a_number_or_auto() -> None:
+    assert dataclasses.replace(STAGE, learning_rate=1).peak_rate == 1.0
+    stage = dataclasses.replace(STAGE, learning_rate="auto")
+    assert StageConfig.from_json(stage.to_json()) == stage
+    with pytest.raises(
+        UserError, match="learning_rate 'auto': expected a number here, as scripts/"
+    ):
+        _ = stage.peak_rate
+    with pytest.raises(UserError, match=r"head_learning_rate 0\.1: expected None with learn"):
+        dataclasses.replace(stage, head_learning_rate=0.1)
+    for value, expected in (("high", "a number more than 0"), (-1.0, "more than 0"), (None, "")):
+        with pytest.raises(
+            UserError, match=f"learning_rate {value!r}: expected {expected}.*'auto'"
+        ):
+            dataclasses.replace(STAGE, learning_rate=value)
+
+
+def test_progressive_stages_find_a_rate_each() -> None:
+    found = common.progressive("top", 2, learning_rate="auto", rate_factor=0.5)
+    assert [stage.learning_rate for stage in found] == ["auto", "auto"]

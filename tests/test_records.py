@@ -51,6 +51,15 @@ STAGE = {
     "metrics": {"test": {**VALUES, "f1_macro": 0.5}, "validation": VALUES},
     "selected_on": "photos held out of training",
 }
+FOUND = {
+    **STAGE,
+    "range_test": {
+        "rates": [1e-6, 0.1],
+        "losses": [0.7, 5.5],
+        "guessing": 0.69,
+        "suggestion": 2e-3,
+    },
+}
 PROGRESS = {
     "stage": 1,
     "step": 3,
@@ -98,6 +107,8 @@ NETWORK = {
         (EpochRecord, EPOCH),
         (EpochRecord, AVERAGED),
         (StageResult, STAGE),
+        (StageResult, FOUND),
+        (Progress, {**PROGRESS, "range_test": FOUND["range_test"]}),
         (Progress, PROGRESS),
         (Progress, {**PROGRESS, "best": None, "monitor": {**PROGRESS["monitor"], "best": None}}),
         (RunSummary, SUMMARY),

@@ -85,13 +85,12 @@ def train_step(experiment: Experiment, number: int) -> tuple[Any, tuple[Any, ...
     stage = experiment.config.stages[number]
     if stage.cached_copies:
         experiment = dataclasses.replace(experiment, on_features=True)
-    schedule = steps.stage_schedule(experiment, stage)
+    optimizer = steps.optimizer_of(experiment, stage)
     state = jax.eval_shape(
-        lambda variables: steps.initial_state(variables, stage, schedule.optimizer),
-        experiment.variables,
+        lambda variables: steps.initial_state(variables, stage, optimizer), experiment.variables
     )
     batch = _batch(experiment, experiment.config.batch_size)
-    program = steps.train_program(experiment, stage, schedule, number)
+    program = steps.train_program(experiment, stage, number)
     return program, (_placed(state, devices.replicated(experiment.mesh)), batch, 1.0)
 
 

@@ -32,7 +32,7 @@ def save(setting: Setting, rounds: int) -> dict[str, Any]:
     logging.getLogger("absl").setLevel(logging.WARNING)
     stage = StageConfig("all", train="all", epochs=1)
     variant = get_variant(setting.variant)
-    transformation = optim.make_optimizer(stage, lambda _: stage.learning_rate, variant)
+    transformation = optim.make_optimizer(stage, lambda _: stage.peak_rate, variant)
     variables = init_variables(EfficientNet(variant, CLASSES), jax.random.key(0))
     state = steps.initial_state(variables, stage, transformation)
     state = jax.block_until_ready(devices.place(state, devices.data_mesh()))

@@ -9,7 +9,6 @@ of hyperparameters and results in `tensorboard --logdir WORKDIR`.
 """
 
 import concurrent.futures
-import io
 import itertools
 import json
 import os
@@ -28,7 +27,7 @@ from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
 from efficientnet.paths import write_whole
 from efficientnet.records import RunSummary
-from efficientnet.reporting import grids
+from efficientnet.reporting import grids, plots
 from efficientnet.reporting.runs import SUMMARY
 from efficientnet.training.workdir import check_config, finished_summary
 
@@ -166,9 +165,8 @@ def write_results(
 ) -> None:
     """Writes `table.md` and `plot.png` of the runs that are done."""
     write_whole(epath.Path(workdir / "table.md"), grids.table(metric, grid, results).encode())
-    picture = io.BytesIO()
-    grids.plot(metric, grid, results).savefig(picture, format="png", dpi=120)
-    write_whole(epath.Path(workdir / "plot.png"), picture.getvalue())
+    picture = plots.png(grids.plot(metric, grid, results))
+    write_whole(epath.Path(workdir / "plot.png"), picture)
 
 
 def _words(settings: Mapping[str, str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Plots of a run, each a matplotlib figure."""
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -214,6 +215,13 @@ def mistakes(
         for border in borders[1:-1]:
             panel.axhline(border, color="C1", linewidth=1)
     return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Returns a figure as a PNG file."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
+    return content.getvalue()
 
 
 def pixels(figure: Figure) -> np.ndarray:

@@ -10,7 +10,16 @@ import numpy as np
 import input_pipeline
 from efficientnet.metrics import METRICS, Metric
 from efficientnet.paths import write_whole
-from efficientnet.reporting import class_counts, curves, pages, plots, scores, tables, thumbnails
+from efficientnet.reporting import (
+    class_counts,
+    curves,
+    pages,
+    plots,
+    range_tests,
+    scores,
+    tables,
+    thumbnails,
+)
 from efficientnet.reporting.fonts import can_draw
 from efficientnet.reporting.predictions import Predictions
 from efficientnet.reporting.runs import Run
@@ -47,6 +56,11 @@ def write_report(run: Run, splits: Mapping[str, input_pipeline.Split]) -> None:
         curves=[
             (pages.drawing(curves.of_run(run.history, run.stages, panels)), title)
             for title, panels in curves.pictures(run.summary.classes, run.history).items()
+        ],
+        range_tests=[
+            (pages.drawing(range_tests.draw(test, stage.name)), f"Range test of {stage.name}")
+            for stage in run.stages
+            if (test := stage.range_test)
         ],
         worst=list(_worst_photos(run, last, splits["test"])),
         mistakes=int((last.predicted != last.label).sum()),

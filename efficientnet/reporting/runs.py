@@ -19,6 +19,7 @@ CONFIG = "config.json"
 NETWORK = "network.json"
 SUMMARY = "summary.json"
 PREDICTIONS = "predictions"
+RATES = "rates"
 PROVENANCE = "provenance.json"
 
 

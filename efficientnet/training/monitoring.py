@@ -31,7 +31,7 @@ def update(
     epochs_without, epochs_at_rate = state.epochs_without + 1, state.epochs_at_rate + 1
     lr_scale = state.lr_scale
     if epochs_at_rate >= stage.plateau_patience:
-        floor = min(1.0, stage.plateau_floor / stage.learning_rate)
+        floor = min(1.0, stage.plateau_floor / stage.peak_rate)
         lr_scale = max(lr_scale * stage.plateau_factor, floor)
         epochs_at_rate = 0
     return dataclasses.replace(

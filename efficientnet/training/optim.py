@@ -35,7 +35,7 @@ def rate_multipliers(stage: StageConfig, variant: Variant) -> dict[str, float]:
     )
     factors = {part: stage.layer_decay**n for n, part in enumerate(reversed(parts))}
     if stage.head_learning_rate is not None:
-        factors["predictions"] = stage.head_learning_rate / stage.learning_rate
+        factors["predictions"] = stage.head_learning_rate / stage.peak_rate
     return factors
 
 
@@ -136,7 +136,7 @@ def _after_warmup(
     The exponential ones count from the start of the stage, as in the reference code
     (tensorflow/tpu, efficientnet/utils.py).
     """
-    peak = stage.learning_rate
+    peak = stage.peak_rate
     match stage.schedule:
         case "constant":
             return optax.constant_schedule(peak)
@@ -162,7 +162,8 @@ def make_schedule(stage: StageConfig, steps: int, steps_per_epoch: float) -> opt
     if not warmup:
         return after
     # The first step takes 1 / warmup of the peak, not 0.
-    ramp = optax.linear_schedule(stage.learning_rate / warmup, stage.learning_rate, warmup - 1)
+    peak = stage.peak_rate
+    ramp = optax.linear_schedule(peak / warmup, peak, warmup - 1)
     return lambda step: jnp.where(step < warmup, ramp(step), after(step))
 
 

@@ -242,40 +242,57 @@ class StageSchedule(NamedTuple):
     """For how long a stage trains, and at which learning rates."""
 
     epoch_ends: dict[int, int]  # which epoch ends at which step
-    learning_rate: optax.Schedule
-    optimizer: optax.GradientTransformationExtraArgs
+    learning_rates: np.ndarray  # float32 [num_steps]
 
     @property
     def num_steps(self) -> int:
         """Number of steps of the stage."""
-        return max(self.epoch_ends)
+        return len(self.learning_rates)
 
     def mean_rate(self, end: int) -> float:
         """Returns the mean learning rate of the epoch that ends with step `end`."""
         begin = max((step for step in self.epoch_ends if step < end), default=0)
-        return float(np.asarray(self.learning_rate(jnp.arange(begin, end)), np.float64).mean())
+        return float(self.learning_rates[begin:end].mean(dtype=np.float64))
+
+
+def steps_per_epoch(experiment: "Experiment") -> float:
+    """Returns how many batches an experiment's training photos fill, which may be fractional."""
+    per_epoch = len(experiment.data.train) / experiment.config.batch_size
+    return math.floor(per_epoch) if experiment.config.data.drop_remainder else per_epoch
+
+
+def number_of_steps(experiment: "Experiment", stage: StageConfig) -> int:
+    """Returns for how many steps one of an experiment's stages trains."""
+    return max(optim.epoch_ends(stage.epochs, steps_per_epoch(experiment)))
 
 
 def stage_schedule(experiment: "Experiment", stage: StageConfig) -> StageSchedule:
-    """Returns the schedule of one of an experiment's stages."""
-    per_epoch = len(experiment.data.train) / experiment.config.batch_size
-    if experiment.config.data.drop_remainder:
-        per_epoch = math.floor(per_epoch)
+    """Returns the schedule of one of an experiment's stages, whose learning rate is a number."""
+    per_epoch = steps_per_epoch(experiment)
     epoch_ends = optim.epoch_ends(stage.epochs, per_epoch)
-    learning_rate = optim.make_schedule(stage, max(epoch_ends), per_epoch)
-    optimizer = optim.make_optimizer(stage, learning_rate, experiment.variant)
-    return StageSchedule(epoch_ends, learning_rate, optimizer)
+    num_steps = number_of_steps(experiment, stage)
+    rates = optim.make_schedule(stage, num_steps, per_epoch)(jnp.arange(num_steps))
+    return StageSchedule(epoch_ends, np.broadcast_to(np.asarray(rates, np.float32), num_steps))
 
 
-def train_program(
-    experiment: "Experiment", stage: StageConfig, schedule: StageSchedule, number: int
-) -> jax.stages.Wrapped:
+def optimizer_of(
+    experiment: "Experiment", stage: StageConfig
+) -> optax.GradientTransformationExtraArgs:
+    """Returns a stage's optimizer, whose `lr_scale` is the learning rate itself.
+
+    So the compiled step is the same for all rates: those of a schedule, a sweep or a range test.
+    """
+    return optim.make_optimizer(stage, optax.constant_schedule(1.0), experiment.variant)
+
+
+def train_program(experiment: "Experiment", stage: StageConfig, number: int) -> jax.stages.Wrapped:
     """Returns the jitted training step of a stage, which donates the memory of its state.
+
+    It takes a state of `optimizer_of`, a batch and the learning rate.
 
     Args:
       experiment: with the network and the devices.
       stage: a stage of its config.
-      schedule: of that stage.
       number: of that stage, from 0, for its own random stream.
     """
     data, weights = experiment.data, None
@@ -284,7 +301,7 @@ def train_program(
     step = make_train_step(
         experiment.model(stage).clone(matmul_precision=experiment.config.matmul_precision),
         stage,
-        schedule.optimizer,
+        optimizer_of(experiment, stage),
         mean=experiment.mean,
         std=experiment.std,
         rng=jax.random.fold_in(jax.random.key(experiment.config.seed), number),

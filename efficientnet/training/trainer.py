@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,22 +17,33 @@ from efficientnet.config import StageConfig, may_change
 from efficientnet.metrics import METRICS
 from efficientnet.network import freeze_groups
 from efficientnet.network.freeze_groups import split_params
+from efficientnet.paths import write_whole
 from efficientnet.records import (
     EpochRecord,
     Progress,
+    RangeTest,
     StageMetrics,
     StageResult,
 )
-from efficientnet.reporting.runs import PREDICTIONS
+from efficientnet.reporting import plots, range_tests
+from efficientnet.reporting.runs import PREDICTIONS, RATES
 from efficientnet.runtime import devices, distributed
 from efficientnet.runtime.huge_pages import release_free_memory
 from efficientnet.runtime.preemption import Stop, Stopped
 from efficientnet.runtime.progress_bar import progress_bar
-from efficientnet.training import broken_photos, evaluate, feature_cache, monitoring, steps
+from efficientnet.training import (
+    broken_photos,
+    evaluate,
+    feature_cache,
+    monitoring,
+    range_test,
+    steps,
+)
 from efficientnet.training.checkpoints import CheckpointPolicy, Checkpoints
 from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.monitoring import NanGuard, check_fine_tuning
 from efficientnet.training.setup import Experiment
+from efficientnet.training.stopwatch import Stopwatch
 from efficientnet.training.tensorboard import Profiler, TensorBoardWriter, parameter_histograms
 from efficientnet.training.trackers.tracker import Tracker
 
@@ -42,52 +52,6 @@ log = logging.getLogger(__name__)
 # Steps in flight before the host waits for the oldest: enough to hide dispatch.
 IN_FLIGHT = 2
 GRID_IMAGES = 16
-
-
-class Stopwatch:
-    """Measures a stage's wall clock time, and the time of the training steps alone.
-
-    Its attributes are those of `Progress`, from whose values it continues.
-    """
-
-    def __init__(self, progress: Progress, batch_size: int) -> None:
-        self.seconds = progress.seconds
-        self.timed_images, self.timed_seconds = progress.timed_images, progress.timed_seconds
-        self.running = False
-        self._batch_size = batch_size
-        self._wall = self._began = time.monotonic()
-        self._recent = self.timed_images, self.timed_seconds
-
-    def step_done(self) -> None:
-        """Counts a step, or starts the clock if it is not running."""
-        if self.running:
-            self.timed_images += self._batch_size
-        else:
-            self.start()
-
-    def start(self) -> None:
-        """Starts timing training steps."""
-        self.running = True
-        self._began = time.monotonic()
-
-    def stop(self) -> None:
-        """Stops timing training steps, before anything else is done."""
-        if self.running:
-            self.timed_seconds += time.monotonic() - self._began
-        self.running = False
-
-    def lap(self) -> None:
-        """Updates the seconds of wall clock time."""
-        now = time.monotonic()
-        self.seconds += now - self._wall
-        self._wall = now
-
-    def recent_rate(self) -> float:
-        """Returns images per second of the training steps since the last call; while running."""
-        images, seconds = self._recent
-        now = self.timed_seconds + time.monotonic() - self._began
-        self._recent = self.timed_images, now
-        return (self.timed_images - images) / max(now - seconds, 1e-9)
 
 
 class Trainer:
@@ -152,11 +116,9 @@ class Trainer:
 
     def _run_stage(self, stage: StageConfig) -> None:
         self._stopwatch = Stopwatch(self.progress, self.config.batch_size)
-        schedule = steps.stage_schedule(self.experiment, stage)
+        optimizer = steps.optimizer_of(self.experiment, stage)
         # One program, because one for each shape would take seconds to compile at every start.
-        create = jax.jit(
-            lambda variables: steps.initial_state(variables, stage, schedule.optimizer)
-        )
+        create = jax.jit(lambda variables: steps.initial_state(variables, stage, optimizer))
         state = self._place(create(self._start_variables(stage)))
         if self.progress.step:
             state = self.checkpoints.restore_latest(like=state)
@@ -164,6 +126,13 @@ class Trainer:
         if stage.cached_copies:
             experiment = feature_cache.cached(experiment, state.variables, stage.cached_copies)
             self._validator = evaluate.for_experiment(experiment, self._stop)
+        train_step = steps.train_program(experiment, stage, self.progress.stage)
+        if stage.learning_rate == "auto":
+            found = self.progress.range_test
+            if found is None:
+                found = self._test_rates(experiment, stage, train_step, state)
+            stage = dataclasses.replace(stage, learning_rate=found.suggestion)
+        schedule = steps.stage_schedule(experiment, stage)
         counts = steps.count_params(state.params, stage)
         log.info(
             "stage %s: %s parameters train, %s are frozen; %d steps",
@@ -172,7 +141,7 @@ class Trainer:
             f"{counts.frozen:,}",
             schedule.num_steps,
         )
-        state = self._train(experiment, stage, schedule, state)
+        state = self._train(experiment, stage, schedule, train_step, state)
         self.checkpoints.wait()
         self._take_times()
         self._stop.safe = True
@@ -181,16 +150,33 @@ class Trainer:
         except evaluate.Interrupted as error:
             raise self._stopped() from error
 
+    def _test_rates(
+        self,
+        experiment: Experiment,
+        stage: StageConfig,
+        train_step: jax.stages.Wrapped,
+        state: steps.TrainState,
+    ) -> RangeTest:
+        """Runs and draws a stage's range test, and keeps it for runs that resume the stage."""
+        first_step = self.progress.global_step
+        found = range_test.run(experiment, stage, train_step, state, first_step)
+        self._move_on(range_test=found)
+        if distributed.leads():
+            plot = self._workdir / RATES / f"{stage.name}.png"
+            plot.parent.mkdir(exist_ok=True)
+            write_whole(plot, plots.png(range_tests.draw(found, stage.name)))
+        return found
+
     def _train(
         self,
         experiment: Experiment,
         stage: StageConfig,
         schedule: steps.StageSchedule,
+        train_step: jax.stages.Wrapped,
         state: steps.TrainState,
     ) -> steps.TrainState:
         """Runs the remaining steps of a stage, with validation and checkpoints."""
         progress, config, stopwatch = self.progress, self.config, self._stopwatch
-        train_step = steps.train_program(experiment, stage, schedule, progress.stage)
         nan_guard = NanGuard(stage, progress.skipped, config.skip_steps)
         images, done = schedule.num_steps * config.batch_size, progress.step * config.batch_size
         with progress_bar(stage.name, images, done) as bar:
@@ -200,7 +186,8 @@ class Trainer:
             for batch in experiment.train_batches(progress.global_step, remaining):
                 if self.progress.step == 0 and not stage.cached_copies:
                     self._write_images(batch["image"])
-                state, loss = train_step(state, batch, self.progress.monitor.lr_scale)
+                rate = schedule.learning_rates[self.progress.step] * self.progress.monitor.lr_scale
+                state, loss = train_step(state, batch, rate)
                 self._stop.safe = False
                 self._move_on(step=self.progress.step + 1)
                 nan_guard.add(self.progress.step, loss)
@@ -274,7 +261,7 @@ class Trainer:
     ) -> steps.TrainState:
         """Writes the metrics of the steps since the last call to TensorBoard."""
         progress = self.progress
-        rate = float(schedule.learning_rate(progress.step - 1)) * progress.monitor.lr_scale
+        rate = float(schedule.learning_rates[progress.step - 1]) * progress.monitor.lr_scale
         rates = {"learning_rate": rate, "images_per_second": self._stopwatch.recent_rate()}
         self._write("train", state.recent_metrics.compute() | rates)
         return state.replace(recent_metrics=self._no_metrics())
@@ -378,6 +365,7 @@ class Trainer:
             parameters=steps.count_params(state.params, stage),
             metrics=StageMetrics(test=test, validation=record.validated),
             selected_on=self.experiment.data.selected_on,
+            range_test=progress.range_test,
         )
         self.progress = progress.next_stage(result)
 

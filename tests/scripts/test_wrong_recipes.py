@@ -174,10 +174,22 @@ def test_what_a_whole_recipe_lacks_is_named(
         ("--config.batch_size=0", "config.batch_size is 0: expected at least 1"),
         ("--config.data.cache=tape", "config.data.cache is 'tape': expected one of memory, disk"),
         ("--config.stages[0].dropout=2", "stage .* has dropout 2.0: expected at least 0, below 1"),
+        ("--config.stages[0].learning_rate=hi", "stage .* 'hi': expected a number .*, or 'auto'"),
     ],
 )
 def test_a_wrong_flag_is_named_as_in_a_recipe(flag: str, message: str) -> None:
     assert re.match(message, error_of(pathlib.Path(DEMO), flag))
+
+
+def test_a_learning_rate_may_be_a_number_or_a_word() -> None:
+    for words, rate in (
+        (["=auto"], "auto"),
+        (["=1e-4"], 1e-4),
+        (["", "2"], 2.0),
+        (["=auto", "--config.stages[0].learning_rate=1"], 1.0),
+    ):
+        flag = [f"--config.stages[0].learning_rate{words[0]}", *words[1:]]
+        assert recipes.read(DEMO, flag).stages[0].learning_rate == rate
 
 
 def test_fields_may_come_as_a_dict(tmp_path: pathlib.Path) -> None:

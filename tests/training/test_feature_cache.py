@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs import common
 from efficientnet.network.model import EfficientNet
 from efficientnet.runtime import devices
-from efficientnet.training import evaluate, feature_cache, setup, trainer
+from efficientnet.training import evaluate, feature_cache, setup, stopwatch
 from efficientnet.training.run import run
 
 
@@ -63,7 +63,7 @@ def test_the_seconds_of_a_stage_hold_its_features_and_its_last_validation(
         clock[0] += 1e-3
         return clock[0]
 
-    monkeypatch.setattr(trainer, "time", types.SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(stopwatch, "time", types.SimpleNamespace(monotonic=monotonic))
     monkeypatch.setattr(evaluate.Evaluator, "__call__", slow_evaluate)
     monkeypatch.setattr(feature_cache, "cached", slow_cached)
     config = tiny(common.stage("head", train="predictions", epochs=2, cached_copies=1))
