@@ -1,8 +1,8 @@
-"""The line that shows how far a command is."""
+"""The line that shows how far a command is, or the bar in a notebook."""
 
 import sys
 
-from tqdm import tqdm
+from tqdm import auto, notebook, tqdm
 
 
 class _Lines:
@@ -18,15 +18,21 @@ class _Lines:
 def progress_bar(title: str, images: int, done: int = 0, hidden: bool = False) -> tqdm:
     """Returns a tqdm bar over images, with rate and time left.
 
-    It redraws itself on a terminal; elsewhere it prints a line every ten seconds.
+    It is a widget in a notebook and redraws itself on a terminal; elsewhere it prints a line every
+    ten seconds.
     """
+    settings = {
+        "desc": title,
+        "total": images,
+        "initial": done,
+        "disable": hidden,
+        "unit": " images",
+    }
+    if issubclass(auto.tqdm, notebook.tqdm):
+        return auto.tqdm(**settings)
     terminal = sys.stderr.isatty()
     return tqdm(
-        desc=title,
-        total=images,
-        initial=done,
-        disable=hidden,
-        unit=" images",
+        **settings,
         file=sys.stderr if terminal else _Lines(),
         mininterval=0.2 if terminal else 10.0,
         ncols=None if terminal else 100,
