@@ -4,10 +4,11 @@ import pathlib
 import tomllib
 from typing import Any
 
-import nbclient
-import nbformat
 import pytest
 from packaging.requirements import Requirement
+
+nbclient = pytest.importorskip("nbclient")  # of the extra `dev`
+nbformat = pytest.importorskip("nbformat")
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 NOTEBOOK = CHECKOUT / "docs" / "finetune.ipynb"
