@@ -34,7 +34,8 @@ class Augmentation:
     Attributes:
       resolution: height and width of the result, pixels.
       channels: 3, or 1 for gray.
-      draws: how many uniform numbers it uses; 0 if two calls never differ.
+      draws: how many uniform numbers it uses.
+      random: whether two calls may differ.
       stages: runs of geometric operations, and photometric ones, in reading order.
     """
 
@@ -71,6 +72,7 @@ class Augmentation:
                 "resizes: crop or resize before the colors"
             )
         self.draws = sum(stage.draws for stage in self.stages)
+        self.random = self.draws > 0 or any(operation.noise for operation in operations)
         # Jitters used to be part of the warp before them: runs go on with the noise they had.
         self.streams = [1]
         for last, stage in itertools.pairwise(self.stages):
@@ -109,7 +111,7 @@ class Augmentation:
 def without_chance(text: str, resolution: int, channels: int) -> Augmentation:
     """Returns the `Augmentation` of a specification for evaluation; a random one is a UserError."""
     augmentation = Augmentation(text, resolution, channels)
-    if augmentation.draws:
+    if augmentation.random:
         raise UserError(f"evaluation must not be random, but {text!r} is: use 'resize'")
     return augmentation
 

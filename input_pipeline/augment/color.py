@@ -191,6 +191,7 @@ class GaussianNoise(Photometric):
     """Adds independent normal noise to every value; `std` is in gray levels, 0..255."""
 
     std: float = number(10.0, 0, 255)
+    noise: ClassVar[bool] = True
 
     def apply(self, image: np.ndarray, draws: Sequence[float], seed: Seed) -> np.ndarray:
         """See `Photometric`."""

@@ -65,9 +65,11 @@ class Operation:
 
     Attributes:
       draws: how many uniform numbers in [0, 1) it uses.
+      noise: whether it draws for every pixel besides.
     """
 
     draws: ClassVar[int] = 0
+    noise: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

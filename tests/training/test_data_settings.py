@@ -141,6 +141,7 @@ def test_unknown_values_are_refused_by_name(
     ("field", "value", "message"),
     [
         ("preprocess", "random_resized_crop", "evaluation must not be random"),
+        ("preprocess", "resize|gaussian_noise", "evaluation must not be random"),
         ("augment", "resize(method='bicubic')|rotate(3)", "use bilinear"),
     ],
 )
