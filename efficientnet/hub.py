@@ -209,9 +209,11 @@ def _explained(reference: Reference) -> Iterator[None]:
     """Turns the errors of huggingface_hub into a sentence."""
     from huggingface_hub import constants, errors
 
+    # That of httpx or, from version 2 on, of httpx2.
+    http_error = errors.HTTPError  # type: ignore[attr-defined, unused-ignore]
     try:
         yield
-    except (errors.HTTPError, errors.EntryNotFoundError, errors.HFValidationError) as error:
+    except (http_error, errors.EntryNotFoundError, errors.HFValidationError) as error:
         raise UserError(_sentence(reference, error, constants.ENDPOINT)) from error
     except OSError as error:
         if error.errno is None:  # of huggingface_hub
