@@ -131,7 +131,9 @@ class Trainer:
             found = self.progress.range_test
             if found is None:
                 found = self._test_rates(experiment, stage, train_step, state)
-            stage = dataclasses.replace(stage, learning_rate=found.suggestion)
+            rate = found.suggestion
+            log.info("stage %s: learning rate %g, found by a range test", stage.name, rate)
+            stage = dataclasses.replace(stage, learning_rate=rate)
         schedule = steps.stage_schedule(experiment, stage)
         counts = steps.count_params(state.params, stage)
         log.info(
