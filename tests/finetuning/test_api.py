@@ -1,8 +1,10 @@
 """From Python: what the commands do."""
 
+import logging
 import os
 import pathlib
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,17 @@ def run(
     photos: pathlib.Path, tiny_network: None, tmp_path_factory: pytest.TempPathFactory
 ) -> efficientnet.FinishedRun:
     return efficientnet.train(recipe(photos), tmp_path_factory.mktemp("api") / "run")
+
+
+@pytest.fixture
+def no_logging() -> Iterator[None]:
+    """Takes back what commands that ran in this process have set up."""
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in api.PACKAGES}
+    for logger in levels:
+        logger.setLevel(logging.NOTSET)
+    yield
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 def test_a_run_can_do_what_the_commands_do(
@@ -82,6 +95,7 @@ def test_everything_public_is_on_the_page_of_the_api() -> None:
         assert name in page, name
 
 
+@pytest.mark.usefixtures("no_logging")
 def test_the_same_call_returns_the_finished_run(
     run: efficientnet.FinishedRun, photos: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,7 +60,7 @@ def test_figures_become_pixels() -> None:
 @pytest.mark.parametrize(
     ("backend", "left"),
     [
-        ("module://matplotlib_inline.backend_inline", "agg"),
+        ("module://of_another_environment.backend_inline", "agg"),
         ("module://json.tool", "module://json.tool"),  # any that is there
     ],
 )

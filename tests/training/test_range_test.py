@@ -32,7 +32,7 @@ def get_config():
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def recipe(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("recipe") / "recipe.py"
     path.write_text(RECIPE)
     return path
@@ -43,9 +43,7 @@ def read(recipe: pathlib.Path, *overrides: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def resumed(
-    tiny: Recipe, recipe: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
-) -> pathlib.Path:
+def resumed(recipe: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The workdir of a finished run that was killed in its second stage; only read."""
     folder = tmp_path_factory.mktemp("run")
     validate = trainer.Trainer._validate
