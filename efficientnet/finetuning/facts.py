@@ -203,6 +203,5 @@ def find_weights(candidates: Sequence[tuple[str, str | None]]) -> Weights:
             missing[word] = None
             offline = offline or download is not None
             continue
-        conventions = Conventions(found.preprocessing, found.padding, found.bn_epsilon)
-        return Weights(word, found.variant, tuple(missing), conventions)
+        return Weights(word, found.variant, tuple(missing), found.conventions)
     return Weights("", "", tuple(missing))

@@ -52,10 +52,8 @@ def measure(made: Decisions, photos: Photos) -> Speed:
         bn_epsilon=known.bn_epsilon,
         dtype=jnp.dtype(made["dtype"]),
     )
-    mean, std = (
-        np.asarray(values if len(values) == channels else [np.mean(values)], np.float32)
-        for values in (known.preprocessing.mean, known.preprocessing.std)
-    )
+    shown = known.preprocessing.gray() if channels == 1 else known.preprocessing
+    mean, std = (np.asarray(values, np.float32) for values in (shown.mean, shown.std))
     mesh = Mesh(np.asarray(jax.local_devices()), ("data",))
     shapes = jax.eval_shape(lambda key: init_variables(model, key, channels), jax.random.key(0))
     variables = devices.place(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), mesh)

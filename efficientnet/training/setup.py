@@ -319,7 +319,7 @@ def _start(
     variables = {"params": found.params, "batch_stats": found.batch_stats}
     if config.head_batch_norm:
         variables = _with_head_batch_norm(variables)
-    return variables, Conventions(found.preprocessing, found.padding, found.bn_epsilon), origin
+    return variables, found.conventions, origin
 
 
 def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:

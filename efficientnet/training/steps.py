@@ -270,7 +270,7 @@ def stage_schedule(experiment: "Experiment", stage: StageConfig) -> StageSchedul
     """Returns the schedule of one of an experiment's stages, whose learning rate is a number."""
     per_epoch = steps_per_epoch(experiment)
     epoch_ends = optim.epoch_ends(stage.epochs, per_epoch)
-    num_steps = number_of_steps(experiment, stage)
+    num_steps = max(epoch_ends)
     rates = optim.make_schedule(stage, num_steps, per_epoch)(jnp.arange(num_steps))
     return StageSchedule(epoch_ends, np.broadcast_to(np.asarray(rates, np.float32), num_steps))
 

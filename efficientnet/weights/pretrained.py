@@ -12,7 +12,7 @@ import numpy as np
 from etils import epath
 
 from efficientnet.errors import UserError
-from efficientnet.weights.conventions import Preprocessing
+from efficientnet.weights.conventions import Conventions, Preprocessing
 from efficientnet.weights.matching import Leaves
 from efficientnet.weights.readers import safetensors_file
 
@@ -59,6 +59,11 @@ class Pretrained:
     resolution: int | None = None
     preparation: str = ""
     class_names: tuple[str, ...] = ()
+
+    @property
+    def conventions(self) -> Conventions:
+        """What goes with the weights in a network."""
+        return Conventions(self.preprocessing, self.padding, self.bn_epsilon)
 
     @property
     def channels(self) -> int:
