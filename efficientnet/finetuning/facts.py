@@ -167,6 +167,7 @@ def _look_at(photos: Split) -> tuple[list[int], bool]:
 def of_machine() -> Machine:
     """Asks JAX and the system."""
     device = jax.devices()[0]
+    memory = None
     with contextlib.suppress(Exception):  # not every platform knows its memory
         memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     capability = float(getattr(device, "compute_capability", None) or 0)
