@@ -49,6 +49,7 @@ def write_report(run: Run, splits: Mapping[str, input_pipeline.Split]) -> None:
         config=run.config,
         summary=run.summary,
         result=run.result,
+        caution=run.caution,
         date=datetime.date.today(),
         figures=list(_figures(run)),
         stage_header=_stage_header(),

@@ -9,6 +9,7 @@ from etils import epath
 from efficientnet import records
 from efficientnet.config import RunConfig
 from efficientnet.errors import UserError
+from efficientnet.metrics import METRICS
 from efficientnet.paths import absolute
 from efficientnet.records import EpochRecord, NetworkRecord, RunSummary, SplitIdentity, StageResult
 from efficientnet.reporting import predictions
@@ -72,6 +73,26 @@ class Run:
     def result(self) -> StageResult:
         """The result of the last stage, which is that of the run."""
         return self.stages[-1]
+
+    @property
+    def caution(self) -> str:
+        """A sentence if an earlier stage than the last validated better; else ''."""
+        monitor = self.config.stages[-1].monitor
+        metric, sign = METRICS[monitor], 1 if METRICS[monitor].higher_is_better else -1
+
+        def value(stage: StageResult) -> float:
+            return stage.metrics.validation[monitor]
+
+        best = max(self.stages, key=lambda stage: sign * value(stage))
+        if not sign * value(best) > sign * value(self.result):
+            return ""
+        last, better = (metric.exact(value(stage)) for stage in (self.result, best))
+        return (
+            f"the last stage, {self.result.name}, validates worse than {best.name} "
+            f"({metric.heading} {last} after {better}), but it is the run's result: "
+            f"--stage={best.name} takes the better weights, and a lower learning rate may mend the "
+            "last stage"
+        )
 
     @property
     def seconds(self) -> float:

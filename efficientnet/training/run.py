@@ -59,6 +59,8 @@ def run(
         with failures.explained(folder, workdir.LOCK), workdir.locked(folder), stop:
             summary = _train(config, folder, source, stop)
     log.info("%s", tables.stage_table(summary.stages))
+    if caution := runs.Run(folder, config, summary).caution:
+        log.warning("%s", caution)
     log.info("results: %s, curves: tensorboard --logdir %s", folder / report.PAGE, folder)
     return summary
 

@@ -73,6 +73,27 @@ def test_weights_that_were_picked_on_the_test_photos_are_said_to_be(tmp_path: pa
     assert b"chosen on the test photos themselves" in (tmp_path / report.PAGE).read_bytes()
 
 
+@pytest.mark.parametrize(("head", "last", "cautious"), [(0.8, 0.7, True), (0.7, 0.7, False)])
+def test_a_last_stage_that_validates_worse_is_said_to(
+    tmp_path: pathlib.Path, head: float, last: float, cautious: bool
+) -> None:
+    run = made_up.run(tmp_path)
+    stages = tuple(
+        dataclasses.replace(
+            stage,
+            metrics=dataclasses.replace(
+                stage.metrics, validation=stage.metrics.validation | {"top1": top1}
+            ),
+        )
+        for stage, top1 in zip(run.stages, (head, last), strict=True)
+    )
+    run = dataclasses.replace(run, summary=dataclasses.replace(run.summary, stages=stages))
+    report.write_report(run, made_up.splits(run.predictions("all")))
+    page = (tmp_path / report.PAGE).read_text("utf-8")
+    assert ("all, validates worse than head (Top-1 70.00% after 80.00%)" in page) == cautious
+    assert ("--stage=head" in run.caution) == cautious
+
+
 def test_names_from_right_to_left_keep_their_direction_to_themselves(
     tmp_path: pathlib.Path,
 ) -> None:
