@@ -21,6 +21,7 @@ from input_pipeline.sources.split import Split, from_encoded
 
 ADDRESS = "/classify"
 NAMED_CLASSES = 8  # of those that the page names at its top
+UNREADABLE = "can't be read as a photo"
 
 
 class Answer(NamedTuple):
@@ -41,7 +42,7 @@ class Answer(NamedTuple):
     def to_json(self) -> dict[str, object]:
         """As scripts/predict.py --json; a photo that can't be read has an `error` instead."""
         if self.picture is None:
-            return {"image": self.photo, "error": "it can't be read as a photo"}
+            return {"image": self.photo, "error": f"it {UNREADABLE}"}
         return {"image": self.photo, "predictions": self.predictions}
 
 
@@ -142,12 +143,12 @@ def _page(gradio: Any, classifier: Classifier, title: str) -> Any:
     if len(names) > NAMED_CLASSES:
         known += ", ..."
 
-    def one(path: str | None) -> tuple[dict[str, float] | None, np.ndarray | None]:
+    def one(path: str | None) -> tuple[dict[str, float] | str | None, np.ndarray | None]:
         if path is None:
             return None, None
         (answer,) = classifier(input_pipeline.photo_split([path]))
         if answer.picture is None:
-            raise gradio.Error("This can't be read as a photo.")
+            return UNREADABLE, None
         return {str(row["class"]): float(str(row["probability"])) for row in answer.predictions}, (
             answer.picture
         )
@@ -166,6 +167,8 @@ def _page(gradio: Any, classifier: Classifier, title: str) -> Any:
             photo = gradio.Image(
                 label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"]
             )
+            # Gradio would open the file first, and fail in its own words where it can't.
+            photo.preprocess = lambda file: file.path if file else None
             with gradio.Column():
                 bars = gradio.Label(label="Most probable")
                 heat = gradio.Image(
@@ -178,15 +181,15 @@ def _page(gradio: Any, classifier: Classifier, title: str) -> Any:
             files.change(many, files, table, api_name="photos")
         with gradio.Tab("For programs"):
             gradio.Markdown(
-                "A list in JSON, with the most probable classes of each photo:\n\n"
-                f"    curl -F photos=@a.jpg -F photos=@b.jpg http://ADDRESS-OF-THIS-PAGE{ADDRESS}"
+                "A list in JSON, with the most probable classes of each photo:\n\n```\n"
+                f"curl -F photos=@a.jpg -F photos=@b.jpg http://ADDRESS-OF-THIS-PAGE{ADDRESS}\n```"
             )
     return page
 
 
 def _best(answer: Answer) -> tuple[str, str]:
     if answer.picture is None:
-        return "can't be read as a photo", ""
+        return UNREADABLE, ""
     best = answer.predictions[0]
     return str(best["class"]), f"{float(str(best['probability'])):.1%}"
 

@@ -78,6 +78,12 @@ def test_programs_get_json_and_people_a_page(classifier, photos) -> None:
     text = "# my run\nTells 3 classes apart: blue, green, red"
     assert text in [part["props"].get("value") for part in page["components"]]
 
+    upload = {"files": ("a.jpg", b"no photo", "image/jpeg")}
+    (path,) = client.post("/gradio_api/upload", files=upload).json()
+    photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    label, heat = client.post("/gradio_api/run/photo", json={"data": [photo]}).json()["data"]
+    assert (label["label"], heat) == ("can't be read as a photo", None)
+
 
 def test_what_is_wrong_is_said_before_the_network_is_loaded(
     capsys: pytest.CaptureFixture[str],
