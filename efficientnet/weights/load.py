@@ -70,7 +70,7 @@ def _by_word(entry: download.Download) -> Pretrained:
     What is on this machine comes first.
     """
     copy = hub.parse(entry.copy, hub.MODEL) if entry.copy else None
-    if copy and not entry.path.exists() and (located := _in_cache(copy, entry.variant)):
+    if not entry.path.exists() and (located := _cached_copy(entry)):
         log.info("%s: the copy %s, which is on this machine", entry.word, located.reference)
         return _read(located, entry.variant)
     try:
@@ -87,9 +87,16 @@ def _by_word(entry: download.Download) -> Pretrained:
     return dataclasses.replace(pretrained, origin=entry.url, license=entry.license)
 
 
-def _in_cache(copy: hub.Reference, variant: str) -> repository.Located | None:
+def at_hand(entry: download.Download) -> bool:
+    """Returns whether published weights, or their copy, are on this machine."""
+    return entry.path.exists() or _cached_copy(entry) is not None
+
+
+def _cached_copy(entry: download.Download) -> repository.Located | None:
+    if not entry.copy:
+        return None
     try:
-        return repository.locate(copy, variant, cached=True)
+        return repository.locate(hub.parse(entry.copy, hub.MODEL), entry.variant, cached=True)
     except UserError:
         return None
 

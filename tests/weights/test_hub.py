@@ -13,7 +13,7 @@ from checkpoint_files import NUM_CLASSES, foreign, leaves, write_pth
 
 from efficientnet import hub, weights
 from efficientnet.errors import UserError
-from efficientnet.weights import download, families, repository
+from efficientnet.weights import download, families, load, repository
 
 CARD = b"---\nlicense: apache-2.0\n---\n# A model\n"
 CHECKOUT = pathlib.Path(__file__).parents[2]
@@ -276,7 +276,9 @@ def entry(server, monkeypatch):
 def test_word_falls_back_on_the_copy(entry, server, caplog):
     server.add(NAME, {"model.safetensors": tensors()})
     caplog.set_level("INFO")
+    assert not load.at_hand(entry)
     found = weights.load_pretrained("noisy_student", "tiny")
+    assert load.at_hand(entry)
     assert found.origin.startswith(f"hf:{NAME}@")
     assert f"{entry.url} answers 404" in caplog.text
     assert f"now trying the copy hf:{NAME}" in caplog.text
