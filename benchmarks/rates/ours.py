@@ -106,7 +106,7 @@ def eval_step(setting: Setting) -> Compiled:
 
     def run() -> jax.Array:
         nonlocal counted
-        counted, _ = compiled(variables, counted, batch)
+        counted = compiled(variables, counted, batch).metrics
         return jax.tree.leaves(counted)[0]
 
     return Compiled(run, compiled)

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 from clu import metric_writers
-from clu.metrics import Collection
 from etils import epath
 from jax.sharding import Mesh
 
@@ -33,7 +32,7 @@ class Evaluator:
 
     def __init__(
         self,
-        program: Callable[..., tuple[Collection, jax.Array]],
+        program: Callable[..., steps.Evaluated],
         mesh: Mesh,
         batches: Callable[[input_pipeline.Split], Iterable[Mapping[str, jax.Array]]],
         stop: Stop | None = None,
@@ -86,7 +85,7 @@ class Evaluator:
         for batch in self._batches(split):
             if self._stop and self._stop.requested:
                 raise Interrupted
-            counted, logits = self._step(variables, counted, batch)
+            counted, logits, _ = self._step(variables, counted, batch)
             computed.append(logits)
             if len(computed) > IN_FLIGHT:
                 fetch()

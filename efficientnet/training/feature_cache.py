@@ -7,15 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 import input_pipeline
-from efficientnet.network.layers import normalize
-from efficientnet.network.model import EfficientNet
 from efficientnet.runtime import devices
 from efficientnet.training import steps
+from efficientnet.training.losses import BatchMetrics
 from efficientnet.training.setup import Experiment
 from input_pipeline.order import Order
 
@@ -67,27 +64,6 @@ def _batches(
         }
 
 
-def program(
-    model: EfficientNet, mesh: Mesh, mean: np.ndarray, std: np.ndarray, deterministic: bool
-) -> jax.stages.Wrapped:
-    """Returns the jitted function from (variables, batch) to features, indices and mask.
-
-    Args:
-      model: the network.
-      mesh: the devices.
-      mean: of the input, [channels], on the scale 0 to 255.
-      std: its standard deviation.
-      deterministic: see `devices.jit`.
-    """
-    backbone = model.clone(features_only=True)
-
-    def features_of(variables: Mapping[str, Any], batch: steps.Batch) -> tuple[jax.Array, ...]:
-        images = normalize(batch["image"], mean, std)
-        return jnp.asarray(backbone.apply(variables, images)), batch["index"], batch["mask"]
-
-    return devices.jit(features_of, mesh, deterministic=deterministic)
-
-
 def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) -> Experiment:
     """Returns the experiment with features in place of images, computed by its network.
 
@@ -98,13 +74,10 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
       variables: of the network, already on the devices.
       copies: number of augmented copies of each training photo.
     """
-    compute = program(
-        experiment.model(experiment.config.stages[0]),
-        experiment.mesh,
-        experiment.mean,
-        experiment.std,
-        experiment.config.deterministic,
-    )
+    program = steps.eval_program(experiment)
+    nothing = devices.place(BatchMetrics.empty(), experiment.mesh)
+    # So that each process has those of the whole batch.
+    whole = devices.jit(lambda *parts: parts, experiment.mesh)
 
     def collected(batches: Iterable[steps.Batch], copies: int, photos: int) -> Features:
         # Zeros for unreadable photos, because the mask can only exclude finite losses.
@@ -112,7 +85,10 @@ def cached(experiment: Experiment, variables: Mapping[str, Any], copies: int) ->
         readable = np.ones(photos, bool)
         position = 0
         for batch in batches:
-            features, index, mask = map(np.asarray, compute(variables, batch))
+            computed = program(variables, nothing, batch).features
+            features, index, mask = map(
+                np.asarray, (computed, *whole(batch["index"], batch["mask"]))
+            )
             copy = np.arange(position, position + len(index)) // photos
             position += len(index)
             there = copy < copies  # not what fills up the last batch

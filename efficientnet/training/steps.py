@@ -1,7 +1,8 @@
 """The training step and the evaluation step, as pure functions and jitted."""
 
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flax.struct
@@ -199,32 +200,63 @@ def make_train_step(
     return train_step
 
 
+class Evaluated(NamedTuple):
+    """What the evaluation step returns.
+
+    Attributes:
+      metrics: those before it, and of the examples of the batch where `mask` is true.
+      logits: [N, classes], -inf where `mask` is false, and nowhere else: NaN where a network's own
+        all are.
+      features: [N, features], what the classifier saw of each image.
+    """
+
+    metrics: Collection
+    logits: jax.Array
+    features: jax.Array
+
+
 def make_eval_step(
     model: EfficientNet,
     mesh: Mesh,
     *,
-    mean: ArrayLike,
-    std: ArrayLike,
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
     flip: bool = False,
     deterministic: bool = True,
 ) -> jax.stages.Wrapped:
-    """Returns the jitted evaluation step, from (variables, metrics, batch) to (metrics, logits).
+    """Returns the jitted evaluation step, from (variables, metrics, batch) to `Evaluated`.
 
-    It adds the examples of a batch, where `mask` is true, to the metrics. The logits [N, classes]
-    are -inf where `mask` is false, and nowhere else: NaN where a network's own all are. With
-    `flip`, they are the logarithms of the mean probabilities of each image and its mirror image.
-    For `deterministic` see `devices.compiler_options`.
+    With `flip`, the logits are the logarithms of the mean probabilities of each image and its
+    mirror image. For `deterministic` see `devices.compiler_options`. The same network gets the same
+    step, so that a process compiles it once.
     """
+    network = model.clone(dropout=0.0, drop_connect=0.0)  # which only training uses
+    scale = tuple(tuple(np.asarray(values, np.float32).tolist()) for values in (mean, std))
+    return _eval_step(network, mesh, scale, flip, deterministic)
 
-    def logits_of(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
-        return jnp.asarray(model.apply(variables, normalize(images, mean, std)))
 
-    def eval_step(
-        variables: Mapping[str, Any], counted: Collection, batch: Batch
-    ) -> tuple[Collection, jax.Array]:
-        logits = logits_of(variables, batch["image"])
+@functools.lru_cache(maxsize=4)
+def _eval_step(
+    model: EfficientNet,
+    mesh: Mesh,
+    scale: tuple[tuple[float, ...], ...],
+    flip: bool,
+    deterministic: bool,
+) -> jax.stages.Wrapped:
+    mean, std = np.asarray(scale, np.float32)
+    backbone = model.clone(features_only=True)
+    classifier = model.clone(classifier_only=True)
+
+    def apply(variables: Mapping[str, Any], images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        features = normalize(images, mean, std)
+        if not model.classifier_only:
+            features = jnp.asarray(backbone.apply(variables, features))
+        return features, jnp.asarray(classifier.apply(variables, features))
+
+    def eval_step(variables: Mapping[str, Any], counted: Collection, batch: Batch) -> Evaluated:
+        features, logits = apply(variables, batch["image"])
         if flip:
-            mirrored = logits_of(variables, batch["image"][:, :, ::-1])
+            _, mirrored = apply(variables, batch["image"][:, :, ::-1])
             both = (jax.nn.log_softmax(logits), jax.nn.log_softmax(mirrored))
             logits = jnp.logaddexp(*both) - jnp.log(2.0)
         targets = jax.nn.one_hot(batch["label"], logits.shape[-1])
@@ -233,7 +265,8 @@ def make_eval_step(
             loss=losses, logits=logits, label=batch["label"], mask=batch["mask"]
         )
         logits = jnp.where(jnp.isneginf(logits).all(axis=1, keepdims=True), jnp.nan, logits)
-        return counted.merge(more), jnp.where(batch["mask"][:, None], logits, -jnp.inf)
+        logits = jnp.where(batch["mask"][:, None], logits, -jnp.inf)
+        return Evaluated(counted.merge(more), logits, features)
 
     return devices.jit(eval_step, mesh, deterministic=deterministic)
 
