@@ -44,6 +44,7 @@ from efficientnet.reporting.tables import aligned
 from efficientnet.runtime import compilation_cache, failures
 from efficientnet.training import setup
 from efficientnet.training.run import run
+from efficientnet.training.start import Opened
 from efficientnet.training.workdir import check_config, finished_summary
 
 OUT_OF_FOLD = "out_of_fold.npz"
@@ -110,7 +111,7 @@ def train_and_predict(config: RunConfig, folder: epath.Path, source: input_pipel
     summary = finished_summary(folder, config)
     if summary is None:
         path.unlink(missing_ok=True)
-        summary = run(config, str(folder), source)
+        summary = run(config, str(folder), Opened(source))
     data, changes = setup.data_of_run(config, folder, source)
     if changes:
         raise UserError(

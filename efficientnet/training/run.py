@@ -18,8 +18,9 @@ from efficientnet.runtime import accelerators, distributed, failures, provenance
 from efficientnet.runtime.preemption import Stop
 from efficientnet.runtime.provenance import Provenance, WeightsOrigin
 from efficientnet.training import broken_photos, pinning, setup, trackers, workdir
+from efficientnet.training.start import NOTHING, Opened
 from efficientnet.training.trainer import Trainer
-from input_pipeline.sources.split import Source, stamp_of
+from input_pipeline.sources.split import stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ SHOWN_CHANGES = 3
 
 @reaching_buckets()
 def run(
-    config: RunConfig, path: str, source: Source | None = None, stop: Stop | None = None
+    config: RunConfig, path: str, opened: Opened = NOTHING, stop: Stop | None = None
 ) -> RunSummary:
     """Trains a config to its end, resuming from what the workdir already holds.
 
@@ -38,7 +39,7 @@ def run(
       config: of the run.
       path: the workdir, which will hold `config.json`, `network.json`, `provenance.json`,
         `checkpoints/`, `tensorboard/`, `predictions/`, `summary.json` and `report/index.html`.
-      source: the data set, if it is open; see `setup.open_source`.
+      opened: what is open already.
       stop: listens for signals; by default, one that may end the process.
 
     Returns:
@@ -57,7 +58,7 @@ def run(
     else:
         stop = stop or Stop(alone=jax.process_count() == 1)
         with failures.explained(folder, workdir.LOCK), workdir.locked(folder), stop:
-            summary = _train(config, folder, source, stop)
+            summary = _train(config, folder, opened, stop)
     log.info("%s", tables.stage_table(summary.stages))
     if caution := runs.Run(folder, config, summary).caution:
         log.warning("%s", caution)
@@ -65,11 +66,11 @@ def run(
     return summary
 
 
-def _train(config: RunConfig, folder: epath.Path, source: Source | None, stop: Stop) -> RunSummary:
+def _train(config: RunConfig, folder: epath.Path, opened: Opened, stop: Stop) -> RunSummary:
     trackers.check(config)
     accelerators.warn_of_idle()
     config = pinning.pinned(config)
-    prepared = setup.prepare(config, folder, source)
+    prepared = setup.prepare(config, folder, opened)
     network = _network(prepared)
     workdir.write_config(folder, config, network)
     origin = _note_start(folder, network, prepared.weights) if distributed.leads() else None

@@ -12,19 +12,19 @@ from etils import epath
 from jax.sharding import Mesh
 
 import input_pipeline
-from efficientnet import weights
 from efficientnet.config import DataConfig, RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
-from efficientnet.network.model import EfficientNet, init_variables
+from efficientnet.network.model import EfficientNet
 from efficientnet.network.variants import Variant, get_variant
 from efficientnet.paths import cache_directory, user_path
 from efficientnet.records import PhotosRecord, SplitIdentity
 from efficientnet.runtime import devices
 from efficientnet.runtime.provenance import WeightsOrigin
-from efficientnet.training import broken_photos, workdir
+from efficientnet.training import broken_photos, start, workdir
+from efficientnet.training.start import NOTHING, Opened
 from efficientnet.weights import Preprocessing
-from efficientnet.weights.conventions import MEAN_STD, Conventions
+from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.augment import spec
 
 log = logging.getLogger(__name__)
@@ -238,24 +238,26 @@ def data_of_run(
 def prepare(
     config: RunConfig,
     folder: epath.Path | None = None,
-    source: input_pipeline.Source | None = None,
+    opened: Opened = NOTHING,
 ) -> Experiment:
     """Reads the index of the data and the weights; looks at all photos, and decodes some to cache.
 
     Args:
       config: of the run.
       folder: the run's, which may hold a checkpoint; None if there is none.
-      source: the data set, if it is open.
+      opened: what is open already.
 
     Raises:
       UserError: a field has a wrong value, too many photos can't be read, or the data are not those
         that the run in the folder began on.
     """
     check(config)
-    data = load_data(config, source)
+    data = load_data(config, opened.source)
     variant = get_variant(config.variant)
     # Before the look at all photos, which takes longer than to find that weights don't fit.
-    variables, conventions, origin = _start(config, variant, len(data.class_names))
+    variables, conventions, origin = start.network(
+        config, variant, len(data.class_names), opened.pretrained
+    )
     photos = broken_photos.choose(config.data, data.class_names, data.splits, folder)
     data = data.on(photos.splits)
     log.info(
@@ -301,35 +303,6 @@ def _class_sizes(data: Data) -> str:
         f"({data.class_names[small]!r}), the median {np.median(counts):,.0f}, the largest "
         f"{counts[large]:,} ({data.class_names[large]!r})"
     )
-
-
-def _start(
-    config: RunConfig, variant: Variant, num_classes: int
-) -> tuple[dict[str, Any], Conventions, WeightsOrigin | None]:
-    """Returns the network before the first stage, and conventions and origin of its weights."""
-    if not config.weights:
-        log.info("weights: random")
-        model = EfficientNet(variant, num_classes, head_batch_norm=config.head_batch_norm)
-        variables = init_variables(model, jax.random.key(config.seed), config.channels)
-        return variables, Conventions(MEAN_STD, variant.padding, variant.bn_epsilon), None
-    found = weights.load_pretrained(config.weights, config.variant)
-    origin = WeightsOrigin(origin=found.origin, digest=found.digest, license=found.license)
-    log.info("weights: %s", origin)
-    found = weights.adapt(found, num_classes, config.channels)
-    variables = {"params": found.params, "batch_stats": found.batch_stats}
-    if config.head_batch_norm:
-        variables = _with_head_batch_norm(variables)
-    return variables, found.conventions, origin
-
-
-def _with_head_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
-    """Adds the variables of a new `predictions_bn`."""
-    size = variables["params"]["predictions"]["kernel"].shape[0]
-    new = {
-        "params": {"scale": np.ones(size, np.float32), "bias": np.zeros(size, np.float32)},
-        "batch_stats": {"mean": np.zeros(size, np.float32), "var": np.ones(size, np.float32)},
-    }
-    return {name: {**variables[name], "predictions_bn": new[name]} for name in new}
 
 
 def decode_once(

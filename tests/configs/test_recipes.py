@@ -20,7 +20,7 @@ from efficientnet.network import variants
 from efficientnet.network.model import EfficientNet, init_variables
 from efficientnet.runtime import devices
 from efficientnet.runtime.preemption import Stop
-from efficientnet.training import setup
+from efficientnet.training import setup, start
 from efficientnet.training.trainer import Trainer
 from efficientnet.weights.conventions import MEAN_STD
 from input_pipeline.sources.split import Source, from_encoded
@@ -98,7 +98,7 @@ def tiny_world(monkeypatch: pytest.MonkeyPatch, quick_compiler: None) -> None:
             source=name,
         )
 
-    monkeypatch.setattr(setup.weights, "load_pretrained", load_pretrained)
+    monkeypatch.setattr(start.weights, "load_pretrained", load_pretrained)
 
 
 # The ways called `head` are the first stages of others.

@@ -35,5 +35,6 @@ def tiny_network() -> Iterator[None]:
         patch.setattr(
             facts, "find_weights", lambda candidates: facts.Weights("lite_wheel", "lite0")
         )
-        patch.setattr(forecast, "measure", lambda *_: forecast.Speed(100.0, 1.0))
+        speed = forecast.Speed(100.0, 1.0, 0.001, shared_cores=False)
+        patch.setattr(forecast, "measure", lambda *_: speed)
         yield

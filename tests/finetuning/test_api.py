@@ -108,7 +108,7 @@ def test_finetune_decides_and_trains(
     photos: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Any] = []
-    monkeypatch.setattr(api, "run", lambda config, folder, stop: begun.append((config, folder)))
+    monkeypatch.setattr(api, "run", lambda config, folder, *_: begun.append((config, folder)))
     monkeypatch.setattr(api, "open_run", lambda folder: folder)
     monkeypatch.chdir(tmp_path)
     efficientnet.finetune(photos, "mine", batch_size=4, data={"group": r"(\d)"})
@@ -127,7 +127,7 @@ def test_a_path_and_a_config_are_recipes_too(
     photos: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Any] = []
-    monkeypatch.setattr(api, "run", lambda config, folder, stop: begun.append(config))
+    monkeypatch.setattr(api, "run", lambda config, *_: begun.append(config))
     monkeypatch.setattr(api, "open_run", lambda folder: folder)
     efficientnet.train("configs/cars_lite0.py:head", tmp_path)
     efficientnet.train(common.parse(recipe(photos)), tmp_path)

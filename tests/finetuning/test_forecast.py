@@ -1,28 +1,34 @@
 """The forecast follows the arithmetic of the stages, and measures a real network."""
 
 import dataclasses
+import pathlib
 
 import pytest
-from made_up_facts import LAPTOP, PHOTOS, decided
+from made_up_facts import PHOTOS
 
+from configs import common
+from efficientnet.config import RunConfig
 from efficientnet.finetuning import forecast
-from efficientnet.finetuning.rules import Choice, Decisions
+from efficientnet.finetuning.forecast import Speed
+from efficientnet.runtime import devices
+from efficientnet.training import evaluate, setup, steps
+from efficientnet.training.start import Opened
 
 MEASURE = forecast.measure  # before the fixture replaces it
 
 
-def one_stage(train: str, **fields: object) -> Decisions:
-    made = decided(LAPTOP)
-    stage = {"name": "one", "train": train, "epochs": 2.0, **fields}
-    made.stages = [Choice(stage, "")]
-    return made
+def one_stage(train: str, cache: str = "", **fields: object) -> RunConfig:
+    recipe = common.get_config()
+    recipe.variant, recipe.weights, recipe.resolution = "lite0", "", 128
+    recipe.data.source, recipe.data.cache = "folders", cache
+    recipe.stages = (common.stage("one", train=train, **{"epochs": 2.0, **fields}),)
+    return common.parse(recipe)
 
 
-def seconds(made: Decisions, decode: float = 0.0) -> float:
-    photos = dataclasses.replace(
-        PHOTOS, train=1000, validation=100, test=200, decode_seconds=decode
-    )
-    ((name, value),) = forecast.stage_seconds(made, photos, forecast.Speed(100.0, 0.0))
+def seconds(config: RunConfig, photo: float = 0.0, shared: bool = False) -> float:
+    photos = dataclasses.replace(PHOTOS, train=1000, validation=100, test=200)
+    speed = Speed(100.0, 0.0, photo, shared_cores=shared)
+    ((name, value),) = forecast.stage_seconds(config, photos, speed)
     assert name == "one"
     return value
 
@@ -40,19 +46,41 @@ def test_features_are_computed_once() -> None:
     assert seconds(cached) == pytest.approx((1000 + 100 + 200) / 100)
 
 
-def test_slow_decoding_counts() -> None:
-    assert seconds(one_stage("all"), decode=1.0) == pytest.approx(2 * 1000 + 2 * 100 + 200)
-    kept = one_stage("all")
-    kept.fields["data.cache"] = Choice("memory", "")
-    assert seconds(kept, decode=1.0) == pytest.approx(2 * 100 + 200)
+def test_photos_count_where_they_are_slower_or_share_the_cores() -> None:
+    slow, computing = 2 * 1000 + 2 * 100 + 200, seconds(one_stage("all"))
+    assert seconds(one_stage("all"), photo=1.0) == pytest.approx(slow)
+    assert seconds(one_stage("all"), photo=1e-3) == pytest.approx(computing)
+    assert seconds(one_stage("all"), photo=1.0, shared=True) == pytest.approx(slow + computing)
+    kept = one_stage("all", cache="memory")
+    assert seconds(kept, photo=1.0) == pytest.approx(1000 + 2 * 100 + 200)
 
 
-def test_a_network_is_measured() -> None:
-    made = decided(LAPTOP, given={"variant": "tiny", "resolution": 32, "batch_size": 8})
-    speed = MEASURE(made, PHOTOS)
-    assert speed.images_per_second > 0
-    assert speed.compile_seconds > 0
-    assert forecast.described(made, PHOTOS, speed).startswith("this will take about ")
+def test_the_evaluation_is_compiled_once() -> None:
+    config = one_stage("all")
+    two = dataclasses.replace(config, stages=config.stages * 2)
+    speed = Speed(1e9, 1.0, 0.0, shared_cores=True)
+    times = [value for _, value in forecast.stage_seconds(two, PHOTOS, speed)]
+    assert times == pytest.approx([1 + forecast.COMPILES, forecast.COMPILES], rel=1e-3)
+
+
+def test_a_network_is_measured_by_what_the_run_then_finds_compiled(
+    photos: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = common.get_config()
+    recipe.variant, recipe.weights, recipe.resolution, recipe.batch_size = "tiny", "", 32, 8
+    recipe.data.source, recipe.data.directory = "folders", str(photos)
+    recipe.stages = (common.stage("one", train="all", epochs=1),)
+    config = common.parse(recipe)
+    source = setup.open_source(config.data)
+    speed = MEASURE(config, source.splits["train"], len(source.class_names), None)
+    assert min(speed[:3]) > 0
+    assert forecast.described(config, PHOTOS, speed).startswith("this will take about ")
+
+    monkeypatch.setattr(steps, "cross_entropy", None)  # which only compiling needs
+    prepared = setup.prepare(config, opened=Opened(source))
+    variables = devices.place(prepared.variables, prepared.mesh)
+    metrics, _ = evaluate.for_experiment(prepared)(variables, prepared.data.test)
+    assert metrics["loss"] > 0
 
 
 @pytest.mark.parametrize(

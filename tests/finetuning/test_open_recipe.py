@@ -12,6 +12,7 @@ from configs import auto, common, recipe_file
 from efficientnet.commands import recipes
 from efficientnet.errors import UserError
 from efficientnet.finetuning import facts, open_recipe
+from efficientnet.training.start import NOTHING
 from input_pipeline.sources import load_source
 
 REAL_FIND_WEIGHTS = facts.find_weights  # before the fixture replaces it
@@ -29,7 +30,11 @@ def test_decisions_are_shown_written_and_read_again(
     photos: pathlib.Path, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "efficientnet"):
-        config = open_recipe.close(asked(photos, batch_size=8, seed=3), str(tmp_path / "run"))
+        config, opened = open_recipe.close(
+            asked(photos, batch_size=8, seed=3), str(tmp_path / "run")
+        )
+    assert opened.source is not None
+    assert len(opened.source.splits["train"]) == 38
     shown = caplog.text
     assert "photos: 38 to train on, 10 to test on; 3 classes of 12 to 13 photos" in shown
     assert "color, the shorter side 36 px" in shown
@@ -49,7 +54,7 @@ def test_decisions_are_shown_written_and_read_again(
 
     caplog.clear()
     with caplog.at_level("INFO", "efficientnet"):
-        assert open_recipe.close(asked(photos), str(path.parent)) == config
+        assert open_recipe.close(asked(photos), str(path.parent)) == (config, NOTHING)
     assert caplog.messages == [f"the recipe is {path}, which was decided before"]
 
 
@@ -59,7 +64,7 @@ def test_an_edited_recipe_is_taken_and_flags_override_it(
     open_recipe.close(asked(photos), str(tmp_path))
     path = tmp_path / "recipe.py"
     path.write_text(path.read_text().replace("config.channels = 3", "config.channels = 1"))
-    config = open_recipe.close(asked("elsewhere", log_every_steps=7), str(tmp_path))
+    config, _ = open_recipe.close(asked("elsewhere", log_every_steps=7), str(tmp_path))
     assert (config.channels, config.log_every_steps) == (1, 7)
     assert config.data.directory == "elsewhere"
     with pytest.raises(UserError, match=r"was decided for 'quick', not for 'best': choose another"):
@@ -113,3 +118,9 @@ def test_missing_weights_are_looked_for_until_a_download_fails(
     found = REAL_FIND_WEIGHTS(candidates)
     assert tried == [("noisy_student", "b3"), ("lite_wheel", "lite0")]
     assert found == facts.Weights("", "", ("noisy_student", "lite_wheel"))
+
+    # What is on this machine needs no download, be it the file or its copy from the Hub.
+    tried.clear()
+    monkeypatch.setattr(facts, "at_hand", lambda entry: entry.variant == "b2")
+    REAL_FIND_WEIGHTS(candidates)
+    assert tried == candidates

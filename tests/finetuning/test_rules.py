@@ -91,6 +91,10 @@ def test_the_batch_is_what_fits() -> None:
     made = decided(small, train=100_000)
     assert made["batch_size"] == 16
     assert "fit" in made.fields["batch_size"].reason
+    three = dataclasses.replace(T4, devices=3)
+    uneven = decided(three, train=100_000)
+    assert uneven["batch_size"] == 255
+    assert uneven.fields["batch_size"].reason == "393 steps for an epoch"
     # bfloat16 takes half of the memory.
     half = dataclasses.replace(small, bfloat16=True)
     assert decided(half, train=100_000)["batch_size"] == 32

@@ -16,7 +16,6 @@ PHOTOS = Photos(
     largest=500,
     side=300,
     gray=False,
-    decode_seconds=1e-3,
 )
 LAPTOP = Machine("cpu", "cpu", 1, None, bfloat16=False, cores=2, free_bytes=8e9)
 T4 = Machine("gpu", "Tesla T4", 1, 15_000_000_000, bfloat16=False, cores=2, free_bytes=10e9)

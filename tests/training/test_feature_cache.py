@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs import common
 from efficientnet.network.model import EfficientNet
 from efficientnet.runtime import devices
-from efficientnet.training import evaluate, feature_cache, setup, stopwatch
+from efficientnet.training import evaluate, feature_cache, setup, start, stopwatch
 from efficientnet.training.run import run
 
 
@@ -75,8 +75,10 @@ def test_a_photo_that_can_be_read_but_once_is_left_out(
     tiny: Callable[..., ConfigDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Any features will do: there is no network to compile.
-    monkeypatch.setattr(setup, "init_variables", lambda *_: {})
-    monkeypatch.setattr(EfficientNet, "apply", lambda _, __, images: images[:, 0, :1, 0])
+    monkeypatch.setattr(start, "init_variables", lambda *_: {})
+    monkeypatch.setattr(
+        EfficientNet, "apply", lambda _, __, images: images.reshape(len(images), -1)[:, :1]
+    )
     config = tiny(common.stage("head", train="predictions", epochs=1, cached_copies=2))
     config.data.broken_limit = 1
     plain = setup.prepare(common.parse(config))
