@@ -76,15 +76,15 @@ def _train(config: RunConfig, folder: epath.Path, opened: Opened, stop: Stop) ->
     origin = _note_start(folder, network, prepared.weights) if distributed.leads() else None
     if prepared.photos and distributed.leads():
         records.write(folder / broken_photos.RECORD, prepared.photos)
-    with trackers.opened(config, folder, origin) as opened:
+    with trackers.opened(config, folder, origin) as told:
         try:
-            progress = Trainer(prepared, folder, stop, opened).run()
+            progress = Trainer(prepared, folder, stop, told).run()
         finally:
             broken_photos.remember(folder, prepared.batches)
         summary = _summary(prepared, progress, origin)
         if distributed.leads():
             report.write_report(runs.Run(folder, config, summary), prepared.data.splits)
-            for tracker in opened:
+            for tracker in told:
                 tracker.finish(progress.global_step, _results(progress), folder / report.PAGE)
             records.write(folder / runs.SUMMARY, summary)
     return summary

@@ -57,7 +57,8 @@ def test_photos_count_where_they_are_slower_or_share_the_cores() -> None:
 
 def test_the_evaluation_is_compiled_once() -> None:
     config = one_stage("all")
-    two = dataclasses.replace(config, stages=config.stages * 2)
+    (one,) = config.stages
+    two = dataclasses.replace(config, stages=(one, dataclasses.replace(one, name="two")))
     speed = Speed(1e9, 1.0, 0.0, shared_cores=True)
     times = [value for _, value in forecast.stage_seconds(two, PHOTOS, speed)]
     assert times == pytest.approx([1 + forecast.COMPILES, forecast.COMPILES], rel=1e-3)

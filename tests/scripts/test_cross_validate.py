@@ -23,6 +23,7 @@ from efficientnet.reporting import predictions, scores
 from efficientnet.runtime.preemption import Stopped
 from efficientnet.training import setup
 from efficientnet.training.broken_photos import identity
+from efficientnet.training.start import Opened
 from input_pipeline.sources import SOURCES
 from input_pipeline.sources.split import Source
 
@@ -51,14 +52,14 @@ class Training:
     predicted: int = 0
     stop_in: str = ""
 
-    def run(self, config: RunConfig, path: str, source: Source) -> RunSummary:
+    def run(self, config: RunConfig, path: str, opened: Opened) -> RunSummary:
         folder = epath.Path(path)
         if folder.name == self.stop_in:
             self.stop_in = ""
             raise Stopped("stopped after step 1, which is saved; the same command resumes")
         self.trained.append(folder.name)
         folder.mkdir(parents=True)
-        self.data = data = setup.load_data(config, source)
+        self.data = data = setup.load_data(config, opened.source)
         records.write(folder / "config.json", config.to_json())
         network = made_up.network(data.class_names, identity(data.splits))
         records.write(folder / "network.json", network)
