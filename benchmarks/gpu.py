@@ -11,10 +11,14 @@ resume       training steps in one go, against the same steps with a new process
 start        from the start of a process to the end of its first training step of B0, without and
              with the compiled programs of the start before
 train        the training step in bfloat16, with trained and with frozen BatchNorm, and once with
-             algorithms that XLA chooses by timing them (config.deterministic=False)
+             algorithms that XLA chooses by timing them (config.deterministic=False), once with the
+             kernels of config.depthwise_kernels=pallas
 inference    the evaluation step in bfloat16, likewise
 float32      the training step in float32, with exact products and with TF32
 b4           the training step of B4 at 380 pixels in bfloat16
+kernels      each depthwise layer of B0 in bfloat16: ms of forward, input gradient and kernel
+             gradient with the kernels of config.depthwise_kernels=pallas and with XLA, the time in
+             which a copy moves as many bytes, and the largest difference between the two
 profile      the most expensive operations of a training step
 
 Without timm, there are no peers in the table. It also runs on a CPU, where --small makes it quick;
@@ -33,7 +37,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.rates import repeatability
+from benchmarks.rates import depthwise, repeatability
 from benchmarks.rates.contest import Contender, contest
 from benchmarks.rates.workload import Setting
 from efficientnet.commands import command_line
@@ -49,6 +53,7 @@ FASTEST = {"channels_last": True, "bfloat16": True, "compiled": True}
 HEADER = ("what", "ours", "timm, compiled", "ratio", "peak memory", "timm's", "ready after")
 NONE = "-"
 TIMED = "algorithms by timing"
+OWN = "depthwise kernels of Pallas"
 
 
 class Row(NamedTuple):
@@ -111,6 +116,9 @@ def train(options: Options) -> Iterator[Row]:
     ours = [
         Contender("trained BatchNorm", TRAIN, {"trains": "all"}),
         Contender(f"trained BatchNorm, {TIMED}", TRAIN, {"trains": "all", "deterministic": False}),
+        Contender(
+            f"trained BatchNorm, {OWN}", TRAIN, {"trains": "all", "depthwise_kernels": "pallas"}
+        ),
         Contender("frozen BatchNorm", TRAIN, {"trains": "all", "batch_norm": "frozen"}),
     ]
     yield from _rates("train", ours, Contender("timm", _timm("train"), FASTEST), B0, options)
@@ -141,6 +149,16 @@ def b4(options: Options) -> Iterator[Row]:
     yield from _rates("train", ours, Contender("timm", _timm("train"), FASTEST), B4, options)
 
 
+def kernels(options: Options) -> Iterator[Row]:
+    """The depthwise layers of B0, each alone."""
+    for found in _alone(depthwise.measure, options.setting(B0), options.small):
+        yield Row(
+            f"{found.layer}, forward / input gradient / kernel gradient",
+            f"{found.ours} ms, XLA {found.xla}, copy {found.floor:.3f}, "
+            f"difference {found.difference:.0e}",
+        )
+
+
 def profile(options: Options) -> Iterator[Row]:
     """The most expensive operations of the training step of B0."""
     ours = Contender("profile", TRAIN, {"trains": "all", "profile": True})
@@ -158,6 +176,7 @@ PARTS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "inference": inference,
     "float32": float32,
     "b4": b4,
+    "kernels": kernels,
     "profile": profile,
 }
 

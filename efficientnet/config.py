@@ -60,6 +60,7 @@ Factor = Annotated[float, Range(more_than=0, at_most=1)]
 
 Dtype = Literal["float32", "bfloat16"]
 MatmulPrecision = Literal["highest", "high", "default"]
+DepthwiseKernels = Literal["xla", "pallas"]
 Normalization = Literal["weights", "imagenet", "training"]
 Cache = Literal["", "memory", "disk"]
 Auto = Literal["", "quick", "best"]
@@ -260,9 +261,8 @@ class RunConfig(Config):
     channels: Literal[1, 3] = 3  # 3 for color, 1 for gray
     dtype: Dtype = "float32"  # of activations; parameters are always float32
     matmul_precision: MatmulPrecision = "highest"  # of float32 training, see docs/gpu.md
-    # Whether GPUs compute the same bits in each run, a resumed one too; see docs/gpu.md.
-    deterministic: MayChange[bool] = True
-
+    depthwise_kernels: DepthwiseKernels = "xla"  # of training on NVIDIA GPUs, see docs/gpu.md
+    deterministic: MayChange[bool] = True  # whether GPUs repeat their bits, see docs/gpu.md
     # Rematerialization: keep only the input of each block for the gradient and recompute the rest.
     # A larger batch or network fits into memory, for about a third more computation.
     remat: bool = False

@@ -55,8 +55,11 @@ def infer(setting: Setting, **instead: Any) -> Workload:
 
 def train_step(setting: Setting, trains: str) -> Compiled:
     """Compiles the training step of a stage, a key of `TRAINS`."""
-    step, state = untrained(_network(setting), recipe(trains, setting.batch_norm))
     mesh = devices.data_mesh()
+    network = _network(setting).clone(
+        own_kernels=mesh if setting.depthwise_kernels == "pallas" else None
+    )
+    step, state = untrained(network, recipe(trains, setting.batch_norm))
     state = devices.place(state, mesh)
     (batch,) = devices.to_devices([random_batch(setting)], mesh)
     program = devices.jit(step, mesh, deterministic=setting.deterministic, donate_argnums=0)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-from efficientnet.config import BatchNormPolicy, Dtype, MatmulPrecision
+from efficientnet.config import BatchNormPolicy, DepthwiseKernels, Dtype, MatmulPrecision
 
 CLASSES = 196
 # The first call compiles, the next ones fill pools and caches.
@@ -28,6 +28,7 @@ class Setting:
     batch_norm: BatchNormPolicy  # of what trains: 'frozen', 'statistics' or 'trained'
     matmul_precision: MatmulPrecision = "highest"  # of training in float32
     deterministic: bool = True  # our own programs on a GPU, see docs/gpu.md
+    depthwise_kernels: DepthwiseKernels = "xla"  # of our own training step on a GPU
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from efficientnet.network.ops import depthwise, pointwise
@@ -171,19 +172,25 @@ def squeeze_excite(
 
 
 class DepthwiseConv(nn.Module):
-    """Depthwise convolution of [N, H, W, C], computed in `dtype`; 'kernel' [k, k, 1, C]."""
+    """Depthwise convolution of [N, H, W, C], computed in `dtype`; 'kernel' [k, k, 1, C].
+
+    For `own_kernels` see `depthwise.depthwise_conv`.
+    """
 
     kernel_size: int
     strides: int = 1
     padding: str = "same"
     dtype: Dtype = jnp.float32
+    own_kernels: Mesh | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Convolves every channel of `x`."""
         k = self.kernel_size
         kernel = self.param("kernel", depthwise_kernel_init, (k, k, 1, x.shape[-1]))
-        return depthwise.depthwise_conv(x.astype(self.dtype), kernel, self.strides, self.padding)
+        return depthwise.depthwise_conv(
+            x.astype(self.dtype), kernel, self.strides, self.padding, self.own_kernels
+        )
 
 
 def stochastic_depth(x: Array, survival: float, rng: Array) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from efficientnet.network import architecture, layers
 from efficientnet.network.architecture import Block, Conv, SqueezeExcite
@@ -40,6 +41,8 @@ class EfficientNet(nn.Module):
       matmul_precision: of products and convolutions of float32 arrays: 'highest' is float32; with
         'high' and 'default' GPUs round the factors to TensorFloat-32 (10 bits of fraction), and
         TPUs multiply in three passes and in one of bfloat16 (7 bits).
+      own_kernels: the devices among which the batch is divided, to compute depthwise convolutions
+        on NVIDIA GPUs with `ops.depthwise_kernels`; None for those of XLA.
     """
 
     variant: Variant
@@ -55,6 +58,7 @@ class EfficientNet(nn.Module):
     batch_norm_parts: int = 1
     head_batch_norm: bool = False
     matmul_precision: str = "highest"
+    own_kernels: Mesh | None = None
 
     def in_precision(self) -> contextlib.AbstractContextManager[None]:
         """Returns the context in which a forward pass is traced, and its gradient should be.
@@ -188,7 +192,12 @@ class EfficientNet(nn.Module):
         kernel = None
         if conv.depthwise:
             x = layers.DepthwiseConv(
-                conv.kernel, conv.stride, self._padding, self.dtype, name=conv.name
+                conv.kernel,
+                conv.stride,
+                self._padding,
+                self.dtype,
+                self.own_kernels,
+                name=conv.name,
             )(x)
         elif conv.widens and of_batch and gate is None:
             kernel = layers.PointwiseKernel(conv.filters, name=conv.name)(x.shape[-1])
@@ -218,6 +227,7 @@ def init_variables(model: EfficientNet, rng: jax.Array, channels: int = 3) -> di
       rng: a PRNG key.
       channels: of the input images, 3 for color or 1 for gray.
     """
+    model = model.clone(own_kernels=None)  # one image can't be divided among devices
     images = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
     # As one program: hundreds of small ones take longer to compile, and are not cached.
     variables = jax.jit(lambda key: model.lazy_init(key, images))(rng)

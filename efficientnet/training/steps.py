@@ -332,7 +332,12 @@ def train_program(experiment: "Experiment", stage: StageConfig, number: int) -> 
     if stage.balance_classes:
         weights = balancing_weights(data.train.labels, len(data.class_names))
     step = make_train_step(
-        experiment.model(stage).clone(matmul_precision=experiment.config.matmul_precision),
+        experiment.model(stage).clone(
+            matmul_precision=experiment.config.matmul_precision,
+            own_kernels=experiment.mesh
+            if experiment.config.depthwise_kernels == "pallas"
+            else None,
+        ),
         stage,
         optimizer_of(experiment, stage),
         mean=experiment.mean,

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
+from efficientnet.network.ops import depthwise_kernels
+from efficientnet.network.ops.depthwise_kernels import Pads
 
 
 def explicit_padding(size: Sequence[int], kernel: Sequence[int], stride: int, padding: str) -> Pads:
@@ -37,7 +39,9 @@ def explicit_padding(size: Sequence[int], kernel: Sequence[int], stride: int, pa
     raise ValueError(f"padding is {padding!r}, expected 'same' or 'symmetric'")
 
 
-def depthwise_conv(x: Array, kernel: Array, stride: int, padding: str) -> Array:
+def depthwise_conv(
+    x: Array, kernel: Array, stride: int, padding: str, own_kernels: Mesh | None = None
+) -> Array:
     """Convolves each channel with its own kernel.
 
     Args:
@@ -45,19 +49,26 @@ def depthwise_conv(x: Array, kernel: Array, stride: int, padding: str) -> Array:
       kernel: [k, k, 1, C], float32 or of the dtype of `x`, in which it is computed.
       stride: in both directions.
       padding: 'same' or 'symmetric', see `explicit_padding`.
+      own_kernels: with the devices among which N is divided, `depthwise_kernels` on NVIDIA GPUs.
 
     Returns:
-      [N, H', W', C]. Both lowerings agree to rounding, forward and both gradients.
+      [N, H', W', C]. All lowerings agree to rounding, forward and both gradients.
     """
     if kernel.ndim != 4 or kernel.shape[2:] != (1, x.shape[-1]):
         raise ValueError(f"kernel is {kernel.shape}, expected (k, k, 1, {x.shape[-1]})")
     pads = explicit_padding(x.shape[1:3], kernel.shape[:2], stride, padding)
+    cuda = {}
+    if own_kernels is not None:
+        cuda["cuda"] = lambda x, kernel: depthwise_kernels.depthwise_conv(
+            x, kernel, stride, pads, own_kernels
+        )
     return lax.platform_dependent(
         x,
         kernel,
         cpu=lambda x, kernel: shifted_products(x, kernel.astype(x.dtype), stride, pads),
         tpu=lambda x, kernel: for_tpu(x, kernel, stride, pads),
         default=lambda x, kernel: for_gpu(x, kernel, stride, pads),
+        **cuda,
     )
 
 

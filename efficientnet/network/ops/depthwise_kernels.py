@@ -218,9 +218,11 @@ class _Tile:
 
     def enter(self) -> None:
         """Computes where this program is; to be called in a kernel."""
-        channel = pl.program_id(0) * self.channels + jnp.arange(self.channels, dtype=jnp.int32)
-        self.channel = self._spread(channel, 1)
-        self.exists = self._spread(channel < self._all_channels, 1)
+        first = pl.program_id(0) * self.channels
+        self.channel_line = first + jnp.arange(self.channels, dtype=jnp.int32)
+        self.exists_line = self.channel_line < self._all_channels
+        self.channel = self._spread(self.channel_line, 1)
+        self.exists = self._spread(self.exists_line, 1)
         first = self._columns.result_groups.start + pl.program_id(1) * COLUMNS
         self._group = first + jnp.arange(COLUMNS, dtype=jnp.int32)
 
@@ -255,7 +257,9 @@ def _walk(rows: Line, columns: Line, interpret: bool, x: Array, kernel: Array) -
     tile = _Tile(columns, channels)
     return pl.pallas_call(
         functools.partial(_walk_kernel, rows, columns, tile),
-        out_shape=jax.ShapeDtypeStruct((n, rows.result_size, columns.result_size, channels), x.dtype),
+        out_shape=jax.ShapeDtypeStruct(
+            (n, rows.result_size, columns.result_size, channels), x.dtype
+        ),
         grid=tile.grid(n),
         compiler_params=tile.params,
         interpret=interpret,
@@ -271,7 +275,7 @@ def _walk_kernel(
     source, result = tile.source_columns(), tile.result_columns()
     uses = tuple(itertools.product(rows.uses, columns.uses))
     weights = {
-        (a, b): triton.load(kernel_ref.at[a, b, 0, tile.channel], mask=tile.exists, other=0).astype(
+        (a, b): triton.load(kernel_ref.at[a, b, 0, tile.channel], mask=tile.exists, other=0.0).astype(
             jnp.float32
         )
         for (*_, a), (*_, b) in uses
@@ -284,7 +288,7 @@ def _walk_kernel(
             row, exists = rows.position(group, member)
             for where, (column, mask) in source.items():
                 place = x_ref.at[image, row, column, tile.channel]
-                loaded[member, *where] = triton.load(place, mask=mask & exists, other=0)
+                loaded[member, *where] = triton.load(place, mask=mask & exists, other=0.0)
         return loaded
 
     def store(group: ArrayLike, finished: Sums) -> None:
@@ -330,7 +334,7 @@ def _walk_kernel(
 
 
 def _kernel_gradient(rows: Line, columns: Line, interpret: bool, x: Array, grad: Array) -> Array:
-    """The gradient of the kernel, float32 [k, k, 1, C], from the input and the output's gradient."""
+    """The gradient of the kernel, float32 [k, k, 1, C], from input and output gradient."""
     n, _, _, channels = x.shape
     tile = _Tile(columns, channels)
     images = max(SUMMED_ROWS // rows.result_size, 1)
@@ -356,10 +360,12 @@ def _kernel_gradient_kernel(
     begin = rows.groups.start
     trips = pl.cdiv(min(rows.groups.stop, rows.result_size + rows.reach - 1) - begin, ROWS)
 
-    def load(ref: Any, image: Array, row: tuple[Array, Array], column: tuple[Array, Array]) -> Array:
+    def load(
+        ref: Any, image: Array, row: tuple[Array, Array], column: tuple[Array, Array]
+    ) -> Array:
         mask = column[1] & (row[1] & (image < x_ref.shape[0]))
         place = ref.at[image, row[0], column[0], tile.channel]
-        return triton.load(place, mask=mask, other=0).astype(jnp.float32)
+        return triton.load(place, mask=mask, other=0.0).astype(jnp.float32)
 
     def load_grad(image: Array, group: ArrayLike) -> Array:
         return load(grad_ref, image, rows.result_position(group, 0), result)
@@ -395,5 +401,5 @@ def _kernel_gradient_kernel(
 
     nothing = {(a, b): tile.zeros() for (*_, a), (*_, b) in uses}
     for (a, b), block in lax.fori_loop(0, images, add_image, nothing).items():
-        place = parts_ref.at[pl.program_id(2), pl.program_id(1), a, b, tile.channel[0]]
-        triton.store(place, jnp.sum(block, 0), mask=tile.exists[0])
+        place = parts_ref.at[pl.program_id(2), pl.program_id(1), a, b, tile.channel_line]
+        triton.store(place, jnp.sum(block, 0), mask=tile.exists_line)
