@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
@@ -169,10 +170,9 @@ class Line:
         return index, (index >= 0) & (index < self.size)
 
     def result_position(self, group: ArrayLike, member: int) -> tuple[Array, Array]:
-        """Returns an index into the result, and whether it exists; it is never negative."""
+        """The same for the result."""
         index = jnp.asarray(group) * self.result_members + (member - self.result_begin)
-        exists = (index >= 0) & (index < self.result_size)
-        return jnp.where(exists, index, self.result_size), exists
+        return index, (index >= 0) & (index < self.result_size)
 
     @property
     def uses(self) -> tuple[tuple[int, int, int, int], ...]:
@@ -201,8 +201,9 @@ class _Tile:
     sums of unfinished rows in registers, so that they have fewer channels if there are more taps.
     """
 
-    def __init__(self, columns: Line, channels: int) -> None:
+    def __init__(self, columns: Line, channels: int, interpret: bool) -> None:
         self._columns = columns
+        self._interpret = interpret
         self._all_channels = channels
         self.channels = min(CHANNELS, key=lambda size: pl.cdiv(channels, size) * size)
         of_thread = 4 if columns.taps <= 3 else 2
@@ -235,14 +236,30 @@ class _Tile:
 
     def result_columns(self) -> list[tuple[Array, Array]]:
         """By member, those of the result, and a mask of those that exist."""
-        return [
-            self._masked(*self._columns.result_position(self._group, member))
-            for member in range(self._columns.result_members)
-        ]
+        found = []
+        for member in range(self._columns.result_members):
+            column, exists = self._columns.result_position(self._group, member)
+            # To the interpreter, a negative one is another column, which it would write twice.
+            column = jnp.where(exists, column, np.int32(self._columns.result_size))
+            found.append(self._masked(column, exists))
+        return found
 
     def zeros(self) -> Array:
         """A sum of nothing."""
         return jnp.zeros((COLUMNS, self.channels), jnp.float32)
+
+    def multiply_add(self, a: Array, b: Array, c: Array) -> Array:
+        """a * b + c in one instruction, which the compiler would not make of two."""
+        if self._interpret:
+            return a * b + c
+        (result,) = triton.elementwise_inline_asm(
+            "fma.rn.f32 $0, $1, $2, $3;",
+            args=[a, b, c],
+            constraints="=f,f,f,f",
+            pack=1,
+            result_shape_dtypes=[jax.ShapeDtypeStruct(c.shape, c.dtype)],
+        )
+        return result
 
     def _masked(self, column: Array, exists: Array) -> tuple[Array, Array]:
         return self._spread(column, 0), self._spread(exists, 0) & self.exists
@@ -254,7 +271,7 @@ class _Tile:
 def _walk(rows: Line, columns: Line, interpret: bool, x: Array, kernel: Array) -> Array:
     """The convolution, or the gradient of its input: a source [N, H, W, C] to a result."""
     n, _, _, channels = x.shape
-    tile = _Tile(columns, channels)
+    tile = _Tile(columns, channels, interpret)
     return pl.pallas_call(
         functools.partial(_walk_kernel, rows, columns, tile),
         out_shape=jax.ShapeDtypeStruct(
@@ -275,9 +292,9 @@ def _walk_kernel(
     source, result = tile.source_columns(), tile.result_columns()
     uses = tuple(itertools.product(rows.uses, columns.uses))
     weights = {
-        (a, b): triton.load(kernel_ref.at[a, b, 0, tile.channel], mask=tile.exists, other=0.0).astype(
-            jnp.float32
-        )
+        (a, b): triton.load(
+            kernel_ref.at[a, b, 0, tile.channel], mask=tile.exists, other=0.0
+        ).astype(jnp.float32)
         for (*_, a), (*_, b) in uses
     }
 
@@ -303,8 +320,9 @@ def _walk_kernel(
         sums = dict(sums)
         for (j, member, other, a), (*where, other_column, b) in uses:
             if j == distance:
-                product = values[member, *where].astype(jnp.float32) * weights[a, b]
-                sums[other, other_column] = sums[other, other_column] + product
+                value = values[member, *where].astype(jnp.float32)
+                here = other, other_column
+                sums[here] = tile.multiply_add(value, weights[a, b], sums[here])
         return sums
 
     nothing = {
@@ -336,7 +354,7 @@ def _walk_kernel(
 def _kernel_gradient(rows: Line, columns: Line, interpret: bool, x: Array, grad: Array) -> Array:
     """The gradient of the kernel, float32 [k, k, 1, C], from input and output gradient."""
     n, _, _, channels = x.shape
-    tile = _Tile(columns, channels)
+    tile = _Tile(columns, channels, interpret)
     images = max(SUMMED_ROWS // rows.result_size, 1)
     grid = tile.grid(pl.cdiv(n, images))
     shape = (grid[2], grid[1], rows.taps, columns.taps, channels)
@@ -377,8 +395,10 @@ def _kernel_gradient_kernel(
             for where, column in source.items()
         }
 
+    first_image = pl.program_id(2) * images
+
     def add_image(number: ArrayLike, sums: Sums) -> Sums:
-        image = pl.program_id(2) * images + number
+        image = first_image + number
 
         def step(
             trip: ArrayLike, carry: tuple[tuple[Array, ...], Sums]
@@ -390,7 +410,7 @@ def _kernel_gradient_kernel(
             for values, grad in loaded:
                 grads = (grad, *before)
                 sums = {
-                    (a, b): sums[a, b] + values[member, *where] * grads[j]
+                    (a, b): tile.multiply_add(values[member, *where], grads[j], sums[a, b])
                     for (j, member, _, a), (*where, _, b) in uses
                 }
                 before = grads[:-1]
