@@ -101,15 +101,15 @@ def _measure(layer: Layer, setting: Setting, bytes_per_millisecond: float, repea
     y = jax.eval_shape(xla, x, kernel)
     arguments = (x, kernel, random(*y.shape).astype(y.dtype))
     found = [_passes(convolution) for convolution in (own, xla)]
-    times = [
+    own_times, xla_times = (
         Times(*(_milliseconds(each, arguments, repeats) for each in passes)) for passes in found
-    ]
+    )
     differences = [
         _difference(mine(*arguments), theirs(*arguments))
         for mine, theirs in zip(*found, strict=True)
     ]
     floor = (x.nbytes + y.size * y.dtype.itemsize) / bytes_per_millisecond
-    return Result(layer, *times, floor, max(differences))
+    return Result(layer, own_times, xla_times, floor, max(differences))
 
 
 def _passes(convolution: Convolution) -> list[Callable[..., Array]]:

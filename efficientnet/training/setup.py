@@ -16,6 +16,7 @@ from efficientnet.config import DataConfig, RunConfig, StageConfig
 from efficientnet.errors import UserError
 from efficientnet.network import freeze_groups
 from efficientnet.network.model import EfficientNet
+from efficientnet.network.ops import depthwise_kernels
 from efficientnet.network.variants import Variant, get_variant
 from efficientnet.paths import cache_directory, user_path
 from efficientnet.records import PhotosRecord, SplitIdentity
@@ -116,6 +117,8 @@ def check(config: RunConfig, devices: int | None = None) -> None:
     devices = jax.device_count() if devices is None else devices
     if config.batch_size % devices:
         raise config.wrong("batch_size", f"a positive multiple of the {devices} devices")
+    if config.depthwise_kernels == "pallas" and (other := depthwise_kernels.instead(jax.devices())):
+        raise config.wrong("depthwise_kernels", other)
     resolution = config.resolution or get_variant(config.variant).resolution
     input_pipeline.Augmentation(config.augment, resolution, config.channels)
     input_pipeline.without_chance(config.preprocess, resolution, config.channels)

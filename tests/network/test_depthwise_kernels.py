@@ -23,9 +23,8 @@ def mesh(devices: int = 1) -> Mesh:
         ((5, 11), 33, 3, 1, "same", jnp.float32),
         ((4, 9), 3, 5, 1, "symmetric", jnp.bfloat16),
         ((6, 19), 3, 3, 2, "same", jnp.bfloat16),
-        ((7, 8), 3, 5, 2, "same", jnp.float32),
         ((6, 5), 3, 5, 2, "symmetric", jnp.float32),
-        ((1, 1), 3, 5, 2, "same", jnp.float32),
+        ((1, 1), 3, 3, 2, "same", jnp.float32),
     ],
 )
 def test_output_and_gradients_equal_the_native_convolution(

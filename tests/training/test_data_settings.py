@@ -1,6 +1,7 @@
 """What a config says of its data: broken photos, caches and normalization."""
 
 import pathlib
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -151,6 +152,20 @@ def test_what_batches_would_refuse_is_refused_before_training(
     config = tiny(common.stage("head", train="predictions", epochs=1))
     config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):
+        setup.check(common.parse(config))
+
+
+def test_a_gpu_that_is_too_old_for_triton_is_named(
+    tiny: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(common.stage("head", train="predictions", epochs=1))
+    config.depthwise_kernels = "pallas"
+    setup.check(common.parse(config))
+    gpu = types.SimpleNamespace(compute_capability="7.5", device_kind="Tesla T4")
+    monkeypatch.setattr(setup.jax, "devices", lambda: [gpu])
+    with pytest.raises(
+        UserError, match="depthwise_kernels is 'pallas': expected 'xla' on Tesla T4"
+    ):
         setup.check(common.parse(config))
 
 

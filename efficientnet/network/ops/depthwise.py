@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from efficientnet.network.ops import depthwise_kernels
-from efficientnet.network.ops.depthwise_kernels import Pads
+from efficientnet.network.ops.depthwise_lines import Pads as Pads
 
 
 def explicit_padding(size: Sequence[int], kernel: Sequence[int], stride: int, padding: str) -> Pads:

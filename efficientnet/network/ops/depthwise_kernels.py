@@ -7,10 +7,10 @@ image, or between its pixels in the gradient of a stride, are never stored. Sums
 always in the same order.
 """
 
-import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -22,9 +22,12 @@ from jax.experimental.pallas import triton
 from jax.sharding import Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
-Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
+from efficientnet.network.ops.depthwise_lines import Line, Pads, lines
+
 Sums = dict[tuple[int, int], Array]  # by members of the result's rows and columns, or by taps
 
+# Of the GPU: XLA compiles Triton for no older one, such as T4.
+COMPUTE_CAPABILITY = 8.0
 # A program's columns. Its neighbors read k - 1 of them again; more would be left over at 14 and 7.
 COLUMNS = 8
 # A program's channels, whichever leaves fewer over: in bfloat16, 128 or 64 consecutive bytes.
@@ -34,6 +37,17 @@ ROWS = 2
 # Rows of the output's gradient, of one image or several, that a program adds up for the kernel's:
 # enough for few partial sums, and few enough for several programs on each multiprocessor.
 SUMMED_ROWS = 64
+
+
+def instead(devices: Sequence[jax.Device]) -> str:
+    """Returns what to choose on devices that can't run these kernels; '' on all others."""
+    for device in devices:
+        if float(getattr(device, "compute_capability", None) or math.inf) < COMPUTE_CAPABILITY:
+            return (
+                f"'xla' on {device.device_kind}, as Triton needs compute capability "
+                f"{COMPUTE_CAPABILITY} or later"
+            )
+    return ""
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
@@ -53,7 +67,7 @@ def depthwise_conv(
     Returns:
       [N, H', W', C], in the dtype of `x`.
     """
-    rows, columns = _lines(x, kernel, stride, pads)
+    rows, columns = lines(x, kernel, stride, pads)
     walk = functools.partial(_walk, rows, columns, interpret)
     return _by_example(walk, mesh)(x, kernel.astype(x.dtype))
 
@@ -71,7 +85,7 @@ def _backward(
     grad: Array,
 ) -> tuple[Array, Array]:
     x, kernel = residuals
-    rows, columns = _lines(x, kernel, stride, pads)
+    rows, columns = lines(x, kernel, stride, pads)
     walk = functools.partial(_walk, rows.reversed(), columns.reversed(), interpret)
     grad_x = _by_example(walk, mesh)(grad, kernel.astype(x.dtype))
 
@@ -98,100 +112,6 @@ def _by_example(function: Callable[..., Array], mesh: Mesh) -> Callable[..., Arr
         out_specs=examples,
         check_vma=False,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """The rows or the columns of a source and of a result, in groups that meet the same taps.
-
-    Groups of the input have `stride` members, those of the output have one. Group i of the result
-    is the sum, over j < `reach`, of the source's groups i + j, each member times its taps.
-
-    Attributes:
-      taps: of the kernel.
-      stride: of the convolution.
-      size: of the source.
-      result_size: of the result.
-      begin: which member of all the groups, counted from group 0 on, is the source's first.
-      result_begin: the same of the result.
-      backward: whether the source is the output's gradient, and the result that of the input.
-    """
-
-    taps: int
-    stride: int
-    size: int
-    result_size: int
-    begin: int
-    result_begin: int = 0
-    backward: bool = False
-
-    def reversed(self) -> "Line":
-        """Returns, for a line from the input to the output, that of the gradient."""
-        return Line(
-            self.taps,
-            self.stride,
-            size=self.result_size,
-            result_size=self.size,
-            begin=0,
-            result_begin=self.begin - self.stride * (self.reach - 1),
-            backward=True,
-        )
-
-    @property
-    def reach(self) -> int:
-        """How many groups of the source one of the result needs."""
-        return -(-self.taps // self.stride)
-
-    @property
-    def members(self) -> int:
-        """Of a group of the source."""
-        return 1 if self.backward else self.stride
-
-    @property
-    def result_members(self) -> int:
-        """Of a group of the result."""
-        return self.stride if self.backward else 1
-
-    @property
-    def groups(self) -> range:
-        """Those of the source."""
-        begin, end = self.begin, self.begin + self.size
-        return range(begin // self.members, -(-end // self.members))
-
-    @property
-    def result_groups(self) -> range:
-        """Those of the result."""
-        begin, end = self.result_begin, self.result_begin + self.result_size
-        return range(begin // self.result_members, -(-end // self.result_members))
-
-    def position(self, group: ArrayLike, member: int) -> tuple[Array, Array]:
-        """Returns an index into the source, and whether it exists."""
-        index = jnp.asarray(group) * self.members + (member - self.begin)
-        return index, (index >= 0) & (index < self.size)
-
-    def result_position(self, group: ArrayLike, member: int) -> tuple[Array, Array]:
-        """The same for the result."""
-        index = jnp.asarray(group) * self.result_members + (member - self.result_begin)
-        return index, (index >= 0) & (index < self.result_size)
-
-    @property
-    def uses(self) -> tuple[tuple[int, int, int, int], ...]:
-        """Of each tap (j, member of the source's group i + j, member of the result's i, tap)."""
-        found = []
-        for j, member, other in itertools.product(
-            range(self.reach), range(self.members), range(self.result_members)
-        ):
-            steps = self.reach - 1 - j if self.backward else j
-            found.append((j, member, other, steps * self.stride + member + other))
-        return tuple(use for use in found if use[-1] < self.taps)
-
-
-def _lines(x: Array, kernel: Array, stride: int, pads: Pads) -> tuple[Line, Line]:
-    rows, columns = (
-        Line(k, stride, size, (size + sum(around) - k) // stride + 1, begin=around[0])
-        for k, size, around in zip(kernel.shape[:2], x.shape[1:3], pads, strict=True)
-    )
-    return rows, columns
 
 
 class _Tile:
@@ -300,7 +220,7 @@ def _walk_kernel(
 
     def load(group: ArrayLike) -> dict[tuple[int, ...], Array]:
         """A group of rows, by (member, j and member of the columns)."""
-        loaded = {}
+        loaded: dict[tuple[int, ...], Array] = {}
         for member in range(rows.members):
             row, exists = rows.position(group, member)
             for where, (column, mask) in source.items():
