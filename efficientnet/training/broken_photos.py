@@ -288,9 +288,8 @@ def _record(splits: Splits, broken: Sequence[Broken]) -> PhotosRecord:
     if broken:
         counts = collections.Counter(photo.split for photo in broken)
         log.warning(
-            "%d photos that can't be read are left out: %s",
-            len(broken),
-            ", ".join(f"{count} of {name}" for name, count in counts.items()),
+            "left out, as they can't be read: %s",
+            ", ".join(f"{count} of {name}'s photos" for name, count in counts.items()),
         )
     return PhotosRecord(
         splits={
