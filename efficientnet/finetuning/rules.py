@@ -273,18 +273,15 @@ def decide_batch_size(made: Decisions, photos: Photos, machine: Machine) -> None
     most = 32 if machine.platform == "cpu" else 128 * machine.devices
     while wanted * 2 <= most and photos.train / (wanted * 2) >= FEW_STEPS:
         wanted *= 2
-    memory = machine.device_bytes
-    fits = math.inf
-    if memory:
-        fits = MEMORY_SHARE * memory / bytes_per_image(made) * machine.devices
-    full = wanted > fits
-    if full:
-        wanted = 2 ** int(math.log2(max(fits, 1)))
+    full = ""
+    if machine.device_bytes:
+        fits = MEMORY_SHARE * machine.device_bytes / bytes_per_image(made) * machine.devices
+        if wanted > fits:
+            wanted = 2 ** int(math.log2(max(fits, 1)))
+            full = f"more would not fit into the {machine.device_bytes / 1e9:.0f} GB of each device"
     wanted = max(wanted // machine.devices, 1) * machine.devices
-    why = f"{math.ceil(photos.train / wanted):,} steps for an epoch"
-    if full and memory:
-        why = f"more would not fit into the {memory / 1e9:.0f} GB of each device"
-    made.set("batch_size", wanted, why)
+    steps = f"{math.ceil(photos.train / wanted):,} steps for an epoch"
+    made.set("batch_size", wanted, full or steps)
 
 
 def bytes_per_image(made: Decisions) -> float:
