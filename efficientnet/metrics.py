@@ -6,6 +6,7 @@ function of the same name in `efficientnet.reporting.scores`.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -51,6 +52,12 @@ class Metric:
     highlighted: bool = False
     note: str = ""
     least_classes: int = 2
+
+    def worth(self, value: float | None) -> float:
+        """Returns the value such that more is better; the worst one if None or not finite."""
+        if value is None or not math.isfinite(value):
+            return -math.inf
+        return value if self.higher_is_better else -value
 
     def short(self, value: float) -> str:
         """Formats a value for pages: '89.3 %' or '0.412'."""

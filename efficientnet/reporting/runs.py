@@ -77,14 +77,13 @@ class Run:
     @property
     def caution(self) -> str:
         """A sentence if an earlier stage than the last validated better; else ''."""
-        monitor = self.config.stages[-1].monitor
-        metric, sign = METRICS[monitor], 1 if METRICS[monitor].higher_is_better else -1
+        metric = METRICS[self.config.stages[-1].monitor]
 
         def value(stage: StageResult) -> float:
-            return stage.metrics.validation[monitor]
+            return stage.metrics.validation[metric.name]
 
-        best = max(self.stages, key=lambda stage: sign * value(stage))
-        if not sign * value(best) > sign * value(self.result):
+        best = max(self.stages, key=lambda stage: metric.worth(value(stage)))
+        if metric.worth(value(best)) <= metric.worth(value(self.result)):
             return ""
         last, better = (metric.exact(value(stage)) for stage in (self.result, best))
         return (

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import jax
 
-from efficientnet import metrics
 from efficientnet.config import StageConfig
 from efficientnet.errors import UserError
+from efficientnet.metrics import METRICS
 from efficientnet.network import freeze_groups
 from efficientnet.records import MonitorState
 
@@ -23,9 +23,9 @@ def update(
     never is if its metric is not finite. With patience p, the p-th epoch in a row without an
     improvement triggers the reaction.
     """
-    value = validation[stage.monitor]
+    value, worth = validation[stage.monitor], METRICS[stage.monitor].worth
     # NaN, which counts as no gain, if neither is finite.
-    gain = _worth(stage.monitor, value) - _worth(stage.monitor, state.best)
+    gain = worth(value) - worth(state.best)
     if gain > stage.min_improvement:
         return dataclasses.replace(state, best=value, epochs_without=0, epochs_at_rate=0)
     epochs_without, epochs_at_rate = state.epochs_without + 1, state.epochs_at_rate + 1
@@ -45,14 +45,7 @@ def update(
 
 def score(stage: StageConfig, validation: Mapping[str, float]) -> tuple[float, ...]:
     """Returns a key to order epochs: the monitored metric, then the loss; more is better."""
-    return tuple(_worth(name, validation[name]) for name in (stage.monitor, "loss"))
-
-
-def _worth(metric: str, value: float | None) -> float:
-    """Returns a metric's value such that more is better; the worst one if None or not finite."""
-    if value is None or not math.isfinite(value):
-        return -math.inf
-    return value if metrics.METRICS[metric].higher_is_better else -value
+    return tuple(METRICS[name].worth(validation[name]) for name in (stage.monitor, "loss"))
 
 
 ADVICE = (
