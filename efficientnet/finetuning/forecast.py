@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -15,7 +14,7 @@ from efficientnet.config import RunConfig, StageConfig
 from efficientnet.finetuning import facts
 from efficientnet.finetuning.facts import Photos
 from efficientnet.network import freeze_groups
-from efficientnet.network.model import EfficientNet, init_variables
+from efficientnet.network.model import init_variables
 from efficientnet.network.summary import summarize
 from efficientnet.network.variants import get_variant
 from efficientnet.runtime import devices
@@ -63,17 +62,10 @@ def measure(
     """
     variant = get_variant(config.variant)
     known = pretrained.conventions if pretrained else start.conventions(variant)
-    model = EfficientNet(
-        variant,
-        num_classes,
-        padding=known.padding,
-        bn_epsilon=known.bn_epsilon,
-        head_batch_norm=config.head_batch_norm,
-        dtype=jnp.dtype(config.dtype),
-    )
+    mesh = Mesh(np.asarray(jax.local_devices()), ("data",))
+    model = start.model(config, num_classes, known.padding, known.bn_epsilon, mesh)
     side, channels = config.resolution or variant.resolution, config.channels
     shown = known.preprocessing.gray() if channels == 1 else known.preprocessing
-    mesh = Mesh(np.asarray(jax.local_devices()), ("data",))
     program = steps.make_eval_step(
         model, mesh, mean=shown.mean, std=shown.std, deterministic=config.deterministic
     )

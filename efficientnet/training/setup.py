@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from jax.sharding import Mesh
@@ -81,18 +80,12 @@ class Experiment:
 
     def model(self, stage: StageConfig) -> EfficientNet:
         """Returns the network with a stage's regularization."""
-        return EfficientNet(
-            self.variant,
-            num_classes=len(self.data.class_names),
+        classes = len(self.data.class_names)
+        model = start.model(self.config, classes, self.padding, self.bn_epsilon, self.mesh)
+        return model.clone(
             dropout=stage.dropout,
             drop_connect=stage.drop_connect,
-            padding=self.padding,
-            bn_epsilon=self.bn_epsilon,
-            head_batch_norm=self.config.head_batch_norm,
-            remat=self.config.remat,
-            batch_norm_parts=self.mesh.size if self.config.batch_norm_per_device else 1,
             classifier_only=self.on_features,
-            dtype=jnp.dtype(self.config.dtype),
         )
 
     def train_batches(self, start_step: int, num_steps: int) -> Iterator[dict[str, Any]]:

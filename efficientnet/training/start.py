@@ -5,13 +5,15 @@ import logging
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 import input_pipeline
 from efficientnet import weights
 from efficientnet.config import RunConfig
 from efficientnet.network.model import EfficientNet, init_variables
-from efficientnet.network.variants import Variant
+from efficientnet.network.variants import Variant, get_variant
 from efficientnet.runtime.provenance import WeightsOrigin
 from efficientnet.weights.conventions import MEAN_STD, Conventions
 
@@ -75,6 +77,30 @@ def network(
     if config.head_batch_norm:
         variables = _with_head_batch_norm(variables)
     return Start(variables, found.conventions, origin)
+
+
+def model(
+    config: RunConfig, num_classes: int, padding: str, bn_epsilon: float, mesh: Mesh
+) -> EfficientNet:
+    """Returns a run's network as it is evaluated, without a stage's regularization.
+
+    Args:
+      config: of the run.
+      num_classes: of the data.
+      padding: of the conventions.
+      bn_epsilon: likewise.
+      mesh: the devices.
+    """
+    return EfficientNet(
+        get_variant(config.variant),
+        num_classes,
+        padding=padding,
+        bn_epsilon=bn_epsilon,
+        head_batch_norm=config.head_batch_norm,
+        remat=config.remat,
+        batch_norm_parts=mesh.size if config.batch_norm_per_device else 1,
+        dtype=jnp.dtype(config.dtype),
+    )
 
 
 def conventions(variant: Variant) -> Conventions:
